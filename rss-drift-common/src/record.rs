@@ -1,0 +1,1 @@
+//! Records that the iterator writes and user space reads.

@@ -1,0 +1,3 @@
+//! Drift: samples, bounds and statistics. Knows nothing of commands and outputs.
+
+pub mod sample;

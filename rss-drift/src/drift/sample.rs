@@ -1,0 +1,174 @@
+//! One process at one instant: what the kernel reported, what is exact, and what follows from the two.
+//!
+//! Figures are pages in here and bytes outside (`field.rs`).
+
+use std::time::SystemTime;
+
+use rss_drift_common::{Pages, member};
+
+use crate::kernel::accounting::Accounting;
+
+/// A file of /proc that prints RSS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Source {
+    /// Field 24 of `/proc/PID/stat` (`fs/proc/array.c:do_task_stat`).
+    Stat,
+    /// Field 2 of `/proc/PID/statm` (`fs/proc/task_mmu.c:task_statm`).
+    Statm,
+    /// `VmRSS` of `/proc/PID/status` (`fs/proc/task_mmu.c:task_mem`).
+    Status,
+}
+
+impl Source {
+    /// All sources, in the order in which they are printed.
+    pub const ALL: [Self; 3] = [Self::Stat, Self::Statm, Self::Status];
+
+    /// The file's name, as the CSV column `source` and the option `--source` spell it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stat => "stat",
+            Self::Statm => "statm",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// What a row says of the process itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Thread group id, as `ps` prints it.
+    pub pid: u32,
+    /// Start of the thread group's leader in clock ticks since boot: field 22 of `/proc/PID/stat`.
+    pub start_ticks: u64,
+    /// Rises with every execve of the process (the kernel's `self_exec_id`): a new mm under the same pid.
+    pub mm_generation: u64,
+    /// The leader's name, at most 15 bytes; bytes that are not UTF-8 are replaced.
+    pub comm: String,
+    /// Effective user id; `None` when `/proc/PID/status` could not be read.
+    pub uid: Option<u32>,
+    /// Path in the cgroup v2 hierarchy, else the memory controller's; `None` when unreadable.
+    pub cgroup: Option<String>,
+    /// Threads of the thread group.
+    pub threads: u32,
+}
+
+/// What the process's /proc files said, in pages. `None` is unreadable, which is not 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcFigures {
+    /// Field 24 of `stat`.
+    pub stat: Option<i64>,
+    /// Field 2 of `statm`.
+    pub statm: Option<i64>,
+    /// `VmRSS` of `status`.
+    pub status: Option<i64>,
+    /// `VmHWM` of `status`.
+    pub vm_hwm: Option<i64>,
+    /// `Rss` of `smaps_rollup`, only read with `--resident`.
+    pub resident: Option<i64>,
+}
+
+impl ProcFigures {
+    /// The figure of one source.
+    #[must_use]
+    pub const fn of(&self, source: Source) -> Option<i64> {
+        match source {
+            Source::Stat => self.stat,
+            Source::Statm => self.statm,
+            Source::Status => self.status,
+        }
+    }
+}
+
+/// A remark that a reader of the row has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Note {
+    /// The leader exited while its threads live: `/proc/PID/stat` says 0, so the files of a living thread were read.
+    DeadLeader,
+    /// Another process uses the same mm (`CLONE_VM`): both rows show the same memory, sums count it once.
+    SharedMm,
+    /// The counters kept moving while they were read: exact is not of one instant.
+    Uncertain,
+    /// The process died after this row.
+    Died,
+}
+
+impl Note {
+    /// The word in the column `note`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeadLeader => "dead-leader",
+            Self::SharedMm => "shared-mm",
+            Self::Uncertain => "uncertain",
+            Self::Died => "died",
+        }
+    }
+}
+
+/// One row of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// When the reading was taken.
+    pub time: SystemTime,
+    /// Whose memory it is.
+    pub process: Process,
+    /// Which file is `reported`.
+    pub source: Source,
+    /// Exact pages per member.
+    pub exact: Pages,
+    /// The kernel's global count per member, in pages, without what is cached per CPU or per task; can be negative.
+    pub global: Pages,
+    /// What /proc said.
+    pub files: ProcFigures,
+    /// |second - first| of the exact RSS around the reading of /proc, in pages: a lower bound of what moved.
+    pub moved: Option<u64>,
+    /// The largest |drift| that `source` can have here, in pages; `None` where there is no bound.
+    pub bound: Option<u64>,
+    /// Remarks.
+    pub notes: Vec<Note>,
+}
+
+impl Row {
+    /// Exact RSS in pages.
+    #[must_use]
+    pub fn exact_rss(&self) -> i64 {
+        member::rss(&self.exact)
+    }
+
+    /// What `source` reported, in pages.
+    #[must_use]
+    pub const fn reported(&self) -> Option<i64> {
+        self.files.of(self.source)
+    }
+
+    /// Exact - reported, in pages; positive: the kernel under-reports.
+    #[must_use]
+    pub fn drift(&self) -> Option<i64> {
+        self.reported().map(|reported| self.exact_rss() - reported)
+    }
+
+    /// Drift as a share of exact, in percent; `None` without a reported or with an exact figure of 0.
+    #[must_use]
+    pub fn drift_percent(&self) -> Option<f64> {
+        let exact = self.exact_rss();
+        self.drift().filter(|_| exact != 0).map(|drift| drift as f64 * 100.0 / exact as f64)
+    }
+}
+
+/// What does not change during a run and stands in every row of the CSV.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Node name of uname(2).
+    pub hostname: String,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// Release of uname(2).
+    pub kernel: String,
+    /// How this kernel accounts RSS.
+    pub accounting: Accounting,
+    /// `passive` or `full`.
+    pub mode: &'static str,
+    /// Bytes per page.
+    pub page_size: u64,
+}

@@ -1,0 +1,1 @@
+//! BTF walker (to come).
