@@ -3,7 +3,9 @@
 //! Everything here is `no_std`, allocates nothing and cannot panic, because the eBPF programs use it too.
 #![no_std]
 
+pub mod layout;
 pub mod member;
 pub mod record;
 
+pub use layout::Layout;
 pub use member::{MEMBERS, Member, Pages};

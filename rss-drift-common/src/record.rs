@@ -1,1 +1,98 @@
-//! Records that the iterator writes and user space reads.
+//! Records that the iterator programs write and user space reads, byte for byte.
+//!
+//! All are `repr(C)` without padding (checked at compile time on the user-space side by `bytemuck::Pod`), every flag is
+//! a bit of a `u32` because a `bool` has values that are undefined behaviour to read.
+
+use crate::member::{Pages, rss, rss_clamped};
+
+/// Bytes of a task's name, terminating zero included (the kernel's `TASK_COMM_LEN`, 5.10 to 7.2).
+pub const COMM_LEN: usize = 16;
+
+/// What one visit of `iter/task` saw of one mm.
+///
+/// per-cpu accounting: one record per process (or per thread where the leader has exited), `cached` is the sum over all
+/// possible CPUs of the mm's slots. per-task accounting: one record per task, `cached` is that task's own cache; exact
+/// is the mm's counters plus the caches of all its tasks, summed by user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct MmRecord {
+    /// Address of the `mm_struct`: names the mm within one snapshot, and no longer than that.
+    pub mm: u64,
+    /// Address of the task that was visited.
+    pub task: u64,
+    /// `CLOCK_MONOTONIC` at the visit, in nanoseconds.
+    pub ktime_ns: u64,
+    /// Start of the thread group's leader since boot, in nanoseconds (`task_struct.start_boottime`).
+    pub start_boottime_ns: u64,
+    /// `task_struct.self_exec_id` of the visited task: rises with every execve.
+    pub exec_id: u64,
+    /// The mm's global count per member, in pages.
+    pub count: Pages,
+    /// What is cached outside the global count, per member, in pages.
+    pub cached: Pages,
+    /// Thread group id, in the initial PID namespace.
+    pub tgid: u32,
+    /// Thread id of the visited task.
+    pub tid: u32,
+    /// Threads of the thread group (`signal_struct.nr_threads`).
+    pub threads: u32,
+    /// `FLAG_*`.
+    pub flags: u32,
+    /// Name of the thread group's leader.
+    pub comm: [u8; COMM_LEN],
+}
+
+impl MmRecord {
+    /// Exact pages per member: what the count lacks is in the caches.
+    #[must_use]
+    pub fn exact(&self) -> Pages {
+        let mut exact = self.count;
+        let mut member = 0;
+        while member < exact.len() {
+            exact[member] = exact[member].wrapping_add(self.cached[member]);
+            member += 1;
+        }
+        exact
+    }
+
+    /// Exact RSS in pages.
+    #[must_use]
+    pub fn exact_rss(&self) -> i64 {
+        rss(&self.exact())
+    }
+
+    /// RSS in pages as the kernel's approximate reader prints it from these very counters.
+    #[must_use]
+    pub fn approximate_rss(&self) -> i64 {
+        rss_clamped(&self.count)
+    }
+
+    /// Whether all these `FLAG_*` are set.
+    #[must_use]
+    pub const fn has(&self, flags: u32) -> bool {
+        self.flags & flags == flags
+    }
+}
+
+/// The counters were read without a fold in between: count + cached is exact.
+pub const FLAG_VALID: u32 = 1;
+/// The visited task is a kernel thread on a borrowed mm.
+pub const FLAG_KTHREAD: u32 = 1 << 1;
+/// The thread group's leader has no mm any more while this thread has.
+pub const FLAG_LEADER_GONE: u32 = 1 << 2;
+/// A first reading was disturbed by a fold and repeated.
+pub const FLAG_RETRIED: u32 = 1 << 3;
+
+/// Where one element of a per-CPU map lies, by which a CPU's `__per_cpu_offset` is found without kallsyms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct CpuRecord {
+    /// CPU number.
+    pub cpu: u64,
+    /// Address of the element of this CPU; 0 where the kernel has no such CPU.
+    pub element: u64,
+    /// The per-CPU pointer to the element (`bpf_array.pptrs[0]`): element - pointer is `__per_cpu_offset[cpu]`.
+    pub pointer: u64,
+}

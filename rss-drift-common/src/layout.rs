@@ -1,0 +1,53 @@
+//! Offsets of the kernel's structs, found in BTF at start and constant to the verifier afterwards.
+
+/// What the eBPF programs know of the running kernel. Offsets are bytes from the start of the named struct.
+///
+/// User space fills it in from BTF and puts it into the programs' read-only data before they are loaded, so that the
+/// verifier sees constants and prunes what this kernel does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Layout {
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `task_struct.group_leader`
+    pub task_group_leader: u32,
+    /// `task_struct.signal`
+    pub task_signal: u32,
+    /// `task_struct.pid`
+    pub task_pid: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
+    /// `task_struct.flags`
+    pub task_flags: u32,
+    /// `task_struct.comm`
+    pub task_comm: u32,
+    /// `task_struct.start_boottime`
+    pub task_start_boottime: u32,
+    /// `task_struct.self_exec_id`
+    pub task_self_exec_id: u32,
+    /// Bytes of `task_struct.self_exec_id`: 4 or 8.
+    pub task_self_exec_id_size: u32,
+    /// `task_struct.rss_stat.count`, per-task accounting only.
+    pub task_rss_count: u32,
+    /// `signal_struct.nr_threads`
+    pub signal_nr_threads: u32,
+    /// `mm_struct.rss_stat`: the first counter. per-task: its `count`; per-cpu: the first `percpu_counter`.
+    pub mm_rss_stat: u32,
+    /// Bytes from one member's counter to the next in `mm_struct.rss_stat`.
+    pub mm_rss_stride: u32,
+    /// `percpu_counter.lock`, per-cpu accounting only.
+    pub counter_lock: u32,
+    /// `percpu_counter.count`
+    pub counter_count: u32,
+    /// `percpu_counter.counters`
+    pub counter_counters: u32,
+    /// 1 where `percpu_counter` has slots at all (`CONFIG_SMP`).
+    pub counter_has_slots: u32,
+    /// `bpf_array.pptrs`
+    pub array_pptrs: u32,
+    /// Possible CPUs: how many offsets the map `CPU_OFFSETS` holds.
+    pub cpus: u32,
+    /// One more than the highest possible CPU's number.
+    pub cpu_ids: u32,
+}

@@ -1,0 +1,70 @@
+//! Reading the kernel's structs: offsets are constants to the verifier, put in by user space from BTF.
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use rss_drift_common::Layout;
+
+/// Filled in before loading; read-only and frozen, so that the verifier knows every value.
+#[unsafe(no_mangle)]
+pub static LAYOUT: Layout = Layout {
+    task_mm: 0,
+    task_group_leader: 0,
+    task_signal: 0,
+    task_pid: 0,
+    task_tgid: 0,
+    task_flags: 0,
+    task_comm: 0,
+    task_start_boottime: 0,
+    task_self_exec_id: 0,
+    task_self_exec_id_size: 0,
+    task_rss_count: 0,
+    signal_nr_threads: 0,
+    mm_rss_stat: 0,
+    mm_rss_stride: 0,
+    counter_lock: 0,
+    counter_count: 0,
+    counter_counters: 0,
+    counter_has_slots: 0,
+    array_pptrs: 0,
+    cpus: 0,
+    cpu_ids: 0,
+};
+
+/// One figure of the layout.
+macro_rules! layout {
+    ($member:ident) => {
+        $crate::kernel::constant(&raw const $crate::kernel::LAYOUT.$member)
+    };
+}
+pub(crate) use layout;
+
+/// Loads a figure of [`LAYOUT`]. Volatile, or the compiler would fold the zeroes that it sees into the code.
+#[inline(always)]
+pub fn constant(figure: *const u32) -> u32 {
+    // SAFETY: only called by `layout!`, with a member of a static of plain integers.
+    unsafe { core::ptr::read_volatile(figure) }
+}
+
+/// Loads a member of a struct to which the verifier knows the type (a task, its mm, its signal_struct).
+///
+/// # Safety
+/// `base` must be a pointer that the verifier takes for one to a kernel struct with a `T` at `offset`.
+#[inline(always)]
+pub unsafe fn load<T: Copy>(base: *const u8, offset: u32) -> T {
+    // SAFETY: a fault on a stale pointer reads as 0 (the verifier turns this into a probed load); volatile keeps each
+    // load one instruction of T's width and in program order, which the reading's validity rule needs.
+    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
+}
+
+/// Reads `T` from any kernel address; `None` when the address cannot be read.
+#[inline(always)]
+pub fn probe<T: Copy>(address: u64) -> Option<T> {
+    let mut value = core::mem::MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes exactly size_of::<T>() bytes or fails.
+    let failed =
+        unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _) };
+    // SAFETY: the helper reported success, so all bytes are written.
+    if failed == 0 { Some(unsafe { value.assume_init() }) } else { None }
+}
+
+/// The kernel's `PF_KTHREAD` (`include/linux/sched.h`, the same bit from 5.10 to 7.2).
+pub const PF_KTHREAD: u32 = 0x0020_0000;

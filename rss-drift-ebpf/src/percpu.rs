@@ -1,0 +1,195 @@
+//! per-cpu accounting: `mm_struct.rss_stat` is an array of `percpu_counter` (mainline since 6.2).
+//!
+//! A fold (`lib/percpu_counter.c:percpu_counter_add_batch`) adds the CPU's slot to the count, then takes it out of the
+//! slot, both under the counter's lock. So a reading is valid only if every lock word was 0 before and after and no
+//! count changed in between: an unchanged count alone would not show a reader that saw the new count and the old slot.
+
+use aya_ebpf::{
+    helpers::generated::bpf_map_lookup_percpu_elem,
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use rss_drift_common::{
+    MEMBERS, Pages,
+    record::{CpuRecord, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID},
+};
+
+use crate::{
+    iterator::{Identity, TaskContext, Visit, write_record},
+    kernel::{PF_KTHREAD, layout, load, probe},
+};
+
+/// `__per_cpu_offset` of every possible CPU; written by user space from what [`offsets`] found.
+#[map]
+static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// A map whose elements lie in per-CPU memory: only their addresses are of interest.
+#[map]
+static CPU_ELEMENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Pointers are stored here and read back as numbers: the verifier refuses arithmetic between a pointer and a number.
+#[map]
+static SCRATCH: Array<u64> = Array::with_max_entries(1, 0);
+
+/// How often a disturbed reading is repeated before it is marked as not valid.
+const ATTEMPTS: u32 = 6;
+
+/// Bytes of one CPU's slot of one counter (`s32`).
+const SLOT_BYTES: u64 = 4;
+
+/// The exact counters of the mm of one task, once per process.
+#[inline(always)]
+pub fn visit(ctx: *const TaskContext) {
+    let Some(visit) = Visit::of(ctx) else { return };
+    let task = visit.task;
+    // SAFETY: pointers that the verifier knows, offsets from BTF.
+    let (mm, leader, leader_mm, task_flags) = unsafe {
+        let mm: *const u8 = load(task, layout!(task_mm));
+        let leader: *const u8 = load(task, layout!(task_group_leader));
+        let leader_mm: *const u8 = load(leader, layout!(task_mm));
+        (mm, leader, leader_mm, load::<u32>(task, layout!(task_flags)))
+    };
+    // A kernel thread on a borrowed mm has no caches of its own here: the mm's owner is visited too.
+    if mm.is_null() || task_flags & PF_KTHREAD != 0 {
+        return;
+    }
+    let mut flags = 0;
+    if task != leader {
+        if mm as u64 == leader_mm as u64 {
+            return;
+        }
+        flags |= FLAG_LEADER_GONE;
+    }
+    let mut count = [0; MEMBERS];
+    let mut cached = [0; MEMBERS];
+    let mut attempt = 0;
+    while attempt < ATTEMPTS {
+        if read_counters(mm, &mut count, &mut cached) {
+            flags |= FLAG_VALID;
+            break;
+        }
+        flags |= FLAG_RETRIED;
+        attempt += 1;
+    }
+    write_record(&visit, &Identity { mm, leader, flags }, count, cached);
+}
+
+/// One reading of all counters of `mm`; true when it is valid.
+#[inline(always)]
+fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
+    let first = layout!(mm_rss_stat);
+    let stride = layout!(mm_rss_stride);
+    *cached = [0; MEMBERS];
+    if layout!(counter_has_slots) == 0 {
+        *count = counts(mm, first, stride);
+        return true;
+    }
+    // Pointers to per-CPU memory are read as numbers: the verifier refuses arithmetic on them where they are typed.
+    let base = mm as u64 + u64::from(first + layout!(counter_counters));
+    let stride_bytes = u64::from(stride);
+    let (Some(slot0), Some(slot1), Some(slot2), Some(slot3)) = (
+        probe::<u64>(base),
+        probe::<u64>(base + stride_bytes),
+        probe::<u64>(base + 2 * stride_bytes),
+        probe::<u64>(base + 3 * stride_bytes),
+    ) else {
+        return false;
+    };
+    let locked_before = locks(mm, first, stride);
+    *count = counts(mm, first, stride);
+    // percpu_counter_init_many (6.6) lays the four counters' slots side by side: one read per CPU instead of four.
+    let together =
+        slot1 == slot0 + SLOT_BYTES && slot2 == slot0 + 2 * SLOT_BYTES && slot3 == slot0 + 3 * SLOT_BYTES;
+    let mut readable = true;
+    let mut cpu = 0;
+    while cpu < layout!(cpus) {
+        let Some(&offset) = CPU_OFFSETS.get(cpu) else { return false };
+        if together {
+            match probe::<[i32; MEMBERS]>(slot0 + offset) {
+                Some(slots) => {
+                    cached[0] += i64::from(slots[0]);
+                    cached[1] += i64::from(slots[1]);
+                    cached[2] += i64::from(slots[2]);
+                    cached[3] += i64::from(slots[3]);
+                }
+                None => readable = false,
+            }
+        } else {
+            match (
+                probe::<i32>(slot0 + offset),
+                probe::<i32>(slot1 + offset),
+                probe::<i32>(slot2 + offset),
+                probe::<i32>(slot3 + offset),
+            ) {
+                (Some(file), Some(anon), Some(swap), Some(shmem)) => {
+                    cached[0] += i64::from(file);
+                    cached[1] += i64::from(anon);
+                    cached[2] += i64::from(swap);
+                    cached[3] += i64::from(shmem);
+                }
+                _ => readable = false,
+            }
+        }
+        cpu += 1;
+    }
+    let locked_after = locks(mm, first, stride);
+    let after = counts(mm, first, stride);
+    readable
+        && (locked_before | locked_after) == 0
+        && (after[0] ^ count[0]) | (after[1] ^ count[1]) | (after[2] ^ count[2]) | (after[3] ^ count[3]) == 0
+}
+
+/// The global counts of all members.
+#[inline(always)]
+fn counts(mm: *const u8, first: u32, stride: u32) -> Pages {
+    let at = first + layout!(counter_count);
+    // SAFETY: mm is known to the verifier, the counters lie at these offsets in it.
+    unsafe { [load(mm, at), load(mm, at + stride), load(mm, at + 2 * stride), load(mm, at + 3 * stride)] }
+}
+
+/// All lock words or-ed: 0 when no counter is being folded (`qspinlock.val`, 0 only when free).
+#[inline(always)]
+fn locks(mm: *const u8, first: u32, stride: u32) -> u32 {
+    let at = first + layout!(counter_lock);
+    // SAFETY: as in counts().
+    unsafe {
+        load::<u32>(mm, at)
+            | load::<u32>(mm, at + stride)
+            | load::<u32>(mm, at + 2 * stride)
+            | load::<u32>(mm, at + 3 * stride)
+    }
+}
+
+/// Writes a [`CpuRecord`] for every CPU number, on the first task of a reading.
+#[inline(always)]
+pub fn offsets(ctx: *const TaskContext) {
+    let Some(visit) = Visit::of(ctx) else { return };
+    if visit.number != 0 {
+        return;
+    }
+    let map = (&raw const CPU_ELEMENT).cast_mut();
+    let Some(map_address) = number_of(map.cast()) else { return };
+    let Some(pointer) = probe::<u64>(map_address + u64::from(layout!(array_pptrs))) else { return };
+    let mut cpu = 0;
+    while cpu < layout!(cpu_ids) {
+        let key = 0_u32;
+        // SAFETY: a map of ours, a key on the stack; the kernel checks the CPU's number.
+        let element =
+            unsafe { bpf_map_lookup_percpu_elem(map.cast(), core::ptr::from_ref(&key).cast(), cpu) };
+        let element = if element.is_null() { 0 } else { number_of(element.cast()).unwrap_or(0) };
+        visit.write(&CpuRecord { cpu: u64::from(cpu), element, pointer });
+        cpu += 1;
+    }
+}
+
+/// The address behind a pointer that the verifier keeps as a pointer.
+#[inline(always)]
+fn number_of(pointer: *const u8) -> Option<u64> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: an element of our own map; volatile, or the compiler would keep the pointer in its register. Two readers
+    // at once cannot meet here: only the loader runs this program, once.
+    unsafe {
+        core::ptr::write_volatile(scratch.cast(), pointer);
+        Some(core::ptr::read_volatile(scratch))
+    }
+}

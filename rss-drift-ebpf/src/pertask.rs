@@ -1,0 +1,46 @@
+//! per-task accounting: `mm_struct.rss_stat.count` and a cache in each task (`SPLIT_RSS_COUNTING`, mainline up to 6.1).
+//!
+//! Every task is written, kernel threads on a borrowed mm included: exact is the mm's counters plus the caches of all
+//! tasks that use it. A sync (`mm/memory.c:sync_mm_rss`) adds to the mm, then zeroes the cache, and may be preempted in
+//! between: user space takes two passes and believes them where they are identical.
+
+use rss_drift_common::record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_VALID};
+
+use crate::{
+    iterator::{Identity, TaskContext, Visit, write_record},
+    kernel::{PF_KTHREAD, layout, load},
+};
+
+/// The counters of one task's mm and the task's own cache.
+#[inline(always)]
+pub fn visit(ctx: *const TaskContext) {
+    let Some(visit) = Visit::of(ctx) else { return };
+    let task = visit.task;
+    // SAFETY: pointers that the verifier knows, offsets from BTF.
+    unsafe {
+        let mm: *const u8 = load(task, layout!(task_mm));
+        if mm.is_null() {
+            return;
+        }
+        let leader: *const u8 = load(task, layout!(task_group_leader));
+        let leader_mm: *const u8 = load(leader, layout!(task_mm));
+        let mut flags = FLAG_VALID;
+        if load::<u32>(task, layout!(task_flags)) & PF_KTHREAD != 0 {
+            flags |= FLAG_KTHREAD;
+        } else if leader_mm as u64 != mm as u64 {
+            flags |= FLAG_LEADER_GONE;
+        }
+        let first = layout!(mm_rss_stat);
+        let stride = layout!(mm_rss_stride);
+        let count =
+            [load(mm, first), load(mm, first + stride), load(mm, first + 2 * stride), load(mm, first + 3 * stride)];
+        let cache = layout!(task_rss_count);
+        let cached = [
+            i64::from(load::<i32>(task, cache)),
+            i64::from(load::<i32>(task, cache + 4)),
+            i64::from(load::<i32>(task, cache + 8)),
+            i64::from(load::<i32>(task, cache + 12)),
+        ];
+        write_record(&visit, &Identity { mm, leader, flags }, count, cached);
+    }
+}
