@@ -2,3 +2,63 @@
 
 pub mod accounting;
 pub mod btf;
+pub mod checks;
+mod layout;
+pub mod tunables;
+
+pub use accounting::Accounting;
+use rss_drift_common::Layout;
+use tunables::{Cpus, TunableError};
+
+/// Why the running kernel cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// No type information, or one that lacks what is needed.
+    #[error("kernel {release}: {error}")]
+    Btf {
+        /// Release of the kernel.
+        release: String,
+        /// What is missing.
+        error: btf::BtfError,
+    },
+    /// A figure of the host could not be had.
+    #[error(transparent)]
+    Tunable(#[from] TunableError),
+}
+
+/// What the probe has to know of the running kernel.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Release as uname(2) gives it; only ever printed.
+    pub release: String,
+    /// How it accounts RSS.
+    pub accounting: Accounting,
+    /// Where its structs have what we read.
+    pub layout: Layout,
+    /// Its CPUs at start.
+    pub cpus: Cpus,
+    /// Bytes per page.
+    pub page_size: u64,
+}
+
+impl Kernel {
+    /// Finds everything out: BTF, CPUs, page size.
+    pub fn detect() -> Result<Self, KernelError> {
+        let release = release();
+        let cpus = Cpus::read()?;
+        let btf_error = |error| KernelError::Btf { release: release.clone(), error };
+        let data = btf::read_vmlinux(btf::VMLINUX).map_err(btf_error)?;
+        let (accounting, mut layout) =
+            btf::Btf::parse(&data).and_then(|btf| layout::resolve(&btf)).map_err(btf_error)?;
+        layout.cpus = u32::try_from(cpus.possible.len()).unwrap_or(u32::MAX);
+        layout.cpu_ids = cpus.possible.last().map_or(0, |&last| last + 1);
+        Ok(Self { release, accounting, layout, cpus, page_size: tunables::page_size() })
+    }
+}
+
+/// Release of the running kernel; "unknown" where uname(2) does not say.
+#[must_use]
+pub fn release() -> String {
+    nix::sys::utsname::uname()
+        .map_or_else(|_| "unknown".to_owned(), |name| name.release().to_string_lossy().into_owned())
+}

@@ -1,1 +1,0 @@
-//! BTF walker (to come).

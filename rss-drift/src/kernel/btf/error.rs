@@ -1,0 +1,73 @@
+//! Why the kernel's type information could not be used.
+
+use std::{io, path::PathBuf};
+
+/// Why the kernel's type information (BTF) could not be used. Whoever prints it names the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    /// The file could not be read.
+    #[error(
+        "cannot read {path}: {error}; the kernel's types are needed (CONFIG_DEBUG_INFO_BTF=y, sysfs on /sys)"
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        error: io::Error,
+    },
+    /// The bytes are not BTF.
+    #[error("not BTF: it starts with {0:02x?}, not with 9f eb")]
+    NotBtf(Vec<u8>),
+    /// The bytes are BTF of a machine of the other byte order.
+    #[error("big-endian BTF: it is of another machine; rss-drift measures x86_64 only")]
+    BigEndian,
+    /// BTF of a form that did not exist when this was written.
+    #[error(
+        "BTF of version {version} with flags {flags:#x} is not known (1 and 0x0 are); use a newer rss-drift"
+    )]
+    Version {
+        /// The header's version.
+        version: u8,
+        /// The header's flags.
+        flags: u8,
+    },
+    /// A type of a kind whose length is unknown, so that what follows cannot be found.
+    #[error("BTF type {id} is of kind {kind}, which is not known and not described; use a newer rss-drift")]
+    UnknownKind {
+        /// The kind's number (`include/uapi/linux/btf.h`: `BTF_KIND_*`).
+        kind: u8,
+        /// The type's number.
+        id: u32,
+    },
+    /// The BTF contradicts itself.
+    #[error("corrupt BTF: {0}; is the file whole?")]
+    Corrupt(String),
+    /// No struct of this name is defined.
+    #[error("BTF defines no struct {0}")]
+    NoStruct(String),
+    /// A struct without the member.
+    #[error("BTF knows no member {0}")]
+    NoMember(String),
+    /// Several definitions of one name disagree on what was asked.
+    #[error("{0} is ambiguous: BTF has several definitions that differ; which one holds cannot be known")]
+    Ambiguous(String),
+    /// A member that does not start and end at whole bytes.
+    #[error("{0} is a bitfield, which cannot be read by its offset")]
+    Bitfield(String),
+    /// Something that is of another type than every kernel known so far has.
+    #[error("{what} is {found} on this kernel, expected {expected}; use a newer rss-drift")]
+    Unexpected {
+        /// The member or type.
+        what: String,
+        /// What the known kernels have.
+        expected: String,
+        /// What this one has.
+        found: String,
+    },
+    /// A kernel that caches nothing.
+    #[error(
+        "mm_struct.rss_stat is struct mm_rss_stat, but task_struct has no rss_stat (SPLIT_RSS_COUNTING is off: \
+         NR_CPUS is below 4): every figure of this kernel is exact and there is no drift to measure"
+    )]
+    NoCache,
+}
