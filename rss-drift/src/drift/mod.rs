@@ -1,3 +1,6 @@
 //! Drift: samples, bounds and statistics. Knows nothing of commands and outputs.
 
+pub mod bounds;
+pub mod collect;
 pub mod sample;
+pub mod stats;

@@ -1,0 +1,207 @@
+//! Rows: the exact figure of one instant paired with what /proc printed next to it.
+
+use std::time::SystemTime;
+
+use rss_drift_common::record::{FLAG_LEADER_GONE, FLAG_VALID};
+
+use crate::{
+    drift::{
+        bounds::{Precision, bound},
+        sample::{Note, ProcFigures, Process, Row, Source},
+        stats::Reading,
+    },
+    kernel::{Accounting, tunables::Cpus},
+    probe::{Mm, Probe, ProbeError, Snapshot, behaviour::Precisions},
+    proc::{Files, TaskFolder, Wanted},
+};
+
+/// Processes whose /proc files are read between two readings of the iterator. Few, so that the time between is short;
+/// not one, because each reading walks all tasks.
+pub const GROUP: usize = 16;
+
+/// What rows are made by.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which file is `reported`.
+    pub source: Source,
+    /// Which files are exact on this kernel.
+    pub precisions: Precisions,
+    /// How this kernel accounts RSS.
+    pub accounting: Accounting,
+    /// The CPUs now.
+    pub cpus: Cpus,
+    /// Bytes per page.
+    pub page_size: u64,
+    /// Clock ticks per second in /proc.
+    pub ticks_per_second: u64,
+    /// What to read beside the figures.
+    pub wanted: Wanted,
+}
+
+/// Our own errors, counted while rows are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Readings of a process that a fold disturbed and that were repeated.
+    pub retried: u64,
+    /// Rows whose counters never stood still while they were read.
+    pub uncertain: u64,
+    /// Figures of /proc that lie outside of what the iterator saw right before and right after: our error, or a
+    /// movement up and down in between.
+    pub disagreements: u64,
+    /// Processes that were there before and after, of which a /proc file could not be read.
+    pub unreadable: u64,
+}
+
+/// The figures of a group of processes: from the reading before, /proc is read, and the caller takes the reading after.
+#[derive(Debug)]
+struct Group<'a> {
+    before: &'a [&'a Mm],
+    files: Vec<Files>,
+}
+
+impl<'a> Group<'a> {
+    /// Reads /proc for each of `before`.
+    fn read(before: &'a [&'a Mm], rules: &Rules) -> Self {
+        let files = before.iter().map(|mm| folder(mm).read(rules.wanted, rules.page_size)).collect();
+        Self { before, files }
+    }
+
+    /// Pairs what was read with the reading `after`. A process that is gone by then, or that has another mm, has no
+    /// row: nobody knows to which of the two /proc's answer belongs.
+    fn rows(self, after: &Snapshot, rules: &Rules, faults: &mut Faults) -> Vec<Row> {
+        let mut rows = Vec::with_capacity(self.before.len());
+        for (&before, files) in self.before.iter().zip(self.files) {
+            let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else { continue };
+            rows.push(row(before, second, files, after, rules, faults));
+        }
+        rows
+    }
+}
+
+/// Rows for `pids`, in their order: group by group between two readings, of which `before` is the first.
+pub fn rows(
+    probe: &mut Probe,
+    mut before: Snapshot,
+    pids: &[u32],
+    rules: &Rules,
+    faults: &mut Faults,
+) -> Result<Vec<Row>, ProbeError> {
+    let mut rows = Vec::with_capacity(pids.len());
+    for group in pids.chunks(GROUP) {
+        let mms: Vec<&Mm> = group.iter().filter_map(|&pid| before.process(pid)).collect();
+        let group = Group::read(&mms, rules);
+        let after = probe.snapshot()?;
+        faults.retried += after.retried();
+        rows.extend(group.rows(&after, rules, faults));
+        before = after;
+    }
+    Ok(rows)
+}
+
+/// Whether two readings are of the same memory of the same process.
+fn same_mm(first: &Mm, second: &Mm) -> bool {
+    (first.mm, first.start_boottime_ns, first.exec_id) == (second.mm, second.start_boottime_ns, second.exec_id)
+}
+
+/// Where /proc has the figures of this mm.
+fn folder(mm: &Mm) -> TaskFolder {
+    if mm.has(FLAG_LEADER_GONE) { TaskFolder::thread(mm.tgid, mm.tid) } else { TaskFolder::process(mm.tgid) }
+}
+
+fn row(first: &Mm, second: &Mm, files: Files, after: &Snapshot, rules: &Rules, faults: &mut Faults) -> Row {
+    let figures = files.figures;
+    // The reading from which /proc's figure came, where one can be told: then drift is of one instant.
+    let chosen = if figures.stat == Some(first.approximate_rss()) && figures.stat != Some(second.approximate_rss()) {
+        first
+    } else {
+        second
+    };
+    let mut notes = Vec::new();
+    if second.has(FLAG_LEADER_GONE) {
+        notes.push(Note::DeadLeader);
+    }
+    if after.is_shared(second) {
+        notes.push(Note::SharedMm);
+    }
+    if !chosen.has(FLAG_VALID) {
+        notes.push(Note::Uncertain);
+        faults.uncertain += 1;
+    }
+    faults.disagreements += disagreements(first, second, &figures, rules.precisions);
+    faults.unreadable += u64::from(Source::ALL.iter().any(|&source| figures.of(source).is_none()));
+    let moved = Some(second.exact_rss().abs_diff(first.exact_rss()));
+    let mut row = Row { time: after.time, files: figures, moved, notes, ..of_record(chosen, rules) };
+    row.process.uid = files.uid;
+    row.process.cgroup = files.cgroup;
+    row
+}
+
+/// What the iterator alone says of a process, with the figures that /proc would print by its files' precision: enough to
+/// rank by, without reading a file. What only /proc knows is empty.
+#[must_use]
+pub fn of_record(mm: &Mm, rules: &Rules) -> Row {
+    let figure = |source| Some(reading(mm, rules.precisions.of(source)).reported);
+    Row {
+        time: SystemTime::UNIX_EPOCH,
+        process: Process {
+            pid: mm.tgid,
+            start_ticks: start_ticks(mm.start_boottime_ns, rules.ticks_per_second),
+            mm_generation: mm.exec_id,
+            comm: comm(mm),
+            uid: None,
+            cgroup: None,
+            threads: mm.threads,
+        },
+        source: rules.source,
+        exact: mm.exact(),
+        global: mm.count,
+        files: ProcFigures {
+            stat: figure(Source::Stat),
+            statm: figure(Source::Statm),
+            status: figure(Source::Status),
+            vm_hwm: None,
+            resident: None,
+        },
+        moved: None,
+        bound: Some(bound(rules.accounting, rules.precisions.of(rules.source), &rules.cpus, mm.threads)),
+        notes: Vec::new(),
+    }
+}
+
+/// How many of the figures lie outside of what the two readings around them allow.
+fn disagreements(first: &Mm, second: &Mm, figures: &ProcFigures, precisions: Precisions) -> u64 {
+    let between = |figure: i64, one: i64, other: i64| (one.min(other)..=one.max(other)).contains(&figure);
+    Source::ALL
+        .into_iter()
+        .filter(|&source| {
+            figures.of(source).is_some_and(|figure| match precisions.of(source) {
+                Precision::Exact => !between(figure, first.exact_rss(), second.exact_rss()),
+                Precision::Approximate => !between(figure, first.approximate_rss(), second.approximate_rss()),
+                Precision::Unknown => false,
+            })
+        })
+        .count() as u64
+}
+
+/// Start of a process as `/proc/PID/stat` prints it (`fs/proc/array.c:do_task_stat`, nsec_to_clock_t).
+fn start_ticks(start_boottime_ns: u64, ticks_per_second: u64) -> u64 {
+    start_boottime_ns / (1_000_000_000 / ticks_per_second.clamp(1, 1_000_000_000))
+}
+
+/// The leader's name.
+#[must_use]
+pub fn comm(mm: &Mm) -> String {
+    let end = mm.comm.iter().position(|&byte| byte == 0).unwrap_or(mm.comm.len());
+    String::from_utf8_lossy(&mm.comm[..end]).into_owned()
+}
+
+/// Exact and what a source of this precision reports, in pages and from one instant, without a look at /proc.
+#[must_use]
+pub fn reading(mm: &Mm, precision: Precision) -> Reading {
+    let exact = mm.exact_rss();
+    let reported = match precision {
+        Precision::Exact => exact,
+        Precision::Approximate | Precision::Unknown => mm.approximate_rss(),
+    };
+    Reading { exact, reported }
+}

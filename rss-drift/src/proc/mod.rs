@@ -1,0 +1,202 @@
+//! Readers of /proc: what the kernel reports of one process. Pages inside; `None` is unreadable, never 0.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use procfs::{
+    FromRead,
+    process::{SmapsRollup, Stat, StatM, Status},
+};
+
+use crate::drift::sample::ProcFigures;
+
+/// What to read of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// `smaps_rollup`: a page-table walk, costly for a large process.
+    pub resident: bool,
+    /// The cgroup's path.
+    pub cgroup: bool,
+}
+
+/// What /proc said of one process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Its figures.
+    pub figures: ProcFigures,
+    /// Effective user id, from `status`.
+    pub uid: Option<u32>,
+    /// Path of its cgroup, where it was wanted.
+    pub cgroup: Option<String>,
+}
+
+/// The folder of a task in /proc: `/proc/PID`, or that of one thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFolder(PathBuf);
+
+impl TaskFolder {
+    /// The folder of a process.
+    #[must_use]
+    pub fn process(pid: u32) -> Self {
+        Self(format!("/proc/{pid}").into())
+    }
+
+    /// The folder of one thread: after the leader's exit the process's own files say 0.
+    #[must_use]
+    pub fn thread(pid: u32, tid: u32) -> Self {
+        Self(format!("/proc/{pid}/task/{tid}").into())
+    }
+
+    /// Reads what is wanted. Each file is read by itself: one that fails leaves the others as they are.
+    #[must_use]
+    pub fn read(&self, wanted: Wanted, page_size: u64) -> Files {
+        let pages = |bytes: u64| i64::try_from(bytes / page_size).ok();
+        let status = self.status();
+        let status = status.as_ref();
+        let kib = |kib: Option<u64>| kib.and_then(|kib| kib.checked_mul(1024)).and_then(pages);
+        let figures = ProcFigures {
+            stat: Stat::from_file(self.0.join("stat")).ok().and_then(|stat| i64::try_from(stat.rss).ok()),
+            statm: StatM::from_file(self.0.join("statm")).ok().and_then(|statm| i64::try_from(statm.resident).ok()),
+            status: kib(status.and_then(|status| status.vmrss)),
+            vm_hwm: kib(status.and_then(|status| status.vmhwm)),
+            resident: wanted.resident.then(|| self.resident()).flatten().and_then(pages),
+        };
+        Files {
+            figures,
+            uid: status.map(|status| status.euid),
+            cgroup: wanted.cgroup.then(|| self.cgroup()).flatten(),
+        }
+    }
+
+    fn has_memory(&self) -> bool {
+        StatM::from_file(self.0.join("statm")).is_ok_and(|statm| statm.resident > 0)
+    }
+
+    /// `status`. A name that is not UTF-8 would make the whole file unreadable to the parser.
+    fn status(&self) -> Option<Status> {
+        let bytes = fs::read(self.0.join("status")).ok()?;
+        Status::from_read(String::from_utf8_lossy(&bytes).as_bytes()).ok()
+    }
+
+    /// Bytes that are resident by a walk over the page tables: `Rss` of `smaps_rollup`. A process that is not ours to
+    /// trace refuses it, a thread's folder has none.
+    fn resident(&self) -> Option<u64> {
+        let rollup = SmapsRollup::from_file(self.0.join("smaps_rollup")).ok()?;
+        rollup.memory_map_rollup.iter().next()?.extension.map.get("Rss").copied()
+    }
+
+    /// The path in the cgroup v2 hierarchy, else that of the v1 memory controller.
+    fn cgroup(&self) -> Option<String> {
+        cgroup_of(&fs::read_to_string(self.0.join("cgroup")).ok()?)
+    }
+}
+
+/// Picks the line that a user of memory limits means: v2 unless only its root is used beside v1 controllers.
+fn cgroup_of(text: &str) -> Option<String> {
+    let find = |wanted: &dyn Fn(&str) -> bool| {
+        text.lines().find_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (parts.next()?, parts.next()?);
+            wanted(controllers).then(|| path.to_owned())
+        })
+    };
+    let memory = find(&|controllers| controllers.split(',').any(|controller| controller == "memory"));
+    memory.or_else(|| find(&|controllers| controllers.is_empty()))
+}
+
+/// Why a pid that was asked for cannot be watched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoMemory {
+    /// There is no such process.
+    #[error("there is no process {0}")]
+    Gone(u32),
+    /// A kernel thread has no memory of its own.
+    #[error("process {0} is a kernel thread: it has no memory of its own")]
+    KernelThread(u32),
+    /// All threads have exited; the memory is gone.
+    #[error("process {0} is a zombie: its memory is gone")]
+    Zombie(u32),
+    /// The id is that of a thread.
+    #[error("{0} is a thread of process {1}: RSS belongs to the process, ask for {1}")]
+    Thread(u32, u32),
+    /// It has memory, but the iterator leaves it out.
+    #[error(
+        "process {0} has memory, but this kernel does not show it to BPF iterators (a security module may hide it): it \
+         cannot be measured"
+    )]
+    Hidden(u32),
+    /// It has no memory for a reason that /proc does not tell: in the middle of its exit or of its birth.
+    #[error("process {0} has no memory at this moment")]
+    None(u32),
+}
+
+/// Why the reader has no record of `pid`.
+#[must_use]
+pub fn why_no_memory(pid: u32) -> NoMemory {
+    let folder = TaskFolder::process(pid);
+    match fs::metadata(&folder.0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return NoMemory::Gone(pid),
+        _ => {}
+    }
+    /// `include/linux/sched.h:PF_KTHREAD`, field 9 of `/proc/PID/stat`.
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    let Ok(stat) = Stat::from_file(folder.0.join("stat")) else { return NoMemory::Gone(pid) };
+    let tgid = folder.status().and_then(|status| u32::try_from(status.tgid).ok());
+    match tgid {
+        Some(tgid) if tgid != pid => NoMemory::Thread(pid, tgid),
+        _ if stat.flags & PF_KTHREAD != 0 => NoMemory::KernelThread(pid),
+        _ if stat.state == 'Z' || stat.state == 'X' => NoMemory::Zombie(pid),
+        _ if folder.has_memory() => NoMemory::Hidden(pid),
+        _ => NoMemory::None(pid),
+    }
+}
+
+/// Every process that has memory by `statm`, by rising pid: what the iterator should show.
+pub fn with_memory() -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if TaskFolder::process(pid).has_memory() {
+            pids.push(pid);
+        }
+    }
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// Reads a small file of /proc or /sys and trims it.
+pub fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
+    Ok(fs::read_to_string(path)?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cgroup_that_limits_memory() {
+        assert_eq!(cgroup_of("0::/user.slice\n").as_deref(), Some("/user.slice"));
+        assert_eq!(cgroup_of("4:memory:/a:b\n3:cpu,cpuacct:/x\n0::/\n").as_deref(), Some("/a:b"));
+        assert_eq!(cgroup_of(""), None);
+        assert_eq!(cgroup_of("3:cpu:/x\n"), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_empty() {
+        let wanted = Wanted { resident: true, cgroup: true };
+        assert_eq!(TaskFolder::process(u32::MAX).read(wanted, 4096), Files::default());
+        assert_eq!(why_no_memory(u32::MAX), NoMemory::Gone(u32::MAX));
+    }
+
+    #[test]
+    fn this_process_reports_all() {
+        let files = TaskFolder::process(std::process::id()).read(Wanted { resident: true, cgroup: true }, 4096);
+        let figures = files.figures;
+        for figure in [figures.stat, figures.statm, figures.status, figures.vm_hwm, figures.resident] {
+            assert!(figure.is_some_and(|pages| pages > 0), "{figures:?}");
+        }
+        assert!(files.uid.is_some() && files.cgroup.is_some());
+    }
+}
