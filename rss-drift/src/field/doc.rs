@@ -1,0 +1,101 @@
+//! Documentation made from the table of fields: `--fields help` and `docs/csv.md`.
+
+use std::fmt::Write as _;
+
+use super::{FIELDS, Unit, contract};
+
+/// The text of `--fields help`: name, aliases, unit and documentation of every field, aligned.
+#[must_use]
+pub fn fields_help() -> String {
+    let width = |column: fn(&super::Field) -> usize| FIELDS.iter().map(column).max().unwrap_or(0);
+    let names = width(|field| field.name.len());
+    let aliases = width(|field| field.aliases.join(", ").len());
+    let mut text = format!("{:names$}  {:aliases$}  {:7}  MEANING\n", "NAME", "ALIAS", "UNIT");
+    for field in FIELDS {
+        let alias = field.aliases.join(", ");
+        // Writing to a String cannot fail.
+        let _ =
+            writeln!(text, "{:names$}  {alias:aliases$}  {:7}  {}", field.name, field.unit.name(), field.doc);
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# The CSV and JSON outputs
+
+<!-- Made from rss-drift/src/field/: UPDATE_DOCS=1 cargo test -p rss-drift --lib field::doc -->
+
+`rss-drift --csv FILE` writes CSV beside the table on the terminal, `-o FILE.csv` and `-o FILE.jsonl` write instead of
+it, `--format csv` and `--format jsonl` write to standard output. There is one row per process and interval. Both formats
+have the columns below, in this order and with these names; new ones are only ever added at the end.
+
+## Rules
+
+- Sizes are bytes, and of RSS (file + anon + shmem) unless the name says otherwise.
+- What could not be read, or what this mode or kernel cannot give, is empty (`null` in JSON), never 0. The column stays.
+- Columns marked \"full mode\" are empty in passive mode.
+- CSV is as in RFC 4180: lines end in CR LF, a field with a comma, a quote or a line break is quoted. The header is the
+  first line of a file, once. A name (`comm`) may hold a line break: read the file with a CSV parser.
+- JSON is one object per line with the columns as keys: numbers are numbers.
+- Text is UTF-8; bytes of a name that are not are replaced by U+FFFD. Nothing else in a name is changed.
+
+## Files
+
+- A file is appended to with one write per interval.
+- When a write comes to less than the interval (a full disk, a limit), the file is cut back to the last whole interval,
+  and the run ends with an error. What is in the file parses, and the next run appends to it.
+- A file with another header, or whose last line is not complete, is refused and left as it is.
+- Pipes and devices cannot be cut back; a closed pipe ends the run quietly.
+
+## Columns
+
+";
+
+/// The text of `docs/csv.md`.
+#[must_use]
+pub fn csv_doc() -> String {
+    let mut text = String::from(INTRODUCTION);
+    text.push_str("| column | unit | meaning |\n|---|---|---|\n");
+    for field in contract() {
+        let unit = match field.unit {
+            Unit::Time => "RFC 3339, UTC, ms",
+            unit => unit.name(),
+        };
+        // A bar would end the table's cell; writing to a String cannot fail.
+        let _ = writeln!(text, "| `{}` | {unit} | {} |", field.name, field.doc.replace('|', "\\|"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_of_csv_is_made_from_the_table() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/csv.md");
+        if env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&path, csv_doc()).unwrap();
+        }
+        assert!(
+            fs::read_to_string(&path).is_ok_and(|found| found == csv_doc()),
+            "docs/csv.md is not what the table of fields says; refresh it with\n    \
+             UPDATE_DOCS=1 cargo test -p rss-drift --lib field::doc",
+        );
+    }
+
+    #[test]
+    fn help_is_aligned_and_has_every_field() {
+        let help = fields_help();
+        let start = help.find("MEANING").unwrap();
+        let mut lines = help.lines().skip(1);
+        for field in FIELDS {
+            let line = lines.next().unwrap();
+            assert!(line.starts_with(field.name), "{line}");
+            assert_eq!(&line[start..], field.doc);
+        }
+        assert_eq!(lines.next(), None);
+    }
+}
