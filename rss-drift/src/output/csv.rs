@@ -1,0 +1,162 @@
+//! CSV as in RFC 4180: all columns of the contract, one row per process and interval.
+
+use std::borrow::Cow;
+
+use csv::{Terminator, WriterBuilder};
+
+use super::{
+    Block, OutputError, RunSummary, Sink, Target,
+    file::{Blocks, Identity},
+};
+use crate::{
+    drift::sample::{Host, Row},
+    field::{self, Value},
+};
+
+/// A CSV output.
+#[derive(Debug)]
+pub struct Csv {
+    blocks: Blocks,
+}
+
+impl Csv {
+    /// Opens the output; what is empty gets the header, a file with another header is refused.
+    pub fn open(target: &Target) -> Result<Self, OutputError> {
+        let header = header();
+        let blocks = Blocks::open(target, &header, |first| {
+            if first == header {
+                return Ok(());
+            }
+            let found = String::from_utf8_lossy(&first[..first.len().min(60)]).into_owned();
+            Err(format!("its first line is not the header of our CSV ({:?})", found.trim_end()))
+        })?;
+        Ok(Self { blocks })
+    }
+
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.blocks.identity()
+    }
+}
+
+impl Sink for Csv {
+    fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError> {
+        self.blocks.write(&rows(block.rows, block.host), block.rows.len() as u64)
+    }
+
+    fn finish(&mut self, _: &RunSummary<'_>) -> Result<(), OutputError> {
+        Ok(())
+    }
+}
+
+/// The header's bytes, line break included.
+#[must_use]
+pub fn header() -> Vec<u8> {
+    records(std::iter::once(field::contract().map(|field| Cow::Borrowed(field.name)).collect()))
+}
+
+/// The bytes of rows, without the header.
+#[must_use]
+pub fn rows(rows: &[Row], host: &Host) -> Vec<u8> {
+    records(rows.iter().map(|row| field::contract().map(|field| cell(field.get(row, host))).collect()))
+}
+
+/// A value as CSV has it, before quoting.
+fn cell(value: Value<'_>) -> Cow<'_, str> {
+    match value {
+        // A lower bound is no figure to calculate with.
+        Value::Empty | Value::AtLeast(_) => Cow::Borrowed(""),
+        Value::Bytes(bytes) => bytes.to_string().into(),
+        Value::Number(number) => number.to_string().into(),
+        Value::Percent(percent) => percent.to_string().into(),
+        Value::Time(time) => field::rfc3339(time).into(),
+        Value::Text(text) => text,
+    }
+}
+
+fn records<'a>(records: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Vec<u8> {
+    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+    for record in records {
+        // All records have as many fields as the contract, and a Vec takes every byte: neither error can happen.
+        let _ = writer.write_record(record.iter().map(|cell| cell.as_bytes()));
+    }
+    writer.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::fixture, *};
+    use crate::drift::sample::Note;
+
+    /// What a reader of the file gets from it.
+    fn read_back(bytes: &[u8]) -> Vec<Vec<String>> {
+        csv::ReaderBuilder::new()
+            .has_headers(false)
+            .from_reader(bytes)
+            .records()
+            .map(|record| record.unwrap().iter().map(str::to_owned).collect())
+            .collect()
+    }
+
+    fn column(name: &str) -> usize {
+        field::contract().position(|field| field.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_row_has_every_column_of_the_contract() {
+        let mut row = fixture::row(42, "sh", 100, 90);
+        row.notes = vec![Note::DeadLeader, Note::Uncertain];
+        row.moved = Some(2);
+        assert_eq!(
+            String::from_utf8(rows(&[row], &fixture::host())).unwrap(),
+            "2026-01-02T03:04:05.678Z,box,00000000-1111-2222-3333-444444444444,6.12.0,passive,per-cpu,42,1234,2,sh,\
+             1000,/user.slice,3,stat,368640,409600,,40960,,8192,786432,368640,368640,409600,,0,409600,0,0,0,368640,0,0,\
+             ,,409600,,,,,,dead-leader uncertain\r\n"
+        );
+    }
+
+    #[test]
+    fn the_header_is_one_line_of_names() {
+        let header = String::from_utf8(header()).unwrap();
+        assert!(header.starts_with("timestamp,host,boot_id,") && header.ends_with(",missed_events,note\r\n"));
+        assert_eq!(header.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn quotes_commas_and_line_breaks_are_quoted() {
+        let bytes = rows(&[fixture::row(1, "a\"b,c\nd", 1, 1)], &fixture::host());
+        assert!(String::from_utf8(bytes).unwrap().contains(",\"a\"\"b,c\nd\","));
+    }
+
+    proptest! {
+        #[test]
+        fn names_come_back_as_they_were(names in prop::collection::vec(any::<String>(), 0..5)) {
+            let given: Vec<_> = names.iter().map(|name| fixture::row(1, name, 5, 4)).collect();
+            let mut bytes = header();
+            bytes.extend(rows(&given, &fixture::host()));
+            let found = read_back(&bytes);
+            prop_assert_eq!(found.len(), names.len() + 1);
+            for (record, name) in found[1..].iter().zip(&names) {
+                prop_assert_eq!(record.len(), field::contract().count());
+                prop_assert_eq!(&record[column("comm")], name);
+                prop_assert_eq!(&record[column("note")], "");
+            }
+        }
+
+        #[test]
+        fn names_of_syntax_only_come_back(name in "[\",\r\n\\\\;' ]{0,15}") {
+            let bytes = rows(&[fixture::row(1, &name, 5, 4)], &fixture::host());
+            prop_assert_eq!(&read_back(&bytes)[0][column("comm")], &name);
+        }
+
+        #[test]
+        fn figures_come_back_in_bytes(exact in 0..1i64 << 40, reported in -1000..1i64 << 40) {
+            let found = read_back(&rows(&[fixture::row(1, "x", exact, reported)], &fixture::host()));
+            let number = |name| found[0][column(name)].parse::<i64>().unwrap();
+            prop_assert_eq!(number("exact_bytes"), exact * 4096);
+            prop_assert_eq!(number("reported_bytes"), reported * 4096);
+            prop_assert_eq!(number("drift_bytes"), number("exact_bytes") - number("reported_bytes"));
+        }
+    }
+}

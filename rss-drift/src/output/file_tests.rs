@@ -1,0 +1,167 @@
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A disk with room for so many bytes, which takes at most so many in one write.
+struct Disk {
+    bytes: Vec<u8>,
+    room: usize,
+    at_once: usize,
+    error: i32,
+    foreign: &'static [u8],
+}
+
+impl Medium for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.room.saturating_sub(self.bytes.len());
+        if room == 0 {
+            return Err(io::Error::from_raw_os_error(self.error));
+        }
+        let count = bytes.len().min(room).min(self.at_once);
+        self.bytes.extend(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn ends(&mut self) -> io::Result<(u64, u64)> {
+        let ours = self.bytes.len() as u64;
+        self.bytes.extend(self.foreign);
+        Ok((ours, self.bytes.len() as u64))
+    }
+
+    fn cut(&mut self, end: u64) -> io::Result<()> {
+        self.bytes.truncate(usize::try_from(end).unwrap());
+        Ok(())
+    }
+}
+
+fn disk(room: usize, at_once: usize, identity: Option<Identity>) -> Blocks<Disk> {
+    let medium = Disk { bytes: Vec::new(), room, at_once, error: libc::ENOSPC, foreign: b"" };
+    Blocks { target: Target::File(PathBuf::from("/x/y.csv")), medium, identity, rows: 0 }
+}
+
+fn agree(_: &[u8]) -> Result<(), String> {
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_disk_that_fills_up_holds_whole_blocks(
+        blocks in prop::collection::vec(prop::collection::vec("[a-z]{0,9}\n", 1..5), 1..10),
+        room in 0..200usize,
+        at_once in 1..50usize,
+    ) {
+        let mut file = disk(room, at_once, Some((1, 1)));
+        let mut whole = String::new();
+        let mut rows = 0;
+        for block in &blocks {
+            let text = block.concat();
+            match file.write(text.as_bytes(), block.len() as u64) {
+                Ok(()) => {
+                    whole.push_str(&text);
+                    rows += block.len() as u64;
+                }
+                Err(OutputError::Write { rows: told, uncut, .. }) => {
+                    prop_assert_eq!(told, rows);
+                    prop_assert_eq!(uncut, None);
+                    prop_assert!(whole.len() + text.len() > room, "there was room for it");
+                    break;
+                }
+                Err(other) => prop_assert!(false, "{}", other),
+            }
+        }
+        prop_assert_eq!(&file.medium.bytes, whole.as_bytes());
+    }
+}
+
+#[test]
+fn what_is_not_a_file_says_that_a_part_is_left() {
+    let error = disk(4, 100, None).write(b"123456\n", 1).unwrap_err().to_string();
+    assert!(error.contains("a part of a row behind them (it is not a file"), "{error}");
+}
+
+#[test]
+fn nothing_is_told_of_a_part_where_nothing_was_written() {
+    let error = disk(0, 100, None).write(b"123456\n", 1).unwrap_err().to_string();
+    assert!(error.contains("no space left on device") && !error.contains("part"), "{error}");
+}
+
+#[test]
+fn the_rows_of_another_process_are_not_cut() {
+    let mut file = disk(4, 100, Some((1, 1)));
+    file.medium.foreign = b"other\n";
+    let error = file.write(b"123456\n", 1).unwrap_err().to_string();
+    assert!(error.contains("another process has written behind it"), "{error}");
+    assert_eq!(file.medium.bytes, b"1234other\n");
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let mut file = disk(0, 1, None);
+    file.medium.error = libc::EPIPE;
+    assert!(matches!(file.write(b"x\n", 1), Err(OutputError::ClosedPipe)));
+}
+
+#[test]
+fn a_new_file_gets_the_preamble_once_and_mode_644_at_most() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("y.csv");
+    let target = Target::File(path.clone());
+    for row in [b"one\n", b"two\n"] {
+        let mut file = Blocks::open(&target, b"head\n", |first| {
+            assert_eq!(first, b"head\n");
+            Ok(())
+        })
+        .unwrap();
+        file.write(row, 1).unwrap();
+    }
+    assert_eq!(fs::read(&path).unwrap(), b"head\none\ntwo\n");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777 & !0o644, 0);
+}
+
+#[test]
+fn other_content_and_partial_lines_are_refused_and_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("y.csv");
+    let target = Target::File(path.clone());
+    fs::write(&path, "other\n").unwrap();
+    let refused = Blocks::open(&target, b"head\n", |_| Err("it is of others".to_owned())).unwrap_err();
+    assert!(refused.to_string().contains("y.csv: it is of others; it is left as it is"), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), b"other\n");
+    fs::write(&path, "head\npart").unwrap();
+    let refused = Blocks::open(&target, b"head\n", agree).unwrap_err();
+    assert!(matches!(refused, OutputError::PartialLine { .. }), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), b"head\npart");
+}
+
+#[test]
+fn a_missing_directory_and_a_directory_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let gone = directory.path().join("gone/y.csv");
+    let error = Blocks::open(&Target::File(gone.clone()), b"", agree).unwrap_err().to_string();
+    assert!(error.contains(gone.to_str().unwrap()) && error.contains("its directory must be there first"));
+    let error = Blocks::open(&Target::File(directory.path().to_owned()), b"", agree).unwrap_err().to_string();
+    assert!(error.contains("is a directory; name a file in it"), "{error}");
+}
+
+#[test]
+fn a_full_device_is_told() {
+    let target = Target::File(PathBuf::from("/dev/full"));
+    let error = Blocks::open(&target, b"head\n", agree).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "cannot write /dev/full: no space left on device; no row of this run is in it; make room and start again"
+    );
+}
+
+#[test]
+fn two_names_of_one_file_are_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+    fs::write(&one, "").unwrap();
+    std::os::unix::fs::symlink(&one, &two).unwrap();
+    let open = |path: &PathBuf| Blocks::open(&Target::File(path.clone()), b"", agree).unwrap().identity();
+    assert!(open(&one).is_some());
+    assert_eq!(open(&one), open(&two));
+}

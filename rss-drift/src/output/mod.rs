@@ -1,0 +1,159 @@
+//! Outputs: a [`Sink`] per format. They take plain rows and know of no command, no probe and no /proc.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    drift::{
+        sample::{Host, Row, Source},
+        stats::{Distribution, Largest, Summary},
+    },
+    field::Field,
+};
+
+pub mod csv;
+mod error;
+mod file;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod jsonl;
+mod plan;
+pub mod table;
+mod text;
+
+pub use error::OutputError;
+pub use plan::{Format, OutputSpec, Target, UsageError, check_fields, plan_outputs};
+pub use text::clean;
+
+use file::Identity;
+
+/// Where reports go. After an error nothing more is to be sent to the sink; what it wrote before stays whole.
+pub trait Sink {
+    /// Writes the report of one interval.
+    fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError>;
+
+    /// Ends the output; where the format has one, with a summary of the whole run.
+    fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError>;
+}
+
+/// The report of one interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// What does not change during the run.
+    pub host: &'a Host,
+    /// Number of the interval, from 1.
+    pub interval: u64,
+    /// When the interval was read.
+    pub time: SystemTime,
+    /// Figures of the whole host.
+    pub headline: &'a Headline,
+    /// The rows to be printed, in their order.
+    pub rows: &'a [Row],
+    /// Processes that were measured but have no row here (`--top`).
+    pub left_out: u64,
+    /// What happened, one line each, such as "pid 123 (name) is gone". Names may be put in as they are: the table escapes
+    /// them. CSV and JSON have no place for events.
+    pub events: &'a [String],
+    /// Our own faults and costs in this interval.
+    pub faults: &'a Faults,
+}
+
+/// Figures of the whole host in one interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Headline {
+    /// The file that is `reported`.
+    pub source: Source,
+    /// The /proc files that are exact on this kernel.
+    pub exact_sources: Vec<Source>,
+    /// Processes with an mm.
+    pub processes: u64,
+    /// Sums and percentiles over all of them, in pages.
+    pub summary: Summary,
+}
+
+/// Our own faults and costs, of one interval or summed up over a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// Readings that were invalid at first and were repeated.
+    pub retried: u64,
+    /// Rows whose counters did not hold still for a valid reading.
+    pub uncertain: u64,
+    /// Rows in which /proc and our figure differ by more than the uncertainty: our error.
+    pub disagreements: u64,
+    /// Files of /proc that could not be read, though their process lives.
+    pub unreadable: u64,
+    /// Our CPU time as a share of the time that passed, in percent of one CPU; `None` when not known yet.
+    pub cpu_percent: Option<f64>,
+    /// Our own RSS in bytes; over a run the largest. `None` when unreadable.
+    pub rss_bytes: Option<u64>,
+    /// Kernel memory of our BPF maps in bytes; `None` when unreadable.
+    pub map_bytes: Option<u64>,
+}
+
+/// What a whole run came to.
+#[derive(Clone, Copy, Debug)]
+pub struct RunSummary<'a> {
+    /// What did not change during the run.
+    pub host: &'a Host,
+    /// How long it ran.
+    pub duration: Duration,
+    /// Intervals reported.
+    pub intervals: u64,
+    /// Processes seen at least once.
+    pub processes: u64,
+    /// |drift| of all readings, in pages and percent.
+    pub drift: Distribution,
+    /// The largest |drift|, with whose and when.
+    pub largest: Option<&'a Largest>,
+    /// Our own faults summed up; CPU % of the whole run, the largest RSS.
+    pub faults: &'a Faults,
+    /// Our CPU time, user and system.
+    pub cpu_time: Duration,
+}
+
+/// Opens all outputs of a run; the table has these columns (`None`: the default ones). Nothing is written anywhere before
+/// all are open, except the headers of CSV files, which are open already.
+///
+/// CSV and JSON always have the whole contract: `--fields` chooses the table's columns.
+pub fn open_all(
+    specs: &[OutputSpec],
+    fields: Option<&[&'static Field]>,
+) -> Result<Vec<Box<dyn Sink>>, OutputError> {
+    let mut opened: HashMap<Identity, &Target> = HashMap::new();
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    for spec in specs {
+        let (sink, identity) = open(spec, fields)?;
+        // Two names of one file (a link, another spelling of the path) are known only once they are open.
+        if let Some(other) = identity.and_then(|identity| opened.insert(identity, &spec.target)) {
+            return Err(OutputError::SameFile { one: other.clone(), two: spec.target.clone() });
+        }
+        sinks.push(sink);
+    }
+    Ok(sinks)
+}
+
+/// Opens one output, and says which regular file it is.
+fn open(
+    spec: &OutputSpec,
+    fields: Option<&[&'static Field]>,
+) -> Result<(Box<dyn Sink>, Option<Identity>), OutputError> {
+    Ok(match spec.format {
+        Format::Table => {
+            let sink = table::Table::open(&spec.target, fields)?;
+            let identity = sink.identity();
+            (Box::new(sink), identity)
+        }
+        Format::Csv => {
+            let sink = csv::Csv::open(&spec.target)?;
+            let identity = sink.identity();
+            (Box::new(sink), identity)
+        }
+        Format::Jsonl => {
+            let sink = jsonl::Jsonl::open(&spec.target)?;
+            let identity = sink.identity();
+            (Box::new(sink), identity)
+        }
+    })
+}

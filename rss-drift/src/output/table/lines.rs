@@ -1,0 +1,174 @@
+//! The lines around a table: the host, our own faults and costs, the summary of a run.
+
+use std::time::{Duration, SystemTime};
+
+use super::super::{Block, Faults, RunSummary, clean};
+use crate::{
+    drift::stats::{Distribution, Percentiles},
+    field::{bytes, unsigned_bytes},
+};
+
+/// The lines above a table.
+pub(super) fn headline(block: &Block<'_>) -> Vec<String> {
+    let (host, headline) = (block.host, block.headline);
+    let exact: Vec<_> = headline.exact_sources.iter().map(|source| source.name()).collect();
+    let summary = &headline.summary;
+    vec![
+        format!(
+            "{} {}, kernel {}, {} accounting, {} mode, exact /proc files: {}",
+            clock(block.time),
+            clean(&host.hostname),
+            clean(&host.kernel),
+            host.accounting.name(),
+            host.mode,
+            if exact.is_empty() { "none".to_owned() } else { exact.join(", ") },
+        ),
+        format!(
+            "{}, sum of {} {}, exact {}, |drift| {} (sizes in KiB)",
+            counted(headline.processes, "process", "processes"),
+            headline.source.name(),
+            kib(bytes(summary.reported, host.page_size)),
+            kib(bytes(summary.exact, host.page_size)),
+            distribution(&summary.drift, host.page_size),
+        ),
+    ]
+}
+
+/// The lines below a table.
+pub(super) fn footer(block: &Block<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if block.left_out > 0 {
+        lines.push(format!("{} not shown", counted(block.left_out, "more process", "more processes")));
+    }
+    lines.extend(block.events.iter().map(|event| clean(event)));
+    lines.push(format!("own: {}", faults(block.faults)));
+    lines
+}
+
+/// The summary of a run.
+pub(super) fn summary(summary: &RunSummary<'_>) -> Vec<String> {
+    let page_size = summary.host.page_size;
+    let mut lines = vec![
+        format!(
+            "run of {}: {}, {}, {}",
+            duration(summary.duration),
+            counted(summary.intervals, "interval", "intervals"),
+            counted(summary.processes, "process", "processes"),
+            counted(summary.drift.readings, "reading", "readings"),
+        ),
+        format!("|drift| over all readings: {} (sizes in KiB)", distribution(&summary.drift, page_size)),
+    ];
+    if let Some(largest) = summary.largest {
+        lines.push(format!(
+            "largest drift: {} KiB of exact {} KiB, pid {} ({}) at {}",
+            kib(bytes(largest.reading.drift(), page_size)),
+            kib(bytes(largest.reading.exact, page_size)),
+            largest.pid,
+            clean(&largest.comm),
+            clock(largest.time),
+        ));
+    }
+    lines.push(format!("own: {}, CPU time {:.2} s", faults(summary.faults), summary.cpu_time.as_secs_f64()));
+    lines
+}
+
+/// Every fault by its name, also those that did not happen: a reader must see that they were looked for.
+fn faults(faults: &Faults) -> String {
+    let size = |size: Option<u64>| {
+        size.map_or_else(|| "unknown".to_owned(), |size| format!("{} KiB", kib(unsigned_bytes(size, 1))))
+    };
+    format!(
+        "{} retried, {} uncertain, {} with /proc, {} unreadable, CPU {}, RSS {}, maps {}",
+        counted(faults.retried, "reading", "readings"),
+        counted(faults.uncertain, "row", "rows"),
+        counted(faults.disagreements, "disagreement", "disagreements"),
+        counted(faults.unreadable, "file", "files"),
+        faults.cpu_percent.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %")),
+        size(faults.rss_bytes),
+        size(faults.map_bytes),
+    )
+}
+
+fn distribution(drift: &Distribution, page_size: u64) -> String {
+    let four = |found: Percentiles<String>| {
+        format!("p50 {} p95 {} p99 {} max {}", found.p50, found.p95, found.p99, found.max)
+    };
+    let Some(absolute) = drift.absolute else { return "unknown".to_owned() };
+    let size = |pages| kib(unsigned_bytes(pages, page_size)).to_string();
+    let mut text = four(Percentiles {
+        p50: size(absolute.p50),
+        p95: size(absolute.p95),
+        p99: size(absolute.p99),
+        max: size(absolute.max),
+    });
+    if let Some(relative) = drift.relative {
+        let share = |percent: f64| format!("{percent:.2}");
+        text += ", % of exact ";
+        text += &four(Percentiles {
+            p50: share(relative.p50),
+            p95: share(relative.p95),
+            p99: share(relative.p99),
+            max: share(relative.max),
+        });
+    }
+    text
+}
+
+/// Bytes as whole KiB, as ps and top print them; a page is never less than 4 KiB.
+pub(super) const fn kib(bytes: i64) -> i64 {
+    bytes / 1024
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn duration(duration: Duration) -> String {
+    if duration.as_secs() == 0 {
+        return format!("{} ms", duration.as_millis());
+    }
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// The local time of day.
+pub(super) fn clock(time: SystemTime) -> String {
+    let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => libc::time_t::try_from(since.as_secs()).unwrap_or(0),
+        Err(_) => 0,
+    };
+    // SAFETY: all fields of `tm` are integers and one pointer that may be null: zeroes are a valid value.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to values that live through the call; localtime_r keeps neither.
+    let result = unsafe { libc::localtime_r(&raw const seconds, &raw mut local) };
+    if result.is_null() {
+        return String::new();
+    }
+    format!("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(counted(1, "row", "rows"), "1 row");
+        assert_eq!(counted(0, "row", "rows"), "0 rows");
+    }
+
+    #[test]
+    fn short_runs_are_told_in_milliseconds() {
+        assert_eq!(duration(Duration::from_millis(120)), "120 ms");
+        assert_eq!(duration(Duration::from_millis(61_900)), "1m 1s");
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_0() {
+        let text = faults(&Faults { retried: 1, ..Faults::default() });
+        assert_eq!(
+            text,
+            "1 reading retried, 0 rows uncertain, 0 disagreements with /proc, 0 files unreadable, CPU unknown, RSS \
+             unknown, maps unknown"
+        );
+    }
+}

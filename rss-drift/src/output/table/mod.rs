@@ -1,0 +1,140 @@
+//! The table for people: on a terminal, in a pipe or in a text file.
+
+use std::{
+    env,
+    io::IsTerminal as _,
+    os::fd::{AsRawFd as _, RawFd},
+};
+
+use super::{
+    Block, OutputError, RunSummary, Sink, Target,
+    file::{Blocks, Identity},
+};
+use crate::field::{Field, default_fields};
+
+mod layout;
+mod lines;
+mod render;
+
+pub use render::{render, render_summary};
+
+/// A terminal narrower than this is treated as if it were so wide: the shortest column has to fit.
+pub const MIN_WIDTH: usize = 24;
+
+/// How a table looks.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The columns.
+    pub fields: Vec<&'static Field>,
+    /// Whether columns that most reports leave empty ([`Field::hides_when_empty`]) are left out of a block in which they
+    /// would be.
+    pub hide_empty: bool,
+    /// Columns of the terminal; `None` is unlimited.
+    pub width: Option<usize>,
+    /// Whether escape codes for bold and colour may be written.
+    pub colour: bool,
+}
+
+impl View {
+    /// Unlimited and without colour; `None` are the default columns, where an empty `resident` or `note` is left out.
+    #[must_use]
+    pub fn plain(fields: Option<&[&'static Field]>) -> Self {
+        Self {
+            fields: fields.map_or_else(default_fields, <[_]>::to_vec),
+            hide_empty: fields.is_none(),
+            width: None,
+            colour: false,
+        }
+    }
+}
+
+/// A table as an output.
+#[derive(Debug)]
+pub struct Table {
+    blocks: Blocks,
+    view: View,
+    terminal: bool,
+}
+
+impl Table {
+    /// Opens the output with these columns; `None` are the default ones. A text file is appended to, whatever is in it.
+    pub fn open(target: &Target, fields: Option<&[&'static Field]>) -> Result<Self, OutputError> {
+        let blocks = Blocks::open(target, &[], |_| Ok(()))?;
+        let terminal = blocks.file().is_terminal();
+        let mut view = View::plain(fields);
+        view.colour = terminal && colour_is_welcome(|name| env::var(name).ok());
+        // As ps: what runs us in a pipe of its own (watch(1)) says by COLUMNS how much it can show.
+        if *target == Target::Stdout {
+            view.width = columns(env::var("COLUMNS").ok().as_deref());
+        }
+        Ok(Self { blocks, view, terminal })
+    }
+
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.blocks.identity()
+    }
+
+    /// The view of this moment: a terminal's window may have changed.
+    fn refresh(&mut self) {
+        if self.terminal
+            && let Some(width) = window_width(self.blocks.file().as_raw_fd())
+        {
+            self.view.width = Some(width);
+        }
+    }
+}
+
+impl Sink for Table {
+    fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError> {
+        self.refresh();
+        self.blocks.write(render(block, &self.view).as_bytes(), block.rows.len() as u64)
+    }
+
+    fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError> {
+        self.refresh();
+        self.blocks.write(render_summary(summary, &self.view).as_bytes(), 0)
+    }
+}
+
+/// Whether the user wants colour on a terminal (<https://no-color.org>: any value but the empty one says no).
+fn colour_is_welcome(variable: impl Fn(&str) -> Option<String>) -> bool {
+    variable("NO_COLOR").is_none_or(|value| value.is_empty())
+        && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The width that the variable COLUMNS gives; nonsense is no width.
+fn columns(variable: Option<&str>) -> Option<usize> {
+    variable?.trim().parse().ok().filter(|&columns| columns > 0)
+}
+
+/// Columns of the terminal behind a descriptor; `None` where it does not know.
+fn window_width(terminal: RawFd) -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes one winsize to the address that it is given, and that is where `size` lies.
+    let result = unsafe { libc::ioctl(terminal, libc::TIOCGWINSZ, &raw mut size) };
+    (result == 0 && size.ws_col > 0).then_some(size.ws_col.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_refused_by_a_variable_that_says_something() {
+        let with = |name: &'static str, value: &'static str| {
+            colour_is_welcome(move |asked| (asked == name).then(|| value.to_owned()))
+        };
+        assert!(with("TERM", "xterm"));
+        assert!(with("NO_COLOR", ""));
+        assert!(!with("NO_COLOR", "1"));
+        assert!(!with("TERM", "dumb"));
+    }
+
+    #[test]
+    fn nonsense_is_no_width() {
+        assert_eq!(columns(Some("80")), Some(80));
+        for nonsense in [None, Some(""), Some("0"), Some("wide"), Some("-1")] {
+            assert_eq!(columns(nonsense), None);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A block as text: pure, so that what the terminal shows is tested without one.
+
+use super::{
+    super::{Block, RunSummary, clean, text},
+    MIN_WIDTH, View,
+    layout::{Column, GAP, fit, pad},
+    lines::{self, clock, kib},
+};
+use crate::{
+    drift::sample::{Host, Row},
+    field::{Field, Unit, Value, rfc3339},
+};
+
+const BOLD: &str = "\x1b[1m";
+const RED: &str = "\x1b[31m";
+const YELLOW: &str = "\x1b[33m";
+const RESET: &str = "\x1b[0m";
+
+/// A share of the exact figure from which on a drift is worth a colour, in percent.
+const REMARKABLE_PERCENT: f64 = 10.0;
+
+/// The text of one interval, with a blank line at its end. No line is longer than the view's width (where that is at least
+/// [`MIN_WIDTH`]).
+#[must_use]
+pub fn render(block: &Block<'_>, view: &View) -> String {
+    let width = view.width.map(|width| width.max(MIN_WIDTH));
+    let mut text = String::new();
+    for line in lines::headline(block) {
+        push(&mut text, &line, width);
+    }
+    push_table(&mut text, block, view, width);
+    for line in lines::footer(block) {
+        push(&mut text, &line, width);
+    }
+    text.push('\n');
+    text
+}
+
+/// The text of the summary at a run's end.
+#[must_use]
+pub fn render_summary(summary: &RunSummary<'_>, view: &View) -> String {
+    let width = view.width.map(|width| width.max(MIN_WIDTH));
+    let mut text = String::new();
+    for line in lines::summary(summary) {
+        push(&mut text, &line, width);
+    }
+    text
+}
+
+fn push(text: &mut String, line: &str, width: Option<usize>) {
+    for line in text::flow(line, width) {
+        text.push_str(&line);
+        text.push('\n');
+    }
+}
+
+fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<usize>) {
+    let fields: Vec<&'static Field> = view
+        .fields
+        .iter()
+        .copied()
+        .filter(|field| {
+            !(view.hide_empty && field.hides_when_empty())
+                || block.rows.iter().any(|row| field.get(row, block.host) != Value::Empty)
+        })
+        .collect();
+    let cells: Vec<Vec<String>> = block
+        .rows
+        .iter()
+        .map(|row| fields.iter().map(|field| cell(field, row, block.host)).collect())
+        .collect();
+    let mut columns: Vec<Column> = fields
+        .iter()
+        .enumerate()
+        .map(|(index, field)| Column {
+            index,
+            width: cells.iter().map(|row| text::width(&row[index])).fold(field.header.len(), usize::max),
+            elastic: field.unit == Unit::Text,
+            priority: field.priority,
+        })
+        .collect();
+    if let Some(width) = width {
+        fit(&mut columns, width);
+    }
+    let header: Vec<_> = columns.iter().map(|column| pad(fields[column.index].header, column)).collect();
+    let header = header.join(GAP);
+    text.push_str(&paint(header.trim_end(), view.colour.then_some(BOLD)));
+    text.push('\n');
+    for (row, cells) in block.rows.iter().zip(&cells) {
+        let last = columns.len().saturating_sub(1);
+        for (place, column) in columns.iter().enumerate() {
+            let padded = pad(&cells[column.index], column);
+            // Blanks at a line's end would only be copied along.
+            let shown = if place == last { padded.trim_end() } else { &padded };
+            let code = if view.colour { code(fields[column.index], row) } else { None };
+            text.push_str(&paint(shown, code));
+            if place != last {
+                text.push_str(GAP);
+            }
+        }
+        text.push('\n');
+    }
+}
+
+/// A value as the terminal shows it. What is empty gets a `-`, so that every row has as many words as the header.
+fn cell(field: &Field, row: &Row, host: &Host) -> String {
+    match field.get(row, host) {
+        Value::Empty => "-".to_owned(),
+        Value::Bytes(bytes) => kib(bytes).to_string(),
+        Value::AtLeast(bytes) => format!(">={}", kib(bytes)),
+        Value::Number(number) => number.to_string(),
+        Value::Percent(percent) => format!("{percent:.2}"),
+        Value::Time(time) if field.unit == Unit::Clock => clock(time),
+        Value::Time(time) => rfc3339(time),
+        Value::Text(text) => clean(&text),
+    }
+}
+
+/// Drift beyond the bound is red: there one of the two figures is wrong. A large share is yellow.
+fn code(field: &Field, row: &Row) -> Option<&'static str> {
+    if !matches!(field.name, "drift_bytes" | "drift_percent") {
+        return None;
+    }
+    if row.bound.zip(row.drift()).is_some_and(|(bound, drift)| drift.unsigned_abs() > bound) {
+        return Some(RED);
+    }
+    row.drift_percent().filter(|percent| percent.abs() >= REMARKABLE_PERCENT).map(|_| YELLOW)
+}
+
+fn paint(text: &str, code: Option<&str>) -> String {
+    code.map_or_else(|| text.to_owned(), |code| format!("{code}{text}{RESET}"))
+}
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;

@@ -1,0 +1,143 @@
+//! Text for the terminal: nothing in it can move the cursor, and its width is known.
+
+/// Makes text harmless to a terminal: what is not printable (control characters, line breaks, marks that turn the
+/// direction of writing) and the backslash are escaped as in Rust. A process may name itself "\x1b[2J".
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\'' | '"' => cleaned.push(character),
+            _ => cleaned.extend(character.escape_debug()),
+        }
+    }
+    cleaned
+}
+
+/// Columns that a terminal uses for cleaned text.
+pub(super) fn width(text: &str) -> usize {
+    text.chars().map(char_width).sum()
+}
+
+/// Columns of one printable character: 2 in the wide blocks of East Asia and for pictures (Unicode's
+/// `EastAsianWidth.txt`, whole blocks), else 1. Marks without a width do not come here: they are escaped.
+fn char_width(character: char) -> usize {
+    match u32::from(character) {
+        0x1100..=0x115f
+        | 0x231a..=0x231b
+        | 0x23e9..=0x23f3
+        | 0x25fd..=0x25fe
+        | 0x2600..=0x27bf
+        | 0x2b1b..=0x2b55
+        | 0x2e80..=0x303e
+        | 0x3041..=0xa4cf
+        | 0xa960..=0xa97c
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe10..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x16fe0..=0x1b2ff
+        | 0x1f000..=0x1faff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+/// Cuts cleaned text to a width; a `+` at the end says that it was cut, as in ps.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut used = 0;
+    for character in text.chars() {
+        used += char_width(character);
+        if used >= columns {
+            break;
+        }
+        kept.push(character);
+    }
+    if columns > 0 {
+        kept.push('+');
+    }
+    kept
+}
+
+/// Breaks one line of cleaned text between words so that a narrow terminal does not; further lines are indented.
+pub(super) fn flow(line: &str, columns: Option<usize>) -> Vec<String> {
+    const INDENT: &str = "  ";
+    let Some(columns) = columns.filter(|&columns| width(line) > columns) else {
+        return vec![line.to_owned()];
+    };
+    let mut lines = Vec::new();
+    let mut current = String::new();
+    let mut begun = false;
+    for word in line.split(' ') {
+        let blank = usize::from(begun);
+        if begun && width(&current) + blank + width(word) > columns {
+            lines.push(std::mem::replace(&mut current, INDENT.to_owned()));
+            begun = false;
+        }
+        if begun {
+            current.push(' ');
+        }
+        let left = columns.saturating_sub(width(&current));
+        current.push_str(&cut(word, left));
+        begun = true;
+    }
+    lines.push(current);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_moves_the_cursor_is_escaped() {
+        assert_eq!(clean("\x1b[2J"), "\\u{1b}[2J");
+        assert_eq!(clean("a\nb\tc\r\u{7f}\u{9b}"), "a\\nb\\tc\\r\\u{7f}\\u{9b}");
+        assert_eq!(clean("\u{202e}gnp"), "\\u{202e}gnp");
+        assert_eq!(clean("e\u{301}\u{200b}"), "e\\u{301}\\u{200b}");
+        assert_eq!(clean("\\n"), "\\\\n", "an escape that the process wrote itself is told from ours");
+    }
+
+    #[test]
+    fn what_is_printable_stays() {
+        for text in ["kworker/0:1-events", "it's \"a\" name", "größe", "日本", "(sd-pam)"] {
+            assert_eq!(clean(text), text);
+        }
+    }
+
+    #[test]
+    fn a_cut_is_marked_and_fits() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdef", 5), "abcd+");
+        assert_eq!(cut("日本語", 4), "日+");
+        assert_eq!(cut("abc", 0), "");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(flow("one two three", Some(8)), ["one two", "  three"]);
+        assert_eq!(flow("one two three", None), ["one two three"]);
+        assert_eq!(flow("one  two", Some(20)), ["one  two"]);
+    }
+
+    proptest! {
+        #[test]
+        fn cleaned_text_has_nothing_to_move_a_cursor(text in any::<String>()) {
+            prop_assert!(!clean(&text).chars().any(char::is_control));
+        }
+
+        #[test]
+        fn lines_fit(text in any::<String>(), columns in 3..100usize) {
+            for line in flow(&clean(&text), Some(columns)) {
+                prop_assert!(width(&line) <= columns, "{:?}", line);
+            }
+        }
+    }
+}
