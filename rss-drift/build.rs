@@ -1,0 +1,41 @@
+//! Builds the eBPF object and tells the crate where it is, as `RSS_DRIFT_EBPF`.
+
+use std::{env, error::Error, fs, path::PathBuf, process::ExitCode};
+
+/// The binary of rss-drift-ebpf that is part of rss-drift.
+const OBJECT: &str = "rss-drift";
+
+fn main() -> ExitCode {
+    match build() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // cargo shows warnings even where it hides the rest of a failed build script's output.
+            for line in error.to_string().lines() {
+                println!("cargo:warning={line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build() -> Result<(), Box<dyn Error>> {
+    let manifest_dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let root = manifest_dir.parent().ok_or("rss-drift/ has to lie in its workspace")?;
+    for variable in [ebpf_build::RUSTC_VARIABLE, ebpf_build::BPF_LINKER_VARIABLE, "CARGO_TARGET_DIR"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+
+    let tools = ebpf_build::find(root)?;
+    for path in ebpf_build::sources(root, &tools) {
+        println!("cargo:rerun-if-changed={}", path.display());
+    }
+    ebpf_build::build(root, &tools)?;
+
+    // A copy of our own: another build may replace the shared one while this one's compiler reads it.
+    let built = ebpf_build::object(root, OBJECT)?;
+    let copy = PathBuf::from(env::var("OUT_DIR")?).join("rss-drift.bpf.o");
+    fs::copy(&built, &copy)
+        .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), copy.display()))?;
+    println!("cargo:rustc-env=RSS_DRIFT_EBPF={}", copy.display());
+    Ok(())
+}

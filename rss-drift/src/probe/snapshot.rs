@@ -1,0 +1,284 @@
+//! One reading of all processes: the iterator's stream, and what it says of each mm.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    time::SystemTime,
+};
+
+use aya::Ebpf;
+use bytemuck::Pod;
+use rss_drift_common::record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID, MmRecord};
+
+use crate::{
+    kernel::Accounting,
+    probe::load::{ProbeError, iterator},
+};
+
+/// What one reading saw of one process's mm.
+pub type Mm = MmRecord;
+
+/// Passes over all tasks that per-task accounting may take until two are identical.
+const PASSES: usize = 4;
+
+/// All processes of the host that have memory, at one reading.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Wall clock when the reading began.
+    pub time: SystemTime,
+    /// One record per process, by rising pid.
+    processes: Vec<Mm>,
+    /// The mms that more than one process uses, by rising address.
+    shared: Vec<u64>,
+}
+
+impl Snapshot {
+    /// Orders what an iterator wrote: one record per process. A process whose leader has exited wrote one per thread.
+    fn new(time: SystemTime, mut processes: Vec<Mm>) -> Self {
+        // A stable sort keeps the first thread of a dead leader's process in front of its others.
+        processes.sort_by_key(|record| record.tgid);
+        processes.dedup_by_key(|record| (record.tgid, record.mm));
+        let mut mms: Vec<u64> = processes.iter().map(|record| record.mm).collect();
+        mms.sort_unstable();
+        let mut shared: Vec<u64> =
+            mms.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        shared.dedup();
+        Self { time, processes, shared }
+    }
+
+    /// Every process, by rising pid.
+    #[must_use]
+    pub fn processes(&self) -> &[Mm] {
+        &self.processes
+    }
+
+    /// The process with this pid (thread group id); `None` when it is not there or has no memory of its own: a kernel
+    /// thread, a zombie.
+    #[must_use]
+    pub fn process(&self, pid: u32) -> Option<&Mm> {
+        let index = self.processes.binary_search_by_key(&pid, |record| record.tgid).ok()?;
+        Some(&self.processes[index])
+    }
+
+    /// Whether another process uses the same mm (`CLONE_VM` without `CLONE_THREAD`, vfork).
+    #[must_use]
+    pub fn is_shared(&self, mm: &Mm) -> bool {
+        self.shared.binary_search(&mm.mm).is_ok()
+    }
+
+    /// One record for each mm: the one of the lowest pid where processes share it. Sums over the host count these.
+    pub fn mms(&self) -> impl Iterator<Item = &Mm> {
+        let mut seen = Vec::with_capacity(self.shared.len());
+        self.processes.iter().filter(move |record| {
+            if !self.is_shared(record) {
+                return true;
+            }
+            let first = !seen.contains(&record.mm);
+            seen.push(record.mm);
+            first
+        })
+    }
+
+    /// Readings of a process that a fold disturbed and that were repeated, with success or without.
+    #[must_use]
+    pub fn retried(&self) -> u64 {
+        self.processes.iter().filter(|record| record.has(FLAG_RETRIED)).count() as u64
+    }
+}
+
+/// Reads one iterator program, again and again.
+#[derive(Debug)]
+pub(super) struct Reader {
+    program: &'static str,
+    /// Records of the largest reading so far: the next one starts with room for as many.
+    expected: usize,
+}
+
+impl Reader {
+    /// A reader of the loaded program of this name.
+    pub(super) const fn new(program: &'static str) -> Self {
+        Self { program, expected: 256 }
+    }
+
+    /// One reading, ordered.
+    pub(super) fn read(&mut self, ebpf: &mut Ebpf, accounting: Accounting) -> Result<Snapshot, ProbeError> {
+        let time = SystemTime::now();
+        let records = match accounting {
+            Accounting::PerCpu => self.read_records(ebpf)?,
+            Accounting::PerTask => {
+                let mut before = sum_tasks(&self.read_records(ebpf)?);
+                for _ in 1..PASSES {
+                    let mut after = sum_tasks(&self.read_records(ebpf)?);
+                    if agree(&before, &mut after) {
+                        before = after;
+                        break;
+                    }
+                    before = after;
+                }
+                before
+            }
+        };
+        Ok(Snapshot::new(time, records))
+    }
+
+    /// All records of one reading, in the kernel's order, written by the kernel into where they stay.
+    pub(super) fn read_records<T: Pod>(&mut self, ebpf: &mut Ebpf) -> Result<Vec<T>, ProbeError> {
+        let program = iterator(ebpf, self.program)?;
+        let attach = |error| ProbeError::Attach { program: self.program, error };
+        let id = program.attach().map_err(attach)?;
+        let mut stream = program.take_link(id).map_err(attach)?.into_file()?;
+        let records = read_all(&mut stream, self.expected)?;
+        self.expected = self.expected.max(records.len() + records.len() / 8);
+        Ok(records)
+    }
+}
+
+/// Reads `stream` to its end as records of type `T`.
+fn read_all<T: Pod>(stream: &mut File, expected: usize) -> Result<Vec<T>, ProbeError> {
+    let mut records = vec![T::zeroed(); expected.max(1)];
+    let mut filled = 0;
+    loop {
+        let bytes = bytemuck::cast_slice_mut::<T, u8>(&mut records);
+        if filled == bytes.len() {
+            let larger = records.len() * 2;
+            records.resize(larger, T::zeroed());
+            continue;
+        }
+        match stream.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            // The kernel gives up a long walk that wrote nothing and asks for another read (bpf_seq_read, EAGAIN).
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if filled % size_of::<T>() != 0 {
+        return Err(ProbeError::Torn(filled));
+    }
+    records.truncate(filled / size_of::<T>());
+    Ok(records)
+}
+
+/// per-task accounting: one record per process of one record per task, with the caches of ALL tasks that use the mm,
+/// those of other processes and of kernel threads on a borrowed mm too.
+fn sum_tasks(tasks: &[MmRecord]) -> Vec<MmRecord> {
+    use std::collections::HashMap;
+    let mut caches = HashMap::<u64, MmRecord>::new();
+    for task in tasks {
+        let sum = caches.entry(task.mm).or_insert_with(|| MmRecord { cached: [0; 4], ..*task });
+        for (sum, cached) in sum.cached.iter_mut().zip(task.cached) {
+            *sum += cached;
+        }
+        // The counters of one mm are read once per task: they are one reading only if they never changed.
+        if sum.count != task.count {
+            sum.flags &= !FLAG_VALID;
+            sum.count = task.count;
+        }
+    }
+    let mut processes: Vec<MmRecord> = tasks
+        .iter()
+        .filter(|task| !task.has(FLAG_KTHREAD) && (task.tid == task.tgid || task.has(FLAG_LEADER_GONE)))
+        .map(|task| {
+            let sum = &caches[&task.mm];
+            MmRecord {
+                count: sum.count,
+                cached: sum.cached,
+                flags: task.flags & (sum.flags | !FLAG_VALID),
+                ..*task
+            }
+        })
+        .collect();
+    processes.sort_by_key(|record| record.tgid);
+    processes.dedup_by_key(|record| (record.tgid, record.mm));
+    processes
+}
+
+/// Marks every record of `after` as not valid whose figures are not those of `before`; true when there was none.
+fn agree(before: &[MmRecord], after: &mut [MmRecord]) -> bool {
+    let mut all = true;
+    for record in after {
+        let same = before.binary_search_by_key(&record.tgid, |earlier| earlier.tgid).is_ok_and(|index| {
+            let earlier = &before[index];
+            earlier.mm == record.mm && earlier.count == record.count && earlier.cached == record.cached
+        });
+        if !same {
+            record.flags &= !FLAG_VALID;
+        }
+        all &= record.has(FLAG_VALID);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use rss_drift_common::{Pages, record::FLAG_LEADER_GONE};
+
+    use super::*;
+
+    fn record(mm: u64, tgid: u32, tid: u32, count: Pages, cached: Pages) -> MmRecord {
+        MmRecord { mm, tgid, tid, count, cached, flags: FLAG_VALID, ..bytemuck::Zeroable::zeroed() }
+    }
+
+    #[test]
+    fn a_dead_leaders_process_is_one_process() {
+        let thread = |tid| {
+            let mut thread = record(7, 10, tid, [1, 2, 0, 0], [0; 4]);
+            thread.flags |= FLAG_LEADER_GONE;
+            thread
+        };
+        let snapshot = Snapshot::new(SystemTime::UNIX_EPOCH, vec![record(3, 20, 20, [0; 4], [0; 4]), thread(11), thread(12)]);
+        assert_eq!(snapshot.processes().len(), 2);
+        assert_eq!(snapshot.process(10).map(|mm| mm.tid), Some(11));
+        assert_eq!(snapshot.process(11), None);
+        assert!(!snapshot.is_shared(&snapshot.processes()[0]));
+    }
+
+    #[test]
+    fn a_shared_mm_counts_once() {
+        let snapshot = Snapshot::new(
+            SystemTime::UNIX_EPOCH,
+            vec![record(7, 1, 1, [1; 4], [0; 4]), record(8, 2, 2, [1; 4], [0; 4]), record(7, 3, 3, [1; 4], [0; 4])],
+        );
+        assert_eq!(snapshot.processes().len(), 3);
+        assert_eq!(snapshot.mms().map(|mm| mm.tgid).collect::<Vec<_>>(), [1, 2]);
+        assert!(snapshot.is_shared(snapshot.process(3).expect("it is there")));
+        assert!(!snapshot.is_shared(snapshot.process(2).expect("it is there")));
+    }
+
+    #[test]
+    fn per_task_sums_every_cache_of_the_mm() {
+        let mut borrowed = record(7, 99, 99, [5, 5, 0, 0], [0, 3, 0, 0]);
+        borrowed.flags |= FLAG_KTHREAD;
+        let tasks = [
+            record(7, 1, 1, [5, 5, 0, 0], [1, 1, 0, 0]),
+            record(7, 1, 2, [5, 5, 0, 0], [-1, 2, 0, 0]),
+            record(7, 4, 4, [5, 5, 0, 0], [0, 4, 0, 0]),
+            borrowed,
+        ];
+        let processes = sum_tasks(&tasks);
+        assert_eq!(processes.iter().map(|process| process.tgid).collect::<Vec<_>>(), [1, 4]);
+        for process in &processes {
+            assert_eq!(process.exact(), [5, 15, 0, 0]);
+            assert!(process.has(FLAG_VALID));
+        }
+    }
+
+    #[test]
+    fn a_count_that_changed_within_a_pass_is_no_reading() {
+        let tasks = [record(7, 1, 1, [5, 5, 0, 0], [0; 4]), record(7, 1, 2, [5, 6, 0, 0], [0; 4])];
+        assert!(!sum_tasks(&tasks)[0].has(FLAG_VALID));
+    }
+
+    #[test]
+    fn passes_that_differ_are_no_reading() {
+        let before = [record(7, 1, 1, [5; 4], [0; 4]), record(8, 2, 2, [5; 4], [0; 4])];
+        let mut same = before;
+        assert!(agree(&before, &mut same));
+        let mut moved = before;
+        moved[1].cached[1] = 1;
+        assert!(!agree(&before, &mut moved));
+        assert!(moved[0].has(FLAG_VALID) && !moved[1].has(FLAG_VALID));
+        let mut newborn = [record(9, 3, 3, [0; 4], [0; 4])];
+        assert!(!agree(&before, &mut newborn));
+    }
+}

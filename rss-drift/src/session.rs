@@ -1,0 +1,206 @@
+//! Start-up: every check that `doctor` prints, and, when all that is needed is there, a probe that measures.
+
+use std::fmt::{Display, Write as _};
+
+use crate::{
+    drift::{bounds::bound, sample::{Host, Source}},
+    kernel::{
+        Kernel,
+        checks::{Check, State, host_checks},
+    },
+    probe::{
+        Probe,
+        behaviour::{Precisions, find_precisions},
+    },
+    proc::{NoMemory, read_line, why_no_memory, with_memory},
+};
+
+/// A running measurement: the kernel's facts and our programs in it.
+#[derive(Debug)]
+pub struct Session {
+    /// What is known of the kernel.
+    pub kernel: Kernel,
+    /// Our programs.
+    pub probe: Probe,
+    /// Which files of /proc are exact here.
+    pub precisions: Precisions,
+}
+
+/// What start-up found.
+#[derive(Debug)]
+pub struct Startup {
+    /// Every check, in the order in which it was made. A check that cannot be made after an earlier failure is absent.
+    pub checks: Vec<Check>,
+    session: Option<Session>,
+}
+
+/// Measuring cannot work: each failed check with its remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot measure:{0}")]
+pub struct CannotMeasure(String);
+
+impl Startup {
+    /// Makes all checks and opens the probe. Must run while this process has one thread (it forks a child).
+    #[must_use]
+    pub fn run() -> Self {
+        let mut checks = host_checks();
+        let session = open(&mut checks);
+        Self { checks, session }
+    }
+
+    /// Whether measuring works.
+    #[must_use]
+    pub const fn works(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// The session.
+    ///
+    /// # Errors
+    /// With every failed check and its remedy.
+    pub fn session(self) -> Result<Session, CannotMeasure> {
+        self.session.ok_or_else(|| {
+            let mut text = String::new();
+            for check in self.checks.iter().filter(|check| check.state == State::Failed) {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "\n  {}: {}", check.name, check.found);
+                if let Some(remedy) = &check.remedy {
+                    let _ = write!(text, "\n    remedy: {remedy}");
+                }
+            }
+            CannotMeasure(text)
+        })
+    }
+}
+
+fn open(checks: &mut Vec<Check>) -> Option<Session> {
+    let kernel = match Kernel::detect() {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            checks.push(Check::failed(
+                "btf",
+                error.to_string(),
+                "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every Debian kernel since 11 is); \
+                 if this one is, please report its version",
+            ));
+            return None;
+        }
+    };
+    checks.push(Check::ok("btf", "all structs and members found"));
+    checks.push(Check::ok("accounting", kernel.accounting.name()));
+    if checks.iter().any(|check| check.state == State::Failed) {
+        // The kernel would refuse with less to say than the failed check says.
+        return None;
+    }
+    let iterator_failed = |error: &dyn Display| {
+        Check::failed(
+            "iterator",
+            error.to_string(),
+            "a kernel of 5.10 or later with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y is needed",
+        )
+    };
+    let mut probe = match Probe::open(&kernel) {
+        Ok(probe) => probe,
+        Err(error) => {
+            checks.push(iterator_failed(&error));
+            return None;
+        }
+    };
+    match look_around(&mut probe) {
+        Ok(check) => checks.push(check),
+        Err(error) => {
+            checks.push(iterator_failed(&error));
+            return None;
+        }
+    }
+    let precisions = precisions(&mut probe, &kernel, checks);
+    checks.push(bounds(&kernel, precisions));
+    Some(Session { kernel, probe, precisions })
+}
+
+/// Whether the iterator shows this very process and all others that have memory by /proc.
+fn look_around(probe: &mut Probe) -> Result<Check, Box<dyn std::error::Error>> {
+    const NAME: &str = "iterator";
+    let before = probe.snapshot()?;
+    let known = with_memory()?;
+    let after = probe.snapshot()?;
+    if after.process(std::process::id()).is_none() {
+        return Err("it does not show this very process".into());
+    }
+    let shown = |pid| before.process(pid).is_some() || after.process(pid).is_some();
+    // Who is gone by now, or not yet born, is not hidden: ask once more.
+    let hidden: Vec<_> = known
+        .into_iter()
+        .filter(|&pid| !shown(pid) && why_no_memory(pid) == NoMemory::Hidden(pid))
+        .map(|pid| pid.to_string())
+        .collect();
+    if hidden.is_empty() {
+        return Ok(Check::ok(NAME, format!("{} processes read", after.processes().len())));
+    }
+    Ok(Check::warning(
+        NAME,
+        format!(
+            "{} processes read; {} more have memory, but the kernel does not show them: pid {}",
+            after.processes().len(),
+            hidden.len(),
+            hidden.join(", ")
+        ),
+        "a security module may hide them; they have no row and are in no sum",
+    ))
+}
+
+/// Which /proc files are exact; not knowing is no reason not to measure.
+fn precisions(probe: &mut Probe, kernel: &Kernel, checks: &mut Vec<Check>) -> Precisions {
+    const NAME: &str = "proc-files";
+    match find_precisions(probe, kernel.page_size) {
+        Ok(Precisions::UNKNOWN) => {
+            checks.push(Check::warning(
+                NAME,
+                "no drift could be made to tell exact files from approximate ones",
+                "none is needed where the kernel has one CPU and no per-CPU slots; bounds are those of an approximate file",
+            ));
+            Precisions::UNKNOWN
+        }
+        Ok(precisions) => {
+            checks.push(Check::ok(NAME, precisions.to_string()));
+            precisions
+        }
+        Err(error) => {
+            checks.push(Check::warning(
+                NAME,
+                error.to_string(),
+                "a limit of processes or memory may forbid the child: ulimit -u, cgroup pids.max",
+            ));
+            Precisions::UNKNOWN
+        }
+    }
+}
+
+fn bounds(kernel: &Kernel, precisions: Precisions) -> Check {
+    let cpus = kernel.cpus.online.len();
+    let kib = |source| {
+        bound(kernel.accounting, precisions.of(source), &kernel.cpus, 1) * kernel.page_size / 1024
+    };
+    let of_each = Source::ALL.map(|source| format!("{} {} KiB", source.name(), kib(source))).join(", ");
+    let per = match kernel.accounting {
+        crate::kernel::Accounting::PerCpu => format!("{cpus} CPUs online, batch {} pages", kernel.cpus.batch()),
+        crate::kernel::Accounting::PerTask => "for each thread of a process".to_owned(),
+    };
+    Check::ok("bound", format!("{of_each} ({per})"))
+}
+
+impl Session {
+    /// What stands in every row of a CSV file.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        let hostname = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        Host {
+            hostname: hostname.unwrap_or_default(),
+            boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
+            kernel: self.kernel.release.clone(),
+            accounting: self.kernel.accounting,
+            mode: "passive",
+            page_size: self.kernel.page_size,
+        }
+    }
+}
