@@ -1,0 +1,32 @@
+//! What would have been valid: clap names the nearest word at most.
+
+use std::ffi::OsString;
+
+/// A line with all options of the verb that stands in `args`.
+pub(super) fn options(mut command: clap::Command, args: &[OsString]) -> String {
+    command.build();
+    let verb = args.iter().skip(1).find_map(|word| command.find_subcommand(word)).unwrap_or(&command);
+    let options: Vec<_> =
+        verb.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
+    format!("valid options: {}", options.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn each_verb_has_its_own() {
+        let of = |words: &[&str]| {
+            let args: Vec<_> = words.iter().map(OsString::from).collect();
+            options(super::super::Cli::command(), &args)
+        };
+        assert_eq!(of(&["rss-drift", "doctor", "--yaml"]), "valid options: --json, --verbose, --help");
+        let watch = of(&["rss-drift", "--frob"]);
+        for option in ["--pid", "--interval", "--csv", "--resident"] {
+            assert!(watch.contains(option), "{watch}");
+        }
+    }
+}

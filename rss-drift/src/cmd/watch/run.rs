@@ -1,0 +1,222 @@
+//! One run of `watch`: what an interval reads, reports and remembers.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
+
+use crate::{
+    cmd::watch::{Args, cost::CpuClock, select::Selection},
+    drift::{
+        bounds::Precision,
+        collect::{self, Rules, comm, reading},
+        sample::{Host, Note, Row, Source},
+        stats::{RunDrift, Summary},
+    },
+    kernel::tunables::{Cpus, ticks_per_second},
+    output::{Block, Faults, Format, Headline, RunSummary, Sink},
+    probe::Snapshot,
+    proc::Wanted,
+    session::Session,
+};
+
+/// A run: the session, what it shows, where to, and what it remembers for the summary.
+pub struct Run {
+    args: Args,
+    session: Session,
+    sinks: Vec<Box<dyn Sink>>,
+    host: Host,
+    rules: Rules,
+    selection: Selection,
+    map_bytes: u64,
+    clock: CpuClock,
+    intervals: u64,
+    drift: RunDrift,
+    faults: Faults,
+    /// Processes seen so far: counted when they appear, so that a long run needs to remember only the last reading's.
+    seen: u64,
+    present: HashSet<(u32, u64)>,
+    /// The last row of each watched process, to be shown once more when it is gone.
+    last_rows: BTreeMap<u32, Row>,
+}
+
+impl Run {
+    /// Prepares a run; every pid of `-p` must be there.
+    pub fn new(args: Args, mut session: Session, sinks: Vec<Box<dyn Sink>>) -> anyhow::Result<Self> {
+        let snapshot = session.probe.snapshot()?;
+        let selection = Selection::new(&args, &snapshot)?;
+        let rules = Rules {
+            source: args.source,
+            precisions: session.precisions,
+            accounting: session.kernel.accounting,
+            cpus: session.kernel.cpus.clone(),
+            page_size: session.kernel.page_size,
+            ticks_per_second: ticks_per_second(),
+            wanted: Wanted { resident: args.resident || shows(&args, "resident_bytes"), cgroup: wants_cgroup(&args) },
+        };
+        Ok(Self {
+            host: session.host(),
+            map_bytes: session.probe.footprint().bytes,
+            args,
+            session,
+            sinks,
+            rules,
+            selection,
+            clock: CpuClock::new(),
+            intervals: 0,
+            drift: RunDrift::default(),
+            faults: Faults::default(),
+            seen: 0,
+            present: HashSet::new(),
+            last_rows: BTreeMap::new(),
+        })
+    }
+
+    /// Time from one report to the next.
+    pub const fn interval(&self) -> Duration {
+        self.args.interval
+    }
+
+    /// How long the run may last.
+    pub const fn duration(&self) -> Option<Duration> {
+        self.args.duration
+    }
+
+    /// Whether the wanted number of reports was made, or nobody is left to be watched.
+    pub fn is_over(&self) -> bool {
+        self.args.count.is_some_and(|count| self.intervals >= count) || self.selection.is_over()
+    }
+
+    /// Reads and reports one interval.
+    pub fn interval_over(&mut self) -> anyhow::Result<()> {
+        // CPUs come and go, and the bound with them.
+        self.rules.cpus = Cpus::read()?;
+        let snapshot = self.session.probe.snapshot()?;
+        let headline = self.survey(&snapshot);
+        let own_rss = snapshot.process(std::process::id()).map(|mm| pages_to_bytes(mm.exact_rss(), &self.rules));
+        let mut faults = collect::Faults { retried: snapshot.retried(), ..collect::Faults::default() };
+        let gone = self.selection.take_gone(&snapshot);
+        let time = snapshot.time;
+        let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
+        let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut faults)?;
+        left_out += self.selection.order(&mut rows, &self.host);
+        let mut events = Vec::new();
+        self.say_farewell(&gone, &mut rows, &mut events);
+        let faults = self.count_faults(faults, own_rss);
+        self.intervals += 1;
+        let block = Block {
+            host: &self.host,
+            interval: self.intervals,
+            time,
+            headline: &headline,
+            rows: &rows,
+            left_out,
+            events: &events,
+            faults: &faults,
+        };
+        for sink in &mut self.sinks {
+            sink.block(&block)?;
+        }
+        if !self.args.pids.is_empty() {
+            self.last_rows = rows.into_iter().map(|row| (row.process.pid, row)).collect();
+        }
+        Ok(())
+    }
+
+    /// The host at this reading; what the summary needs of it is remembered.
+    fn survey(&mut self, snapshot: &Snapshot) -> Headline {
+        let precision = self.rules.precisions.of(self.rules.source);
+        let summary = Summary::of(snapshot.mms().map(|mm| reading(mm, precision)));
+        for mm in snapshot.mms() {
+            self.drift.record(reading(mm, precision), || (mm.tgid, comm(mm), snapshot.time));
+        }
+        let present: HashSet<_> =
+            snapshot.processes().iter().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
+        self.seen += present.difference(&self.present).count() as u64;
+        self.present = present;
+        Headline {
+            source: self.rules.source,
+            exact_sources: Source::ALL
+                .into_iter()
+                .filter(|&source| self.rules.precisions.of(source) == Precision::Exact)
+                .collect(),
+            processes: snapshot.processes().len() as u64,
+            summary,
+        }
+    }
+
+    /// The last row of each process that is gone, and a line.
+    fn say_farewell(&mut self, gone: &[u32], rows: &mut Vec<Row>, events: &mut Vec<String>) {
+        for pid in gone {
+            match self.last_rows.remove(pid) {
+                Some(mut row) => {
+                    events.push(format!("pid {pid} ({}) is gone; its last row is above", row.process.comm));
+                    row.notes.push(Note::Died);
+                    rows.push(row);
+                }
+                None => events.push(format!("pid {pid} is gone")),
+            }
+        }
+    }
+
+    fn count_faults(&mut self, found: collect::Faults, rss_bytes: Option<u64>) -> Faults {
+        let faults = Faults {
+            retried: found.retried,
+            uncertain: found.uncertain,
+            disagreements: found.disagreements,
+            unreadable: found.unreadable,
+            cpu_percent: self.clock.lap().filter(|_| self.intervals > 0),
+            rss_bytes,
+            map_bytes: Some(self.map_bytes),
+        };
+        self.faults.retried += faults.retried;
+        self.faults.uncertain += faults.uncertain;
+        self.faults.disagreements += faults.disagreements;
+        self.faults.unreadable += faults.unreadable;
+        self.faults.rss_bytes = self.faults.rss_bytes.max(rss_bytes);
+        faults
+    }
+
+    /// Ends every output with the summary of the run.
+    pub fn finish(&mut self) -> anyhow::Result<()> {
+        let (cpu_time, duration, cpu_percent) = self.clock.total();
+        self.faults.cpu_percent = cpu_percent;
+        self.faults.map_bytes = Some(self.map_bytes);
+        let summary = RunSummary {
+            host: &self.host,
+            duration,
+            intervals: self.intervals,
+            processes: self.seen,
+            drift: self.drift.distribution(),
+            largest: self.drift.largest(),
+            faults: &self.faults,
+            cpu_time,
+        };
+        for sink in &mut self.sinks {
+            sink.finish(&summary)?;
+        }
+        Ok(())
+    }
+}
+
+fn pages_to_bytes(pages: i64, rules: &Rules) -> u64 {
+    pages.max(0).unsigned_abs().saturating_mul(rules.page_size)
+}
+
+/// Whether the table shows or sorts by this field.
+fn shows(args: &Args, name: &str) -> bool {
+    let column = match &args.fields {
+        Some(super::Columns::Fields(fields)) => fields.iter().any(|field| field.name == name),
+        _ => false,
+    };
+    column || args.sort.field.name == name
+}
+
+/// Whether any output has the cgroup: reading it costs a file more per process.
+fn wants_cgroup(args: &Args) -> bool {
+    let for_machines = |format: Format| format != Format::Table;
+    shows(args, "cgroup")
+        || args.csv.is_some()
+        || args.format.is_some_and(for_machines)
+        || args.outputs.iter().filter_map(|path| Format::of_ending(path)).any(for_machines)
+}

@@ -1,0 +1,119 @@
+//! Which processes a report shows, and in which order.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    cmd::watch::args::{Args, Sort},
+    drift::{
+        collect::{Rules, comm, of_record},
+        sample::{Host, Row},
+    },
+    probe::{Mm, Snapshot},
+    proc::{NoMemory, why_no_memory},
+};
+
+/// Longest name that the kernel keeps, in bytes; longer ones on the command line are cut likewise, as `ps -C` does.
+const COMM_MAX: usize = 15;
+
+/// Fields that only /proc tells: ranking by one of them takes the files of every process.
+const ONLY_IN_PROC: &[&str] =
+    &["uid", "cgroup", "resident_bytes", "vm_hwm_bytes", "moved_bytes", "uncertainty", "note", "timestamp", "time"];
+
+/// What the command line selects.
+#[derive(Debug)]
+pub struct Selection {
+    comms: Vec<String>,
+    limit: Option<usize>,
+    sort: Sort,
+    /// The watched processes that still live: pid and the start by which a reused pid is told apart. `None`: all.
+    watched: Option<BTreeMap<u32, u64>>,
+}
+
+impl Selection {
+    /// The selection of `args`; every pid must be there.
+    ///
+    /// # Errors
+    /// The first pid that cannot be watched.
+    pub fn new(args: &Args, snapshot: &Snapshot) -> Result<Self, NoMemory> {
+        let watched = (!args.pids.is_empty())
+            .then(|| {
+                let start = |&pid: &u32| match snapshot.process(pid) {
+                    Some(mm) => Ok((pid, mm.start_boottime_ns)),
+                    None => Err(why_no_memory(pid)),
+                };
+                args.pids.iter().map(start).collect::<Result<BTreeMap<_, _>, _>>()
+            })
+            .transpose()?;
+        let comms = args.comms.iter().map(|name| cut(name)).collect();
+        // Whoever names processes wants to see each of them.
+        let limit = (!args.all && watched.is_none()).then_some(args.top);
+        Ok(Self { comms, limit, sort: args.sort, watched })
+    }
+
+    /// Whether all watched processes have ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.watched.as_ref().is_some_and(BTreeMap::is_empty)
+    }
+
+    /// The watched processes that `snapshot` has no more; from then on they are not watched.
+    pub fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<u32> {
+        let Some(watched) = &mut self.watched else { return Vec::new() };
+        let lives = |pid: u32, start: u64| snapshot.process(pid).is_some_and(|mm| mm.start_boottime_ns == start);
+        let gone = watched.iter().filter(|&(&pid, &start)| !lives(pid, start)).map(|(&pid, _)| pid).collect();
+        watched.retain(|&pid, start| lives(pid, *start));
+        gone
+    }
+
+    /// The processes whose files are to be read, best first, and how many are left out.
+    #[must_use]
+    pub fn pids(&self, snapshot: &Snapshot, rules: &Rules, host: &Host) -> (Vec<u32>, u64) {
+        let chosen = snapshot.processes().iter().filter(|mm| self.selects(mm));
+        if self.limit.is_none() || ONLY_IN_PROC.contains(&self.sort.field.name) {
+            return (chosen.map(|mm| mm.tgid).collect(), 0);
+        }
+        let mut rows: Vec<Row> = chosen.map(|mm| of_record(mm, rules)).collect();
+        let left_out = self.order(&mut rows, host);
+        (rows.iter().map(|row| row.process.pid).collect(), left_out)
+    }
+
+    /// Sorts rows and cuts them to the limit; how many were cut off.
+    pub fn order(&self, rows: &mut Vec<Row>, host: &Host) -> u64 {
+        rows.sort_by(|one, other| {
+            let (first, second) = (self.sort.field.get(one, host), self.sort.field.get(other, host));
+            let order = first.sort_order(&second);
+            let order = if self.sort.reverse { order.reverse() } else { order };
+            order.then(one.process.pid.cmp(&other.process.pid))
+        });
+        let kept = self.limit.unwrap_or(usize::MAX).min(rows.len());
+        let cut = rows.len() - kept;
+        rows.truncate(kept);
+        cut as u64
+    }
+
+    fn selects(&self, mm: &Mm) -> bool {
+        let watched = self.watched.as_ref().is_none_or(|watched| watched.contains_key(&mm.tgid));
+        watched && (self.comms.is_empty() || self.comms.contains(&comm(mm)))
+    }
+}
+
+/// The first bytes of a name, as many as the kernel keeps, never half a character.
+fn cut(name: &str) -> String {
+    let mut end = name.len().min(COMM_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_as_the_kernel_cuts_them() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut("a-name-of-many-bytes"), "a-name-of-many-");
+        assert_eq!(cut("\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"), "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}");
+    }
+}
