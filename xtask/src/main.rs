@@ -1,1 +1,61 @@
-fn main() {}
+//! rss-drift's developer tasks: `cargo xtask --help`.
+
+mod bench;
+mod build;
+mod cargo;
+mod lint;
+mod privilege;
+mod run;
+mod setup;
+mod test;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// rss-drift's developer tasks.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", max_term_width = 100)]
+enum Verb {
+    /// Install the tools of the build that are missing
+    Setup(setup::Arguments),
+    /// Build rss-drift
+    Build(build::Arguments),
+    /// Build rss-drift and run it as root
+    Run(run::Arguments),
+    /// Check formatting, lints and documentation
+    Lint(lint::Arguments),
+    /// Run the tests: unit tests, then the live tests as root
+    Test(test::Arguments),
+    /// Measure what rss-drift costs
+    #[command(subcommand)]
+    Bench(bench::Verb),
+    /// Boot real kernels in virtual machines: the live tests, or any command
+    #[command(subcommand)]
+    Vm(vm::Verb),
+}
+
+fn main() -> ExitCode {
+    match perform(Verb::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(verb: Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Setup(arguments) => setup::main(&arguments),
+        Verb::Build(arguments) => build::main(&arguments),
+        Verb::Run(arguments) => run::main(&arguments),
+        Verb::Lint(arguments) => lint::main(&arguments),
+        Verb::Test(arguments) => test::main(&arguments),
+        Verb::Bench(verb) => bench::main(&verb),
+        Verb::Vm(verb) => vm::main(verb),
+    }
+}

@@ -1,0 +1,89 @@
+//! Compiles the eBPF programs.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::{
+    env::forget_outer_cargo,
+    error::Error,
+    paths::{ebpf_target_dir, stamp_file},
+    tools::Tools,
+};
+
+/// The crate with the eBPF programs; each of its binaries is one object.
+const PACKAGE: &str = "rss-drift-ebpf";
+/// rss-drift runs on `x86_64` hosts only: little endian.
+const TARGET: &str = "bpfel-unknown-none";
+
+/// Builds every object, with cargo's progress and the compiler's messages on standard error. Where nothing changed since
+/// the last time this is a check of a fraction of a second.
+pub fn build(root: &Path, tools: &Tools) -> Result<(), Error> {
+    let mut command = command(root, tools);
+    let status =
+        command.status().map_err(|error| Error::Start { program: tools.compiler.cargo.clone(), error })?;
+    if status.success() { Ok(()) } else { Err(Error::Build { status }) }
+}
+
+/// The object that the binary `bin` of the eBPF crate was built to.
+pub fn object(root: &Path, bin: &str) -> Result<PathBuf, Error> {
+    let path = ebpf_target_dir(root).join(TARGET).join("release").join(bin);
+    if path.is_file() { Ok(path) } else { Err(Error::NoObject { path }) }
+}
+
+/// Everything that the objects are made from: when one of these changes they have to be built again.
+#[must_use]
+pub fn sources(root: &Path, tools: &Tools) -> Vec<PathBuf> {
+    let in_workspace = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "rss-drift-common/Cargo.toml",
+        "rss-drift-common/src",
+        "rss-drift-ebpf/Cargo.toml",
+        "rss-drift-ebpf/src",
+    ];
+    let mut sources: Vec<_> = in_workspace.iter().map(|path| root.join(path)).collect();
+    sources.extend([tools.compiler.rustc.clone(), tools.linker.path.clone(), stamp_file(root)]);
+    // For cargo a file that is not there has changed every time; the record is not there without a set-up.
+    sources.retain(|path| path.exists());
+    sources
+}
+
+/// The cargo command.
+fn command(root: &Path, tools: &Tools) -> Command {
+    let target_dir = ebpf_target_dir(root);
+    let mut command = Command::new(&tools.compiler.cargo);
+    forget_outer_cargo(&mut command);
+    command
+        .args(["build", "--locked", "--release", "--package", PACKAGE, "--bins"])
+        .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
+        .arg(&target_dir)
+        // Also where the user's configuration sends intermediate files elsewhere: the outer cargo holds that lock.
+        .env("CARGO_BUILD_BUILD_DIR", &target_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags(tools).join("\x1f"))
+        .env("RUSTC", &tools.compiler.rustc)
+        // -Z options on a release compiler: there is no other way to build core.
+        .env("RUSTC_BOOTSTRAP", "1")
+        // Empty overrides what the user's configuration names.
+        .env("RUSTC_WRAPPER", "")
+        .env("RUSTC_WORKSPACE_WRAPPER", "")
+        .current_dir(root)
+        // A build script's standard output is read by cargo as instructions.
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+/// What the compiler is told.
+fn rustflags(tools: &Tools) -> Vec<String> {
+    vec![
+        // BTF, which the maps and the verifier's log need, is made from the debug information.
+        "-Cdebuginfo=2".to_owned(),
+        format!("-Clinker={}", tools.linker.path.display()),
+        "-Clink-arg=--btf".to_owned(),
+        // aya-ebpf wants to know which kernel's registers it is built for.
+        "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
+        "--check-cfg=cfg(bpf_target_arch,values(\"x86_64\"))".to_owned(),
+    ]
+}

@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: what rss-drift costs, measured beside what else there is. One file per bench; the measuring itself
+//! is done as root by rss-drift/examples/bench/, here is what the figures come to.
+
+mod bar;
+mod docs;
+mod figures;
+mod host;
+mod measure;
+mod snapshot;
+mod stats;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// One reading of the host, the daemon and the start, beside /proc, ps and top
+    Snapshot(snapshot::Arguments),
+}
+
+/// The verb.
+pub(crate) fn main(verb: &Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Snapshot(arguments) => snapshot::main(arguments),
+    }
+}

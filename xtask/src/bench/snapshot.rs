@@ -1,0 +1,190 @@
+//! `cargo xtask bench snapshot`: what a reading, the daemon and the start cost, and whether that is little enough.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use super::{
+    bar::Bar,
+    docs,
+    figures::Figures,
+    host,
+    measure::Programs,
+    stats::Spread,
+    table::{Table, bytes, ratio, time, times},
+};
+use crate::{setup, workspace};
+
+/// The page that `--write` writes.
+const PAGE: &str = "docs/overhead.md";
+
+/// One reading of the host, the daemon and the start, beside /proc, ps and top.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Rounds in which everything that is compared runs once
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..10_000))]
+    rounds: u32,
+    /// Resting processes to measure with, the bars by the largest number
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..30_000))]
+    processes: Vec<u32>,
+    /// Write the figures into docs/overhead.md
+    #[arg(long)]
+    write: bool,
+    /// Install missing Debian packages without asking
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// The verb.
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let root = workspace::root();
+    setup::ensure(&root, arguments.yes)?;
+    let programs = Programs::build(&root)?;
+    // They are added to those that are there.
+    let mut processes = arguments.processes.clone();
+    processes.sort_unstable();
+    processes.dedup();
+    let host = host::describe()?;
+    let mut words =
+        vec!["snapshot".into(), programs.command.clone().into(), arguments.rounds.to_string().into()];
+    words.extend(processes.iter().map(|count| count.to_string().into()));
+    let figures = programs.measure(&words)?;
+    let text = format!("{host} {} rounds.\n\n{}", arguments.rounds, report(&figures, &processes)?);
+    println!("{text}");
+    if arguments.write {
+        docs::write(&root.join(PAGE), "snapshot", &text)?;
+        eprintln!("wrote {PAGE}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All tables.
+fn report(figures: &Figures, processes: &[u32]) -> Result<String> {
+    let most = *processes.last().context("a number of processes is needed")?;
+    let mut text = bars(figures, most)?.render();
+    for count in processes {
+        let seen = figures.single(&format!("{count}/processes"))?;
+        write!(text, "\n### {count} resting processes ({seen} with memory on the host)\n\n")?;
+        text += &contenders(figures, *count)?.render();
+    }
+    write!(text, "\n### The daemon at 1 Hz, {most} resting processes\n\n")?;
+    text += &daemons(figures)?.render();
+    write!(text, "\n### Memory of the daemon\n\n")?;
+    text += &memory(figures)?.render();
+    Ok(text)
+}
+
+/// What has to be reached.
+fn bars(figures: &Figures, most: u32) -> Result<Table> {
+    let mut table = Table::new(&["bar", "measured (middle half)", "verdict"]);
+    let mut bar = |what: String, bar: Bar, spread: &Spread, measured: String| {
+        table.row([what, measured, bar.judge(spread).to_string()]);
+    };
+    let faster = figures.ratio(&format!("{most}/files/wall"), &format!("{most}/snapshot/wall"))?;
+    bar(
+        format!("a reading of {most} processes: at least 5 x as fast as their files in /proc"),
+        Bar::AtLeast(5.0),
+        &faster,
+        format!("{} x", ratio(&faster)),
+    );
+    let share = figures.ratio("daemon/watch", "daemon/top")?;
+    bar("the daemon at 1 Hz: below 0.2 of top's CPU time".to_owned(), Bar::Below(0.2), &share, ratio(&share));
+    let first = figures.spread(&format!("{most}/watch/wall"))?;
+    bar(
+        "from the start to the first report: below 150 ms".to_owned(),
+        Bar::Below(150e6),
+        &first,
+        format!("{} ({})", time(first.median), times(&first)),
+    );
+    Ok(table)
+}
+
+/// Readings of the host and starts of programs, with so many processes.
+fn contenders(figures: &Figures, count: u32) -> Result<Table> {
+    const ALL: [(&str, &str); 6] = [
+        ("snapshot", "one reading by rss-drift"),
+        ("files", "stat, statm and status of the same processes, not parsed"),
+        ("monitor", "/proc listed, the three files of all read and parsed"),
+        ("ps", "`ps -eo pid,rss`"),
+        ("watch", "`rss-drift watch -n 1` to its first report"),
+        ("true", "`true`: an empty program"),
+    ];
+    let mut table = Table::new(&["what", "median", "middle half", "CPU time", "x one reading (middle half)"]);
+    for (name, what) in ALL {
+        let wall = figures.spread(&format!("{count}/{name}/wall"))?;
+        let cpu = figures.spread(&format!("{count}/{name}/cpu"))?;
+        let against = figures.ratio(&format!("{count}/{name}/wall"), &format!("{count}/snapshot/wall"))?;
+        let against = if name == "snapshot" { "1".to_owned() } else { ratio(&against) };
+        table.row([what.to_owned(), time(wall.median), times(&wall), time(cpu.median), against]);
+    }
+    Ok(table)
+}
+
+/// CPU time for each second of running.
+fn daemons(figures: &Figures) -> Result<Table> {
+    const ALL: [(&str, &str); 4] = [
+        ("watch", "`rss-drift watch -i 1` to /dev/null"),
+        ("top", "`top -b -d 1` to /dev/null"),
+        ("watch-pipe", "`rss-drift watch -i 1` into a pipe"),
+        ("top-pipe", "`top -b -d 1` into a pipe"),
+    ];
+    let mut table = Table::new(&["what", "CPU time per second", "middle half", "x top (middle half)"]);
+    for (name, what) in ALL {
+        let spread = figures.spread(&format!("daemon/{name}"))?;
+        let base = if name.ends_with("-pipe") { "daemon/top-pipe" } else { "daemon/top" };
+        let against = figures.ratio(&format!("daemon/{name}"), base)?;
+        let against = if name.starts_with("top") { "1".to_owned() } else { ratio(&against) };
+        table.row([what.to_owned(), time(spread.median), times(&spread), against]);
+    }
+    Ok(table)
+}
+
+/// After the daemon has run for a while.
+fn memory(figures: &Figures) -> Result<Table> {
+    let mut table = Table::new(&["what", "size"]);
+    for (name, what) in [
+        ("rss", "RSS, exact"),
+        ("anon", "of it anonymous"),
+        ("file", "of it pages of the program's file and its libraries, shared where others use them"),
+        ("kernel", "eBPF programs and maps in the kernel"),
+    ] {
+        table.row([what.to_owned(), bytes(figures.single(&format!("memory/{name}"))?)]);
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_judges_by_the_largest_number() {
+        let mut lines = String::new();
+        for count in [100, 1000] {
+            lines += &format!("{count}/processes 0 {count}\n");
+            for (name, ns) in
+                [("snapshot", 1), ("files", 6), ("monitor", 9), ("ps", 10), ("watch", 90), ("true", 1)]
+            {
+                let ns = ns * 1000 * count;
+                lines += &format!("{count}/{name}/wall 0 {ns}\n{count}/{name}/cpu 0 {ns}\n");
+            }
+        }
+        for (name, ns) in [("watch", 5_000_000), ("top", 20_000_000), ("watch-pipe", 1), ("top-pipe", 2)] {
+            lines += &format!("daemon/{name} 0 {ns}\n");
+        }
+        for name in ["rss", "anon", "file", "kernel"] {
+            lines += &format!("memory/{name} 0 4096\n");
+        }
+        let text = report(&Figures::parse(&lines).unwrap(), &[100, 1000]).unwrap();
+        let verdicts: Vec<_> = text
+            .lines()
+            .skip(2)
+            .take(3)
+            .filter_map(|line| line.trim_end_matches(" |").rsplit('|').next())
+            .map(str::trim)
+            .collect();
+        assert_eq!(verdicts, ["met", "not met", "met"], "{text}");
+        assert!(text.contains("### 100 resting processes (100 with memory on the host)"), "{text}");
+    }
+}

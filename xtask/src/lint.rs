@@ -1,0 +1,89 @@
+//! `cargo xtask lint`: rustfmt, clippy and rustdoc, all without a warning.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Result;
+use clap::Args;
+use ebpf_build::forget_outer_cargo;
+
+use crate::{
+    cargo::{cargo, succeed},
+    setup, workspace,
+};
+
+/// The eBPF programs' crate, which is no program for this host.
+const EBPF: &str = "rss-drift-ebpf";
+
+/// Check formatting, lints and documentation.
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// Install missing Debian packages without asking
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// The verb: the quick check first.
+pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let root = workspace::root();
+    succeed(
+        cargo(&root, "fmt").args(["--all", "--check"]),
+        "checking the formatting (`cargo fmt --all` mends it)",
+    )?;
+    // rss-drift's build script makes the eBPF object, also for clippy and rustdoc.
+    let tools = setup::ensure(&root, arguments.yes)?;
+    // Apart from the build script, because cargo hides the compiler's warnings of a build script that succeeds.
+    ebpf_build::build(&root, &tools)?;
+    user_space(&root)?;
+    ebpf(&root)?;
+    documentation(&root)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// clippy on everything that runs in user space.
+fn user_space(root: &Path) -> Result<()> {
+    let mut command = cargo(root, "clippy");
+    command.args(["--locked", "--workspace", "--exclude", EBPF, "--all-targets", "--", "-D", "warnings"]);
+    succeed(&mut command, "clippy")
+}
+
+/// clippy on the eBPF programs. It runs for this host instead of the BPF target: clippy comes with the user's toolchain,
+/// which need not have core's source, and the lints judge the same code. Nothing is linked.
+fn ebpf(root: &Path) -> Result<()> {
+    let mut command = cargo(root, "clippy");
+    forget_outer_cargo(&mut command);
+    if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
+        command.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
+    let flags = [
+        "--cfg=bpf_target_arch=\"x86_64\"",
+        "--check-cfg=cfg(bpf_target_arch,values(\"x86_64\"))",
+        // The programs have no unwinding, as on their own target.
+        "-Cpanic=abort",
+    ];
+    command
+        .args([
+            "--locked",
+            "--package",
+            EBPF,
+            "--bins",
+            "--target",
+            "x86_64-unknown-linux-gnu",
+            "--target-dir",
+        ])
+        .arg(root.join("target/lint-ebpf"))
+        .args(["--", "-D", "warnings"])
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .env("CARGO_PROFILE_DEV_PANIC", "abort")
+        // The programs use intrinsics that only the BPF target needs.
+        .env("RUSTC_BOOTSTRAP", "1");
+    succeed(&mut command, "clippy on the eBPF programs")
+}
+
+/// rustdoc: links that lead nowhere, missing descriptions.
+fn documentation(root: &Path) -> Result<()> {
+    let mut command = cargo(root, "doc");
+    command
+        .args(["--locked", "--workspace", "--exclude", EBPF, "--no-deps", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    succeed(&mut command, "building the documentation")
+}

@@ -1,0 +1,322 @@
+//! `vm report`: docs/compatibility.md, made from the results of the last complete `vm test`.
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::{
+    kernels::Kernel,
+    matrix::{self, Cell},
+    table::markdown,
+};
+
+const HEAD: &str = "\
+# Compatibility
+
+<!-- Made by `cargo xtask vm report` from the last complete `cargo xtask vm test`: do not edit. -->
+
+What rss-drift found on real kernels: Debian's cloud flavour, booted in virtual machines by `cargo xtask vm test`. Nothing
+here was told to it; another kernel of the same version may differ, and `rss-drift doctor` says how it is on yours.
+";
+
+/// The /proc files whose figures are compared.
+const SOURCES: [&str; 3] = ["stat", "statm", "status"];
+
+/// The figures of the demo, as its JSON names them.
+const DEMO: [&str; 5] = ["stat", "statm", "status", "exact", "resident"];
+
+/// Where `vm test` leaves its results.
+pub(crate) fn file() -> PathBuf {
+    super::target().join("report.json")
+}
+
+/// Writes the document.
+pub(crate) fn run() -> Result<ExitCode> {
+    let file = file();
+    let text = std::fs::read_to_string(&file).with_context(|| {
+        format!("no results in {}: `cargo xtask vm test` without arguments makes them", file.display())
+    })?;
+    let results: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
+    let guests = guests(&results).with_context(|| format!("{} cannot be used", file.display()))?;
+    let document = crate::workspace::root().join("docs/compatibility.md");
+    std::fs::write(&document, render(&guests))
+        .with_context(|| format!("cannot write {}", document.display()))?;
+    println!("{}", document.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One guest's results.
+struct Guest<'a> {
+    cell: Cell,
+    value: &'a Value,
+}
+
+impl Guest<'_> {
+    fn text(&self, key: &str) -> String {
+        show(&self.value[key])
+    }
+
+    /// What a check of `doctor` found.
+    fn found(&self, check: &str) -> &str {
+        let found = self.checks().iter().find(|found| found["name"] == check);
+        found.and_then(|found| found["found"].as_str()).unwrap_or_default()
+    }
+
+    fn checks(&self) -> &[Value] {
+        self.value["doctor"]["checks"].as_array().map_or(&[], Vec::as_slice)
+    }
+
+    fn row<const N: usize>(&self, columns: [String; N]) -> Vec<String> {
+        [self.cell.kernel.to_string()].into_iter().chain(columns).collect()
+    }
+}
+
+/// Sorts the guests; with repetitions the last one counts.
+fn guests(results: &Value) -> Result<Vec<Guest<'_>>> {
+    let mut guests = Vec::<Guest>::new();
+    for value in results["guests"].as_array().into_iter().flatten() {
+        let kernel = Kernel::ALL.into_iter().find(|kernel| value["kernel"] == kernel.name());
+        let cpus = value["cpus"].as_u64().and_then(|cpus| u32::try_from(cpus).ok());
+        let (Some(kernel), Some(cpus)) = (kernel, cpus) else { bail!("a guest without kernel or CPUs") };
+        let cell = Cell { kernel, cpus };
+        guests.retain(|guest| guest.cell != cell);
+        guests.push(Guest { cell, value });
+    }
+    guests.sort_by_key(|guest| (guest.cell.kernel, guest.cell.cpus));
+    let cells: Vec<_> = guests.iter().map(|guest| guest.cell).collect();
+    if !matrix::is_complete(&cells) {
+        bail!("it is not of every kernel: run `cargo xtask vm test` without arguments");
+    }
+    Ok(guests)
+}
+
+fn render(guests: &[Guest]) -> String {
+    let sections = [
+        kernels(guests),
+        bounds(guests),
+        demo(guests),
+        tests(guests),
+        skips(guests),
+        lacks(guests),
+        facts(guests),
+    ];
+    std::iter::once(HEAD.to_owned()).chain(sections.into_iter().filter(|text| !text.is_empty())).collect()
+}
+
+/// A section with a table; nothing without rows.
+fn section(title: &str, text: &str, heading: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heading = heading.iter().map(|&cell| cell.to_owned()).collect();
+    let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
+    format!("\n## {title}\n\n{text}\n\n{}", markdown(&rows))
+}
+
+fn kernels(guests: &[Guest]) -> String {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for guest in guests {
+        let files = SOURCES.map(|source| part(guest.found("proc-files"), source));
+        let [stat, statm, status] = files;
+        let accounting = guest.found("accounting").to_owned();
+        let row = guest.row([guest.text("release"), guest.text("version"), accounting, stat, statm, status]);
+        // The same for every number of CPUs, or it is shown twice.
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    section(
+        "Kernels",
+        "Accounting is where the kernel caches updates of RSS; the last columns are what each file of /proc prints \
+         (docs/how-it-works.md).",
+        &["kernel", "release", "package", "accounting", "stat", "statm", "status"],
+        rows,
+    )
+}
+
+fn bounds(guests: &[Guest]) -> String {
+    let rows = guests.iter().filter_map(|guest| {
+        let found = guest.found("bound");
+        let (bounds, per) = found.strip_suffix(')')?.rsplit_once(" (")?;
+        let [stat, statm, status] = SOURCES.map(|source| part(bounds, source));
+        Some(guest.row([guest.text("cpus"), stat, statm, status, per.to_owned()]))
+    });
+    section(
+        "Bounds",
+        "The largest difference between what a file prints and the exact figure.",
+        &["kernel", "CPUs", "stat", "statm", "status", "by"],
+        rows.collect(),
+    )
+}
+
+fn demo(guests: &[Guest]) -> String {
+    let rows = guests.iter().filter(|guest| guest.value["demo"].is_object()).map(|guest| {
+        let figures = DEMO.map(|name| kib(&guest.value["demo"][format!("{name}_bytes")]));
+        let [stat, statm, status, exact, resident] = figures;
+        guest.row([guest.text("cpus"), stat, statm, status, exact, resident])
+    });
+    section(
+        "The demo",
+        "`rss-drift demo --spread`: 10,000 threads that touch 32 pages each, all at rest. Figures in KiB; resident is a walk \
+         of the page tables.",
+        &["kernel", "CPUs", "stat", "statm", "status", "exact", "resident"],
+        rows.collect(),
+    )
+}
+
+fn tests(guests: &[Guest]) -> String {
+    let rows = guests
+        .iter()
+        .map(|guest| guest.row(["cpus", "passed", "failed", "skipped"].map(|key| guest.text(key))));
+    section(
+        "Live tests",
+        "The same binary as on a host, run in each guest.",
+        &["kernel", "CPUs", "passed", "failed", "skipped"],
+        rows.collect(),
+    )
+}
+
+fn skips(guests: &[Guest]) -> String {
+    let mut places = BTreeMap::<_, Vec<_>>::new();
+    for guest in guests {
+        for skip in guest.value["skips"].as_array().into_iter().flatten() {
+            places.entry((show(&skip["reason"]), show(&skip["test"]))).or_default().push(place(guest));
+        }
+    }
+    let rows = places.into_iter().map(|((reason, test), places)| vec![test, reason, places.join(", ")]);
+    section(
+        "Skipped tests",
+        "A test is skipped only where the kernel itself confirms what is missing.",
+        &["test", "reason", "where"],
+        rows.collect(),
+    )
+}
+
+fn lacks(guests: &[Guest]) -> String {
+    let mut places = BTreeMap::<_, Vec<_>>::new();
+    for guest in guests {
+        for check in guest.checks().iter().filter(|check| check["state"] != "ok") {
+            let row = ["name", "state", "found", "remedy"].map(|key| show(&check[key]));
+            places.entry(row).or_default().push(place(guest));
+        }
+    }
+    let rows = places.into_iter().map(|(row, places)| row.into_iter().chain([places.join(", ")]).collect());
+    section(
+        "What doctor complains about",
+        "Checks of `rss-drift doctor` that are not ok.",
+        &["check", "state", "found", "remedy", "where"],
+        rows.collect(),
+    )
+}
+
+fn facts(guests: &[Guest]) -> String {
+    let facts = |guest: &Guest| guest.value["facts"].as_object().cloned().unwrap_or_default();
+    let rows = guests.iter().flat_map(|guest| {
+        facts(guest).into_iter().map(|(key, value)| guest.row([guest.text("cpus"), key, show(&value)]))
+    });
+    section(
+        "Measured by the tests",
+        "Figures that the live tests report.",
+        &["kernel", "CPUs", "figure", "value"],
+        rows.collect(),
+    )
+}
+
+fn place(guest: &Guest) -> String {
+    format!("{} x {}", guest.cell.kernel, guest.cell.cpus)
+}
+
+/// The part of "stat approximate, statm exact" that is about `name`.
+fn part(list: &str, name: &str) -> String {
+    let mut parts = list.split(", ").filter_map(|part| part.split_once(' '));
+    parts.find(|(first, _)| *first == name).map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+}
+
+/// Bytes as KiB with commas; empty for what is no number.
+fn kib(bytes: &Value) -> String {
+    let Some(bytes) = bytes.as_u64() else { return String::new() };
+    let digits = (bytes / 1024).to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn results() -> Value {
+        let guest = |cell: &Cell| {
+            json!({
+                "kernel": cell.kernel.name(), "cpus": cell.cpus, "release": "R", "version": "V",
+                "passed": 30, "failed": 0, "skipped": 1,
+                "skips": [{ "test": "swap::zram", "reason": "no-swap" }],
+                "facts": { "rows": "5" },
+                "doctor": { "checks": [
+                    { "name": "accounting", "state": "ok", "found": "per-cpu", "remedy": null },
+                    { "name": "proc-files", "state": "ok", "found": "stat approximate, statm exact, status exact" },
+                    { "name": "bound", "state": "ok",
+                      "found": "stat 95232 KiB, statm 0 KiB, status 0 KiB (64 CPUs online, batch 128 pages)" },
+                    { "name": "memlock", "state": "warning", "found": "64 KiB", "remedy": "ulimit -l unlimited" },
+                ] },
+                "demo": { "stat_bytes": 1_436_610_560_u64, "exact_bytes": null },
+            })
+        };
+        json!({ "guests": matrix::DEFAULT.iter().map(guest).collect::<Vec<_>>() })
+    }
+
+    #[test]
+    fn every_fact_has_its_place() {
+        let results = results();
+        let text = render(&guests(&results).unwrap());
+        for line in [
+            "| 6.12 | R | V | per-cpu | approximate | exact | exact |",
+            "| 6.12 | 64 | 95232 KiB | 0 KiB | 0 KiB | 64 CPUs online, batch 128 pages |",
+            "| 7.x | 8 | 1,402,940 |  |  |  |  |",
+            "| 5.10 | 8 | 30 | 0 | 1 |",
+            "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x x 64 |",
+            "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",
+            "| 6.1 | 8 | rows | 5 |",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in\n{text}");
+        }
+        assert_eq!(text.matches("| 6.12 | R |").count(), 1, "the same for 8 and 64 CPUs");
+    }
+
+    #[test]
+    fn what_is_not_there_makes_no_section() {
+        let mut results = results();
+        for guest in results["guests"].as_array_mut().unwrap() {
+            guest["demo"] = Value::Null;
+            guest["facts"] = json!({});
+        }
+        let text = render(&guests(&results).unwrap());
+        assert!(!text.contains("The demo") && !text.contains("Measured by"), "{text}");
+    }
+
+    #[test]
+    fn a_part_is_not_taken_for_the_whole() {
+        let mut results = results();
+        results["guests"].as_array_mut().unwrap().pop();
+        let error = guests(&results).err().unwrap().to_string();
+        assert!(error.contains("cargo xtask vm test"), "{error}");
+    }
+
+    #[test]
+    fn figures_are_grouped() {
+        let grouped =
+            [0_u64, 1024, 1024 * 999, 1024 * 1000, 1024 * 12_345_678].map(|bytes| kib(&json!(bytes)));
+        assert_eq!(grouped, ["0", "1", "999", "1,000", "12,345,678"]);
+    }
+}

@@ -1,0 +1,82 @@
+//! `vm run`: one command in a guest, as if it ran here.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, bail};
+
+use super::{
+    fetch,
+    guest::{self, Job},
+    kernels::Kernel,
+    qemu::{self, End, Machine},
+};
+
+/// What makes up a guest, the same for `run` and `shell`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Hardware {
+    /// The kernel: 5.10, 6.1, 6.12 or 7.x
+    #[arg(long, value_name = "K")]
+    pub(crate) kernel: Kernel,
+    /// Number of CPUs
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(crate) cpus: u32,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    pub(crate) memory: u32,
+    /// More words for the kernel's command line
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub(crate) append: Vec<String>,
+    /// A file to put into the guest's /vm, its working directory (may be given several times)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+}
+
+impl Hardware {
+    /// The machine, its kernel fetched.
+    pub(crate) fn machine(&self) -> Result<Machine> {
+        Ok(Machine {
+            kernel: fetch::ensure(self.kernel)?,
+            cpus: self.cpus,
+            memory: self.memory,
+            append: self.append.clone(),
+        })
+    }
+}
+
+/// Arguments of `vm run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: cargo xtask vm run --kernel 6.12 --cpus 8 -- target/static/probe --count 3")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    hardware: Hardware,
+    /// Seconds after which the guest is killed
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
+    /// The command: with a `/` a static program or a script of this host, else a program of the guest's busybox
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+/// Runs the command; its status is ours.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let machine = args.hardware.machine()?;
+    let stop = qemu::stop_flag()?;
+    let job = Job {
+        command: &args.command,
+        files: &args.hardware.file,
+        timeout: Duration::from_secs(args.timeout),
+    };
+    let (end, console) = job.run(&machine, &stop, &mut std::io::stdout(), &mut std::io::stderr())?;
+    match end {
+        End::Exited(status) => Ok(ExitCode::from(u8::try_from(status).context("no exit status")?)),
+        End::Interrupted => Ok(ExitCode::from(130)),
+        End::TimedOut(limit) => {
+            eprint!("{}", guest::tail(&console));
+            bail!("the guest did not end within {} s: --timeout gives it longer", limit.as_secs())
+        }
+        End::Died(how) => {
+            eprint!("{}", guest::tail(&console));
+            bail!("{how}: the console's last lines are above")
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `vm test`: the live tests in one guest per kernel and number of CPUs, side by side, and a table at the end.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::{
+    fetch,
+    guest::Job,
+    kernels::{Cached, Kernel},
+    matrix::{self, Cell},
+    qemu::{self, Machine},
+    summary::{self, Printed, Row},
+};
+use crate::{build, setup, workspace};
+
+/// Each guest is one thread of emulation: as many as small machines have CPUs.
+const SIDE_BY_SIDE: usize = 2;
+
+/// Enough for the demo of 10,000 threads and for tests that fill memory.
+const MEMORY: u32 = 4096;
+
+/// Arguments of `vm test`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, and 6.12 and 7.x with 64 too.\n\n\
+    Example: cargo xtask vm test --kernel 6.12 --cpus 8 -- exact"
+)]
+pub(crate) struct Args {
+    /// Only this kernel (may be given several times)
+    #[arg(long, value_name = "K")]
+    kernel: Vec<Kernel>,
+    /// This number of CPUs, for each kernel (may be given several times)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: Vec<u32>,
+    /// Count a kernel that cannot be fetched as skipped
+    #[arg(long)]
+    allow_missing_kernel: bool,
+    /// Run everything this many times
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Seconds after which a guest is killed (default: by its CPUs)
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// More words for the kernels' command line
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// Arguments of the live tests: parts of names, options
+    #[arg(last = true, value_name = "LIVE-TEST-ARGS")]
+    arguments: Vec<String>,
+}
+
+/// Runs the tests.
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let root = workspace::root();
+    setup::ensure(&root, false)?;
+    let program = build::static_binary(&root, "live-tests")?;
+    let stop = qemu::stop_flag()?;
+    let cells = matrix::select(&args.kernel, &args.cpus);
+    let mut fetched = Vec::new();
+    let mut rows = Vec::new();
+    for kernel in Kernel::ALL.into_iter().filter(|kernel| cells.iter().any(|cell| cell.kernel == *kernel)) {
+        match fetch::ensure(kernel) {
+            Ok(cached) => fetched.push(cached),
+            Err(error) if args.allow_missing_kernel => {
+                let cells = cells.iter().filter(|cell| cell.kernel == kernel);
+                rows.extend(cells.map(|cell| Row::missing(*cell, &error)));
+            }
+            Err(error) => return Err(error.context("--allow-missing-kernel goes on without it")),
+        }
+    }
+    for round in 1..=args.repeat {
+        if args.repeat > 1 {
+            eprintln!("round {round} of {}", args.repeat);
+        }
+        rows.extend(round_of(&cells, &fetched, &program, args, &stop)?);
+    }
+    if stop.load(Ordering::Relaxed) {
+        eprintln!("interrupted");
+        return Ok(ExitCode::from(130));
+    }
+    if args.arguments.is_empty() && args.append.is_empty() && matrix::is_complete(&cells) {
+        write_report(&rows)?;
+    }
+    let (text, counts) = summary::summarize(&rows);
+    print!("{text}");
+    Ok(ExitCode::from(u8::from(counts.failed > 0)))
+}
+
+/// Runs every cell once, [`SIDE_BY_SIDE`] at a time.
+fn round_of(
+    cells: &[Cell],
+    fetched: &[Cached],
+    program: &Path,
+    args: &Args,
+    stop: &AtomicBool,
+) -> Result<Vec<Row>> {
+    let queue: Mutex<VecDeque<(Cell, &Cached)>> = Mutex::new(
+        cells
+            .iter()
+            .filter_map(|cell| {
+                let cached = fetched.iter().find(|cached| cached.kernel == cell.kernel)?;
+                Some((*cell, cached))
+            })
+            .collect(),
+    );
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let worker = || -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        while let Some((cell, cached)) = next().filter(|_| !stop.load(Ordering::Relaxed)) {
+            rows.push(test(cell, cached, program, args, stop)?);
+        }
+        Ok(rows)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(worker)).collect();
+        let mut rows = Vec::new();
+        for worker in workers {
+            rows.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(rows)
+    })
+}
+
+fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicBool) -> Result<Row> {
+    let cpus = cell.cpus;
+    eprintln!("{cell}: started");
+    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append: args.append.clone() };
+    let command = ["sh", "-c", include_str!("test.sh"), "test.sh"].map(str::to_owned);
+    let command: Vec<_> = command.into_iter().chain(args.arguments.iter().cloned()).collect();
+    let timeout = args.timeout.unwrap_or(600 + 15 * u64::from(cpus));
+    let files = [program.to_owned()];
+    let job = Job { command: &command, files: &files, timeout: Duration::from_secs(timeout) };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let start = Instant::now();
+    let (end, console) = job.run(&machine, stop, &mut out, &mut err)?;
+    let took = start.elapsed();
+    let printed = Printed {
+        out: String::from_utf8_lossy(&out).into_owned(),
+        err: String::from_utf8_lossy(&err).into_owned(),
+        console,
+    };
+    printed.log(cell)?;
+    let row = Row::new(cell, cached, &end, &printed, took);
+    eprintln!("{cell}: {}, {} s{}", row.counts, took.as_secs(), row.remark());
+    Ok(row)
+}
+
+/// Keeps what `vm report` is made of.
+fn write_report(rows: &[Row]) -> Result<()> {
+    let guests: Vec<_> = rows.iter().filter_map(|row| row.value.as_ref()).collect();
+    let file = super::report::file();
+    let text = serde_json::to_string_pretty(&json!({ "guests": guests })).context("cannot make JSON")?;
+    std::fs::write(&file, text + "\n").with_context(|| format!("cannot write {}", file.display()))
+}

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs in a guest: the live tests, then, when all of them were asked for (no arguments), what the report is made of.
+
+# Swap, so that tests of it need not be skipped. A kernel without it skips them.
+modprobe zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && swapon /dev/zram0
+
+live-tests --timeout 300 "$@"
+status=$?
+if [ $# -eq 0 ]; then
+    echo "@vm doctor"
+    live-tests --as-rss-drift doctor --json
+    echo "@vm demo"
+    live-tests --as-rss-drift demo --spread --json
+fi
+exit $status
