@@ -43,7 +43,7 @@ pub fn visit(ctx: *const TaskContext) {
     let Some(visit) = Visit::of(ctx) else { return };
     let task = visit.task;
     // SAFETY: pointers that the verifier knows, offsets from BTF.
-    let (mm, leader, leader_mm, task_flags) = unsafe {
+    let (mut mm, leader, leader_mm, task_flags) = unsafe {
         let mm: *const u8 = load(task, layout!(task_mm));
         let leader: *const u8 = load(task, layout!(task_group_leader));
         let leader_mm: *const u8 = load(leader, layout!(task_mm));
@@ -64,9 +64,20 @@ pub fn visit(ctx: *const TaskContext) {
     let mut cached = [0; MEMBERS];
     let mut attempt = 0;
     while attempt < ATTEMPTS {
-        if read_counters(mm, &mut count, &mut cached) {
-            flags |= FLAG_VALID;
-            break;
+        let still = read_counters(mm, &mut count, &mut cached);
+        // SAFETY: as above.
+        let now: *const u8 = unsafe { load(task, layout!(task_mm)) };
+        // The iterator holds the task, not the mm: one that the task has let go may be another's by now, or nobody's.
+        if now.is_null() {
+            return;
+        }
+        if now as u64 == mm as u64 {
+            if still {
+                flags |= FLAG_VALID;
+                break;
+            }
+        } else {
+            mm = now;
         }
         flags |= FLAG_RETRIED;
         attempt += 1;

@@ -1,0 +1,92 @@
+//! The harness's command line.
+
+use std::{ffi::OsString, time::Duration};
+
+use super::Reason;
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+Usage: live-tests [OPTIONS] [PART OF A NAME]...
+       live-tests --beside SECONDS
+
+Tests rss-drift on the running kernel; needs root. With parts of names: the tests whose names hold one of them.
+
+  --list                 print the names and end
+  --repeat N             run everything N times
+  --timeout SECONDS      kill a test after this time (120)
+  --allow-skips LIST     reasons for which a test may be skipped, separated by commas, `none` for none; without it, every
+                         reason that the kernel confirms
+  --beside SECONDS       instead of the tests: watch whatever runs on this host and check every row
+
+Exit: 0 when no test failed, 1 when one did, 2 usage. The last line is `N passed, N failed, N skipped`.";
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// Print [`USAGE`].
+    pub help: bool,
+    /// Print names only.
+    pub list: bool,
+    /// Rounds.
+    pub repeat: u32,
+    /// Longest time of one test.
+    pub timeout: Duration,
+    allowed: Option<Vec<Reason>>,
+    parts: Vec<String>,
+}
+
+impl Options {
+    /// Parses everything after the program's name.
+    pub fn parse(arguments: &[OsString]) -> Result<Self, String> {
+        let mut options = Self {
+            help: false,
+            list: false,
+            repeat: 1,
+            timeout: Duration::from_secs(120),
+            allowed: None,
+            parts: Vec::new(),
+        };
+        let mut words = arguments.iter().map(|word| word.to_string_lossy());
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            match word.as_ref() {
+                "-h" | "--help" => options.help = true,
+                "--list" => options.list = true,
+                "--repeat" => options.repeat = number(&value()?)?,
+                "--timeout" => options.timeout = Duration::from_secs(number(&value()?)?.into()),
+                "--allow-skips" => options.allowed = Some(reasons(&value()?)?),
+                option if option.starts_with('-') => return Err(format!("unknown option {option}")),
+                part => options.parts.push(part.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a test of this name is to run.
+    pub fn selects(&self, name: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|part| name.contains(part.as_str()))
+    }
+
+    /// Whether a test may be skipped for this reason.
+    pub fn allows(&self, reason: Reason) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&reason))
+    }
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| format!("{text:?} is not a number above 0"))
+}
+
+fn reasons(list: &str) -> Result<Vec<Reason>, String> {
+    if list == "none" {
+        return Ok(Vec::new());
+    }
+    list.split(',')
+        .map(|name| {
+            Reason::ALL.into_iter().find(|reason| reason.name() == name).ok_or_else(|| {
+                let valid = Reason::ALL.map(Reason::name).join(", ");
+                format!("{name:?} is no reason for a skip; valid are: none, {valid}")
+            })
+        })
+        .collect()
+}

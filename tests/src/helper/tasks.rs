@@ -1,0 +1,212 @@
+//! A helper's threads and children. Children make system calls only: they may be forks of a process with threads.
+
+use std::{
+    fs, io,
+    os::fd::AsRawFd as _,
+    process::ExitCode,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::{ForkResult, Pid, fork, gettid, pipe},
+};
+
+use super::{
+    regions::Mapped,
+    serve::{Answer, Server, reply},
+};
+use crate::harness::allowed_cpus;
+
+/// Stack of a thread that only writes to memory and sleeps.
+const SMALL_STACK: usize = 32 << 10;
+
+/// The kernel kills this process when the one that started it ends.
+pub(super) fn die_with_the_parent() {
+    // SAFETY: sets a property of this process.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+fn rest() -> ! {
+    loop {
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Moves the calling thread to one CPU.
+pub(super) fn pin(cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set)?;
+    Ok(())
+}
+
+/// Threads that each write to pages of their own and rest.
+pub(super) fn threads(count: usize, region: Mapped, pages: usize) -> io::Result<()> {
+    start(count, move |number| region.write(number * pages, pages))
+}
+
+/// Threads that go over all CPUs, write to pages of their own on each, and rest.
+pub(super) fn hop(count: usize, region: Mapped, pages: usize) -> Answer {
+    let cpus = Arc::new(allowed_cpus());
+    let of_threads = Arc::clone(&cpus);
+    start(count, move |number| {
+        for (visit, &cpu) in of_threads.iter().enumerate() {
+            // A CPU that went offline meanwhile: the pages are written where the thread is.
+            let _ = pin(cpu);
+            region.write((number * of_threads.len() + visit) * pages, pages);
+        }
+    })?;
+    Ok(vec![cpus.len() as u64])
+}
+
+/// Starts threads, and waits until all have done `work` and sleep.
+fn start(count: usize, work: impl Fn(usize) + Clone + Send + 'static) -> io::Result<()> {
+    let done = Arc::new(Barrier::new(count + 1));
+    for number in 0..count {
+        let (work, done) = (work.clone(), Arc::clone(&done));
+        thread::Builder::new().stack_size(SMALL_STACK).spawn(move || {
+            work(number);
+            done.wait();
+            rest()
+        })?;
+    }
+    done.wait();
+    Ok(())
+}
+
+/// A new thread takes the orders from now on; the calling one, the leader, exits. Returns in no thread.
+pub(super) fn hand_over(server: Server) -> ExitCode {
+    let leader = gettid();
+    let started = thread::Builder::new().spawn(move || {
+        die_with_the_parent();
+        // The leader is a zombie once it has given up its memory.
+        let path = format!("/proc/{leader}/task/{leader}/stat");
+        while !fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") Z ")) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        reply(&Ok(vec![u64::from(gettid().as_raw().unsigned_abs())]));
+        let _ = server.serve();
+        // SAFETY: ends all threads without running anything of the leader's.
+        unsafe { libc::_exit(0) }
+    });
+    if started.is_err() {
+        return ExitCode::FAILURE;
+    }
+    loop {
+        // SAFETY: ends this thread alone; its stack stays mapped, and nothing on it is used by others.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+/// Forks, lets the child do `work` and rest; answers with its pid when it rests.
+fn fork_and(work: impl FnOnce() -> bool) -> Answer {
+    let (read, write) = pipe()?;
+    // To this pipe nobody ever writes: the child holds both ends.
+    let (silence, _other_end) = pipe()?;
+    // SAFETY: the child does `work`, which makes system calls and touches memory, and then rests for ever.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            die_with_the_parent();
+            if work() {
+                let mut byte = 1_u8;
+                // SAFETY: one byte from and to a variable. A process in a strict sandbox may read and write, and nothing
+                // else: it rests in a read.
+                unsafe {
+                    libc::write(write.as_raw_fd(), (&raw const byte).cast(), 1);
+                    loop {
+                        libc::read(silence.as_raw_fd(), (&raw mut byte).cast(), 1);
+                    }
+                }
+            }
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(1) }
+        }
+        ForkResult::Parent { child } => {
+            drop(write);
+            let mut byte = [0];
+            if nix::unistd::read(&read, &mut byte)? == 0 {
+                return Err(io::Error::other("the child could not do it"));
+            }
+            Ok(vec![u64::from(child.as_raw().unsigned_abs())])
+        }
+    }
+}
+
+/// A child that writes to the first pages of a region.
+pub(super) fn fork_child(region: Mapped, pages: usize) -> Answer {
+    fork_and(|| {
+        region.write(0, pages);
+        true
+    })
+}
+
+/// A child in seccomp's strict mode.
+pub(super) fn sandbox(region: Mapped, pages: usize) -> Answer {
+    fork_and(|| {
+        region.write(0, pages);
+        // SAFETY: restricts this process only.
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) == 0 }
+    })
+}
+
+/// A child that has ended and that nobody waits for.
+pub(super) fn zombie() -> Answer {
+    // SAFETY: the child ends at once.
+    match unsafe { fork() }? {
+        // SAFETY: ends the child without running anything of the parent's.
+        ForkResult::Child => unsafe { libc::_exit(0) },
+        ForkResult::Parent { child } => {
+            let path = format!("/proc/{child}/stat");
+            while !fs::read_to_string(&path)?.contains(") Z ") {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(vec![u64::from(child.as_raw().unsigned_abs())])
+        }
+    }
+}
+
+/// What the process that shares our memory is told.
+struct Shared {
+    region: Mapped,
+    pages: usize,
+    rests: AtomicBool,
+}
+
+extern "C" fn live_in_shared_memory(told: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the parent gave the address of a Shared that it never frees.
+    let told = unsafe { &*told.cast::<Shared>() };
+    die_with_the_parent();
+    told.region.write(0, told.pages);
+    told.rests.store(true, Ordering::Release);
+    rest()
+}
+
+/// A process of its own with this very memory.
+pub(super) fn share_memory(region: Mapped, pages: usize) -> Answer {
+    let told: &'static Shared = Box::leak(Box::new(Shared { region, pages, rests: AtomicBool::new(false) }));
+    let stack: &'static mut [u8] = Box::leak(vec![0; SMALL_STACK].into_boxed_slice());
+    let top = stack.as_mut_ptr_range().end.addr() & !15;
+    // SAFETY: the child gets a stack of its own and a function that makes system calls and touches the region only.
+    let pid = unsafe {
+        libc::clone(
+            live_in_shared_memory,
+            top as *mut _,
+            libc::CLONE_VM | libc::SIGCHLD,
+            (&raw const *told).cast_mut().cast(),
+        )
+    };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    while !told.rests.load(Ordering::Acquire) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(vec![u64::from(pid.unsigned_abs())])
+}

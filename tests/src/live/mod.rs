@@ -1,0 +1,93 @@
+//! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
+//! that touched a known number of pages, the kernel's own words.
+
+mod drift;
+mod files;
+mod host;
+mod memory;
+mod output;
+mod processes;
+mod runs;
+mod startup;
+mod threads;
+mod usage;
+
+use crate::harness::Test;
+
+/// The names and functions of a module's tests, under the module's name.
+macro_rules! tests {
+    ($($module:ident { $($test:ident)* })*) => {
+        &[$($((concat!(stringify!($module), "::", stringify!($test)), $module::$test as fn() -> _),)*)*]
+    };
+}
+
+/// Every test, in the order in which they run.
+pub const TESTS: &[Test] = tests! {
+    memory {
+        anonymous_pages
+        pages_of_a_file
+        private_copies_of_a_files_pages
+        shared_memory
+        pages_given_up
+        a_region_unmapped
+        huge_pages
+        locked_pages
+        the_zero_page_is_no_memory
+        swapped_pages
+    }
+    processes {
+        a_fork_and_its_parent
+        an_execve_has_new_memory
+        a_process_without_its_leader
+        two_processes_with_one_memory
+        a_process_in_a_sandbox
+        processes_without_memory
+    }
+    threads {
+        two_thousand_threads
+        threads_that_go_over_all_cpus
+    }
+    drift {
+        stays_within_its_bound_and_gets_there
+        is_what_the_files_lack
+        adds_up_in_every_row
+    }
+    usage {
+        unknown_words_are_refused_with_the_valid_ones
+        bad_durations_and_counts_are_refused
+        outputs_that_contradict_each_other_are_refused
+        help_and_version_are_no_errors
+        a_pid_that_is_not_there_is_told_at_once
+        a_pid_without_memory_is_told_why
+    }
+    files {
+        a_full_disk_ends_the_run_and_leaves_whole_rows
+        a_full_device_is_told
+        a_file_of_another_header_is_left_alone
+        a_directory_that_is_not_there
+        a_second_run_appends
+    }
+    output {
+        csv_has_the_contract
+        jsonl_has_the_same_rows
+        csv_beside_the_table
+        nothing_but_text_where_there_is_no_terminal
+        a_narrow_terminal_drops_columns
+        a_closed_pipe_is_a_quiet_end
+    }
+    runs {
+        as_many_reports_as_asked_for
+        signals_end_with_a_summary
+        a_watched_process_that_dies
+        a_killed_run_leaves_nothing_in_the_kernel
+    }
+    startup {
+        doctor_finds_all_that_is_needed
+        doctor_in_a_pid_namespace
+        without_privileges
+    }
+    host {
+        every_process_at_rest
+        many_short_lives_beside_a_resting_process
+    }
+};

@@ -1,0 +1,147 @@
+//! Processes of every sort: children, new programs, dead leaders, shared memory, sandboxes, and those without memory.
+
+use std::fs;
+
+use rss_drift::{
+    drift::sample::Note,
+    proc::{NoMemory, why_no_memory},
+};
+use rss_drift_common::Member;
+
+use crate::{
+    harness::{Outcome, Reason},
+    helper::{Helper, Kind},
+    measure::Meter,
+};
+
+const PAGES: u64 = 333;
+
+fn anon(rest: &crate::measure::Rest) -> i64 {
+    rest.mm.exact()[Member::Anon.index()]
+}
+
+/// A child has its parent's pages; what it writes is its own, in the same number.
+pub fn a_fork_and_its_parent() -> Outcome {
+    let mut meter = Meter::open();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    let shared = helper.map(Kind::Shmem, PAGES);
+    helper.write(&region, 0..PAGES);
+    helper.write(&shared, 0..PAGES);
+    let child = helper.fork(&region, 200);
+    let (parent, child) = (meter.rest(helper.pid()), meter.rest(child));
+    assert_ne!(parent.mm.mm, child.mm.mm);
+    for rest in [&parent, &child] {
+        assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+        assert_eq!(rest.row.process.comm, parent.row.process.comm);
+        assert!(rest.row.notes.is_empty(), "{:?}", rest.row.notes);
+    }
+    // Shared memory is not copied, and its page tables are filled at the first touch.
+    assert_eq!(parent.walk.within(&shared.addresses(), |mapping| mapping.rss), 333);
+    assert_eq!(child.walk.within(&shared.addresses(), |mapping| mapping.rss), 0);
+    Outcome::Passed
+}
+
+/// execve(2): another mm, a generation later, without the old pages; the process is the same.
+pub fn an_execve_has_new_memory() -> Outcome {
+    let mut meter = Meter::open();
+    let mut helper = Helper::start();
+    let fresh = meter.rest(helper.pid());
+    let region = helper.map(Kind::Anon, 10 * PAGES);
+    helper.write(&region, 0..10 * PAGES);
+    let old = meter.rest(helper.pid());
+    assert_eq!(anon(&old), anon(&fresh) + 3330);
+    helper.exec();
+    let new = meter.rest(helper.pid());
+    assert_eq!(new.mm.exec_id, old.mm.exec_id + 1, "the generation rises by one");
+    assert_eq!(new.mm.start_boottime_ns, old.mm.start_boottime_ns, "the process is the same");
+    assert!(anon(&new) < anon(&old) - 3000, "{} of {} pages are left", anon(&new), anon(&old));
+    let snapshot = meter.snapshot();
+    assert_eq!(snapshot.processes().iter().filter(|mm| mm.tgid == helper.pid()).count(), 1);
+    Outcome::Passed
+}
+
+/// The leader has exited, other threads live: its own files say 0, the row is marked and right.
+pub fn a_process_without_its_leader() -> Outcome {
+    let mut meter = Meter::open();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    helper.write(&region, 0..100);
+    let threads = helper.map(Kind::Anon, 30);
+    helper.threads(3, &threads, 10);
+    let heir = helper.lose_leader();
+    helper.write(&region, 100..PAGES);
+    let statm = fs::read_to_string(format!("/proc/{}/statm", helper.pid())).expect("read /proc");
+    assert!(statm.starts_with("0 0 "), "the leader has no memory: {statm}");
+
+    let rest = meter.rest(helper.pid());
+    assert_eq!(rest.row.notes, [Note::DeadLeader]);
+    assert_eq!(rest.row.process.pid, helper.pid());
+    assert_ne!(heir, helper.pid());
+    assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    assert_eq!(rest.walk.within(&threads.addresses(), |mapping| mapping.anonymous), 30);
+    let records = meter.snapshot().processes().iter().filter(|mm| mm.tgid == helper.pid()).count();
+    assert_eq!(records, 1, "one record for all threads");
+    Outcome::Passed
+}
+
+/// Two processes with one mm: a row each, counted once.
+pub fn two_processes_with_one_memory() -> Outcome {
+    let mut meter = Meter::open();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    helper.write(&region, 100..PAGES);
+    let other = helper.share_memory(&region, 100);
+    let (one, two) = (meter.rest(helper.pid()), meter.rest(other));
+    assert_eq!(one.mm.mm, two.mm.mm);
+    assert_eq!(one.mm.exact(), two.mm.exact());
+    for rest in [&one, &two] {
+        assert_eq!(rest.row.notes, [Note::SharedMm]);
+        assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    }
+    assert_eq!((one.mm.tgid, two.mm.tgid), (helper.pid(), other));
+    let snapshot = meter.snapshot();
+    assert_eq!(snapshot.processes().iter().filter(|mm| mm.mm == one.mm.mm).count(), 2);
+    assert_eq!(snapshot.mms().filter(|mm| mm.mm == one.mm.mm).count(), 1);
+    Outcome::Passed
+}
+
+/// A process that may only read and write is as any other.
+pub fn a_process_in_a_sandbox() -> Outcome {
+    if Reason::NoSeccomp.holds() {
+        return Outcome::Skipped(Reason::NoSeccomp);
+    }
+    let mut meter = Meter::open();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    let sandboxed = helper.sandbox(&region, PAGES);
+    let status = fs::read_to_string(format!("/proc/{sandboxed}/status")).expect("read /proc");
+    assert!(status.contains("Seccomp:\t1"), "it is in strict mode: {status}");
+    let rest = meter.rest(sandboxed);
+    assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    Outcome::Passed
+}
+
+/// Kernel threads and zombies have no record, and it is known why.
+pub fn processes_without_memory() -> Outcome {
+    let mut meter = Meter::open();
+    let mut helper = Helper::start();
+    let zombie = helper.zombie();
+    let thread = a_kernel_thread();
+    let snapshot = meter.snapshot();
+    for pid in [zombie, thread] {
+        assert!(snapshot.process(pid).is_none(), "{pid} has a record");
+    }
+    assert_eq!(why_no_memory(zombie), NoMemory::Zombie(zombie));
+    assert_eq!(why_no_memory(thread), NoMemory::KernelThread(thread));
+    assert!(snapshot.process(helper.pid()).is_some());
+    Outcome::Passed
+}
+
+/// The pid of a kernel thread: one without a page of memory and without a parent, or the child of such a one.
+pub fn a_kernel_thread() -> u32 {
+    // kthreadd is the second process of every Linux system, in the initial PID namespace.
+    let status = fs::read_to_string("/proc/2/status").expect("process 2 is there");
+    assert!(status.contains("PPid:\t0\n") && !status.contains("VmSize:"), "process 2 is kthreadd: {status}");
+    2
+}

@@ -1,0 +1,110 @@
+//! Where measuring works, and where it cannot: named, with the remedy.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _},
+        unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    },
+    process::{Command, Stdio},
+};
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+use crate::{
+    command::{AS_RSS_DRIFT, finish, rss_drift, run},
+    harness::{Outcome, Reason},
+};
+
+/// Everything is found here, as text and as JSON, and both say the same.
+pub fn doctor_finds_all_that_is_needed() -> Outcome {
+    let done = run(&["doctor"]);
+    done.must_be_fine();
+    assert!(done.stdout.ends_with("measuring works\n"), "{}", done.stdout);
+    let json = run(&["doctor", "--json"]);
+    json.must_be_fine();
+    let report: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(report["works"], true);
+    let checks = report["checks"].as_array().expect("a list of checks");
+    for name in [
+        "kernel",
+        "capabilities",
+        "lockdown",
+        "pid-namespace",
+        "memlock",
+        "btf",
+        "accounting",
+        "iterator",
+        "proc-files",
+        "bound",
+    ] {
+        let check =
+            checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report:#}"));
+        assert_ne!(check["state"], "failed", "{check:#}");
+        assert!(done.stdout.contains(name), "{name}: {}", done.stdout);
+    }
+    for check in checks {
+        assert_eq!(
+            check["remedy"].is_null(),
+            check["state"] == "ok",
+            "a remedy where one is needed: {check:#}"
+        );
+    }
+    Outcome::Passed
+}
+
+/// The failed checks of `doctor --json`.
+fn failed(report: &str) -> Vec<String> {
+    let report: Value = serde_json::from_str(report).expect("JSON");
+    assert_eq!(report["works"], false);
+    let checks = report["checks"].as_array().expect("a list of checks");
+    let failed = checks.iter().filter(|check| check["state"] == "failed");
+    failed.map(|check| check["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+/// In a container the iterator would see only the container.
+pub fn doctor_in_a_pid_namespace() -> Outcome {
+    if Reason::NoNamespaces.holds() {
+        return Outcome::Skipped(Reason::NoNamespaces);
+    }
+    // From here on the children of this process are in a namespace of their own.
+    unshare(CloneFlags::CLONE_NEWPID).expect("unshare");
+    // The first child is its init; when it ends, no other can be made. It shows both.
+    let json = finish(&mut rss_drift(&["doctor", "--json"]));
+    assert_eq!(json.code, Some(1), "{json:?}");
+    assert_eq!(failed(&json.stdout), ["pid-namespace"]);
+    assert!(json.stdout.contains("--pid=host"), "with the remedy: {}", json.stdout);
+    Outcome::Passed
+}
+
+/// Not root: what is missing and how to give it.
+pub fn without_privileges() -> Outcome {
+    let program = readable_by_all().expect("copy this program");
+    let unprivileged = |arguments: &[&str]| {
+        let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+        command.arg(AS_RSS_DRIFT).args(arguments).env_clear().stdin(Stdio::null()).uid(65534).gid(65534);
+        finish(&mut command)
+    };
+    let done = unprivileged(&["-n", "1"]);
+    done.must_say(1, &["cannot measure", "CAP_BPF and CAP_PERFMON missing", "sudo rss-drift", "setcap"]);
+    assert_eq!(done.stdout, "");
+    let done = unprivileged(&["doctor", "--json"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_eq!(failed(&done.stdout), ["capabilities"]);
+    // Usage is told to everybody.
+    unprivileged(&["-i", "0"]).must_say(2, &["--interval"]);
+    Outcome::Passed
+}
+
+/// This program in a file that every user may run, wherever it lies itself. Not closed on exec: the script-like path
+/// `/proc/self/fd/N` is opened after that.
+fn readable_by_all() -> io::Result<File> {
+    // SAFETY: a name that ends with a zero; the descriptor is nobody else's.
+    let mut copy = unsafe { File::from_raw_fd(libc::memfd_create(c"rss-drift".as_ptr(), 0)) };
+    io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
+    copy.set_permissions(fs::Permissions::from_mode(0o755))?;
+    // A program that is open for writing cannot be run.
+    File::open(format!("/proc/self/fd/{}", copy.as_raw_fd()))
+}

@@ -1,0 +1,137 @@
+//! The code under test as a library: a session, and one process read at rest by it and by [`crate::truth`].
+
+use std::{thread, time::Duration};
+
+use rss_drift::{
+    drift::{
+        bounds::Precision,
+        collect::{self, Rules},
+        sample::{Row, Source},
+    },
+    kernel::tunables::ticks_per_second,
+    probe::{Mm, Snapshot},
+    proc::Wanted,
+    session::{Session, Startup},
+};
+use rss_drift_common::record::FLAG_VALID;
+
+use crate::truth::{Printed, Walk};
+
+/// How often a process that is not at rest is read again: reclaim, khugepaged and late exits of threads end by then.
+const ATTEMPTS: u32 = 200;
+
+/// A session that measures.
+pub struct Meter {
+    /// The session.
+    pub session: Session,
+    rules: Rules,
+}
+
+/// One process at rest: the same counters before and after everything else was read.
+#[derive(Debug)]
+pub struct Rest {
+    /// What the iterator read.
+    pub mm: Mm,
+    /// The row that a report would have.
+    pub row: Row,
+    /// What /proc prints.
+    pub printed: Printed,
+    /// The page tables.
+    pub walk: Walk,
+}
+
+impl Meter {
+    /// Starts a session. This process has one thread.
+    pub fn open() -> Self {
+        let session = Startup::run().session().expect("measuring works here");
+        let rules = Rules {
+            source: Source::Stat,
+            precisions: session.precisions,
+            accounting: session.kernel.accounting,
+            cpus: session.kernel.cpus.clone(),
+            page_size: session.kernel.page_size,
+            ticks_per_second: ticks_per_second(),
+            wanted: Wanted { resident: true, cgroup: false },
+        };
+        Self { session, rules }
+    }
+
+    /// One reading of the host.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.session.probe.snapshot().expect("read the iterator")
+    }
+
+    /// Reads a process at rest, and asserts what is true of every process at rest.
+    pub fn rest(&mut self, pid: u32) -> Rest {
+        for _ in 0..ATTEMPTS {
+            if let Some(rest) = self.try_rest(pid) {
+                rest.assert_exact(self.session.precisions);
+                return rest;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("process {pid} did not come to rest");
+    }
+
+    /// One try; `None` when the counters changed meanwhile.
+    fn try_rest(&mut self, pid: u32) -> Option<Rest> {
+        let before = self.snapshot();
+        let mm = *before.process(pid)?;
+        let printed = Printed::of(mm.tid).expect("read /proc");
+        let walk = Walk::of(mm.tid).expect("read smaps");
+        let mut faults = collect::Faults::default();
+        let mut rows = collect::rows(&mut self.session.probe, before, &[pid], &self.rules, &mut faults)
+            .expect("read the iterator");
+        let after = self.snapshot();
+        let second = after.process(pid)?;
+        let same = (mm.mm, mm.exec_id, mm.count, mm.cached)
+            == (second.mm, second.exec_id, second.count, second.cached);
+        if !(same && mm.has(FLAG_VALID) && second.has(FLAG_VALID)) {
+            return None;
+        }
+        let row = rows.pop().expect("a process at rest has a row");
+        assert_eq!(faults.disagreements, 0, "at rest /proc prints what the counters say: {row:?}");
+        Some(Rest { mm, row, printed, walk })
+    }
+}
+
+impl Rest {
+    /// Exact RSS in pages.
+    pub fn exact(&self) -> i64 {
+        self.mm.exact_rss()
+    }
+
+    /// What holds for every process at rest: the counters are what a walk of the page tables finds, member by member, and
+    /// drift is what /proc lacks of it.
+    fn assert_exact(&self, precisions: rss_drift::probe::behaviour::Precisions) {
+        let Self { mm, row, printed, walk } = self;
+        assert_eq!(self.exact(), printed.rollup, "exact and smaps_rollup: {self:#?}");
+        assert_eq!(walk.rss(), printed.rollup, "smaps and smaps_rollup: {self:#?}");
+        assert_eq!(
+            mm.exact(),
+            walk.members(),
+            "file, anon, swap, shmem by the counters and by smaps: {self:#?}"
+        );
+
+        assert_eq!(row.exact, mm.exact(), "the row's figures: {self:#?}");
+        assert_eq!(row.moved, Some(0), "a process at rest: {row:?}");
+        assert_eq!(row.files.stat, Some(printed.stat), "{row:?}");
+        assert_eq!(row.files.statm, Some(printed.statm), "{row:?}");
+        assert_eq!(row.files.status, Some(printed.status), "{row:?}");
+        assert_eq!(row.files.resident, Some(printed.rollup), "{row:?}");
+        let drift = printed.rollup - printed.stat;
+        assert_eq!(row.drift(), Some(drift), "drift is resident - stat at rest: {row:?}");
+        let bound = row.bound.expect("stat has a bound");
+        assert!(drift.unsigned_abs() <= bound, "drift {drift} beyond the bound {bound}: {row:?}");
+
+        for (source, figure) in Source::ALL.into_iter().zip([printed.stat, printed.statm, printed.status]) {
+            match precisions.of(source) {
+                Precision::Exact => assert_eq!(figure, self.exact(), "{source:?} is exact here: {row:?}"),
+                Precision::Approximate => {
+                    assert_eq!(figure, mm.approximate_rss(), "{source:?} is the global count here: {row:?}");
+                }
+                Precision::Unknown => {}
+            }
+        }
+    }
+}
