@@ -3,7 +3,7 @@
 //! All are `repr(C)` without padding (checked at compile time on the user-space side by `bytemuck::Pod`), every flag is
 //! a bit of a `u32` because a `bool` has values that are undefined behaviour to read.
 
-use crate::member::{Pages, rss, rss_clamped};
+use crate::member::{MEMBERS, Pages, rss, rss_clamped};
 
 /// Bytes of a task's name, terminating zero included (the kernel's `TASK_COMM_LEN`, 5.10 to 7.2).
 pub const COMM_LEN: usize = 16;
@@ -96,3 +96,34 @@ pub struct CpuRecord {
     /// The per-CPU pointer to the element (`bpf_array.pptrs[0]`): element - pointer is `__per_cpu_offset[cpu]`.
     pub pointer: u64,
 }
+
+/// What one CPU's slots hold of one mm (per-cpu accounting), or, behind the last of them, the end of that list.
+///
+/// CPUs whose four slots are 0 are left out. The end carries the sums, so that a list which lost a part is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct SlotRecord {
+    /// Address of the `mm_struct`.
+    pub mm: u64,
+    /// Thread group id, in the initial PID namespace.
+    pub tgid: u32,
+    /// Place of the CPU among the possible ones, or `END_*`.
+    pub cpu: u32,
+    /// Pages per member: in the CPU's slots, or in all slots together.
+    pub pages: [i32; MEMBERS],
+}
+
+/// [`SlotRecord::cpu`] of the end of a list that no fold disturbed.
+pub const END_VALID: u32 = u32::MAX;
+/// [`SlotRecord::cpu`] of the end of a list that a fold disturbed, or in which a slot could not be read.
+pub const END_DISTURBED: u32 = u32::MAX - 1;
+
+/// Thread groups that one reading of [`SlotRecord`]s is about.
+pub const TARGETS: usize = 16;
+
+/// The thread groups themselves; 0, which no process has, fills what is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Targets(pub [u32; TARGETS]);

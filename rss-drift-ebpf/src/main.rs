@@ -2,6 +2,7 @@
 #![no_std]
 #![no_main]
 
+mod holders;
 mod iterator;
 mod kernel;
 mod percpu;
@@ -33,6 +34,14 @@ extern "C" fn rss_pertask(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn rss_cpu_offsets(ctx: *const iterator::TaskContext) -> i32 {
     percpu::offsets(ctx);
+    0
+}
+
+/// Which CPUs' slots hold what of the wanted processes (`--where`), per-cpu accounting.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+extern "C" fn rss_where(ctx: *const iterator::TaskContext) -> i32 {
+    holders::visit(ctx);
     0
 }
 

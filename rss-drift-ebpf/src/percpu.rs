@@ -95,51 +95,20 @@ fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
         *count = counts(mm, first, stride);
         return true;
     }
-    // Pointers to per-CPU memory are read as numbers: the verifier refuses arithmetic on them where they are typed.
-    let base = mm as u64 + u64::from(first + layout!(counter_counters));
-    let stride_bytes = u64::from(stride);
-    let (Some(slot0), Some(slot1), Some(slot2), Some(slot3)) = (
-        probe::<u64>(base),
-        probe::<u64>(base + stride_bytes),
-        probe::<u64>(base + 2 * stride_bytes),
-        probe::<u64>(base + 3 * stride_bytes),
-    ) else {
-        return false;
-    };
+    let Some(slots) = Slots::of(mm) else { return false };
     let locked_before = locks(mm, first, stride);
     *count = counts(mm, first, stride);
-    // percpu_counter_init_many (6.6) lays the four counters' slots side by side: one read per CPU instead of four.
-    let together =
-        slot1 == slot0 + SLOT_BYTES && slot2 == slot0 + 2 * SLOT_BYTES && slot3 == slot0 + 3 * SLOT_BYTES;
     let mut readable = true;
     let mut cpu = 0;
     while cpu < layout!(cpus) {
-        let Some(&offset) = CPU_OFFSETS.get(cpu) else { return false };
-        if together {
-            match probe::<[i32; MEMBERS]>(slot0 + offset) {
-                Some(slots) => {
-                    cached[0] += i64::from(slots[0]);
-                    cached[1] += i64::from(slots[1]);
-                    cached[2] += i64::from(slots[2]);
-                    cached[3] += i64::from(slots[3]);
-                }
-                None => readable = false,
+        match slots.read(cpu) {
+            Some(pages) => {
+                cached[0] += i64::from(pages[0]);
+                cached[1] += i64::from(pages[1]);
+                cached[2] += i64::from(pages[2]);
+                cached[3] += i64::from(pages[3]);
             }
-        } else {
-            match (
-                probe::<i32>(slot0 + offset),
-                probe::<i32>(slot1 + offset),
-                probe::<i32>(slot2 + offset),
-                probe::<i32>(slot3 + offset),
-            ) {
-                (Some(file), Some(anon), Some(swap), Some(shmem)) => {
-                    cached[0] += i64::from(file);
-                    cached[1] += i64::from(anon);
-                    cached[2] += i64::from(swap);
-                    cached[3] += i64::from(shmem);
-                }
-                _ => readable = false,
-            }
+            None => readable = false,
         }
         cpu += 1;
     }
@@ -150,9 +119,47 @@ fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
         && (after[0] ^ count[0]) | (after[1] ^ count[1]) | (after[2] ^ count[2]) | (after[3] ^ count[3]) == 0
 }
 
+/// Where the slots of an mm's four counters lie, as per-CPU pointers.
+pub struct Slots {
+    pointers: [u64; MEMBERS],
+    /// `percpu_counter_init_many` (6.6) lays the four counters' slots side by side: one read per CPU instead of four.
+    together: bool,
+}
+
+impl Slots {
+    /// The slots of `mm`; `None` when it cannot be read.
+    #[inline(always)]
+    pub fn of(mm: *const u8) -> Option<Self> {
+        // Pointers to per-CPU memory are read as numbers: the verifier refuses arithmetic on them where they are typed.
+        let base = mm as u64 + u64::from(layout!(mm_rss_stat) + layout!(counter_counters));
+        let stride = u64::from(layout!(mm_rss_stride));
+        let pointers =
+            [probe(base)?, probe(base + stride)?, probe(base + 2 * stride)?, probe(base + 3 * stride)?];
+        let together = pointers[1] == pointers[0] + SLOT_BYTES
+            && pointers[2] == pointers[0] + 2 * SLOT_BYTES
+            && pointers[3] == pointers[0] + 3 * SLOT_BYTES;
+        Some(Self { pointers, together })
+    }
+
+    /// What the CPU at this place among the possible ones holds, in pages per member.
+    #[inline(always)]
+    pub fn read(&self, cpu: u32) -> Option<[i32; MEMBERS]> {
+        let offset = *CPU_OFFSETS.get(cpu)?;
+        if self.together {
+            return probe(self.pointers[0] + offset);
+        }
+        Some([
+            probe(self.pointers[0] + offset)?,
+            probe(self.pointers[1] + offset)?,
+            probe(self.pointers[2] + offset)?,
+            probe(self.pointers[3] + offset)?,
+        ])
+    }
+}
+
 /// The global counts of all members.
 #[inline(always)]
-fn counts(mm: *const u8, first: u32, stride: u32) -> Pages {
+pub fn counts(mm: *const u8, first: u32, stride: u32) -> Pages {
     let at = first + layout!(counter_count);
     // SAFETY: mm is known to the verifier, the counters lie at these offsets in it.
     unsafe { [load(mm, at), load(mm, at + stride), load(mm, at + 2 * stride), load(mm, at + 3 * stride)] }
@@ -160,7 +167,7 @@ fn counts(mm: *const u8, first: u32, stride: u32) -> Pages {
 
 /// All lock words or-ed: 0 when no counter is being folded (`qspinlock.val`, 0 only when free).
 #[inline(always)]
-fn locks(mm: *const u8, first: u32, stride: u32) -> u32 {
+pub fn locks(mm: *const u8, first: u32, stride: u32) -> u32 {
     let at = first + layout!(counter_lock);
     // SAFETY: as in counts().
     unsafe {

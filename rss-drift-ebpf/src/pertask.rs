@@ -8,7 +8,7 @@ use rss_drift_common::record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_VALID};
 
 use crate::{
     iterator::{Identity, TaskContext, Visit, write_record},
-    kernel::{PF_KTHREAD, layout, load},
+    kernel::{PF_KTHREAD, layout, load, probe},
 };
 
 /// The counters of one task's mm and the task's own cache.
@@ -30,10 +30,9 @@ pub fn visit(ctx: *const TaskContext) {
         } else if leader_mm as u64 != mm as u64 {
             flags |= FLAG_LEADER_GONE;
         }
-        let first = layout!(mm_rss_stat);
-        let stride = layout!(mm_rss_stride);
-        let count =
-            [load(mm, first), load(mm, first + stride), load(mm, first + 2 * stride), load(mm, first + 3 * stride)];
+        // Not a typed load: 5.10's verifier refuses one from an array of `atomic_long_t`. The four counters lie side by
+        // side, and each is copied whole (`mm/maccess.c` copies 8 bytes at a time).
+        let Some(count) = probe(mm as u64 + u64::from(layout!(mm_rss_stat))) else { return };
         let cache = layout!(task_rss_count);
         let cached = [
             i64::from(load::<i32>(task, cache)),

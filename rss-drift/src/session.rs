@@ -2,17 +2,24 @@
 
 use std::fmt::{Display, Write as _};
 
+use rss_drift_common::Member;
+
 use crate::{
-    drift::{bounds::bound, sample::{Host, Source}},
+    drift::{
+        bounds::{Batching, Precision},
+        collect::Rules,
+        sample::{Host, Source},
+    },
     kernel::{
-        Kernel,
+        Accounting, Kernel,
         checks::{Check, State, host_checks},
+        tunables::ticks_per_second,
     },
     probe::{
         Probe,
         behaviour::{Precisions, find_precisions},
     },
-    proc::{NoMemory, read_line, why_no_memory, with_memory},
+    proc::{NoMemory, Wanted, read_line, why_no_memory, with_memory},
 };
 
 /// A running measurement: the kernel's facts and our programs in it.
@@ -177,19 +184,64 @@ fn precisions(probe: &mut Probe, kernel: &Kernel, checks: &mut Vec<Check>) -> Pr
 }
 
 fn bounds(kernel: &Kernel, precisions: Precisions) -> Check {
-    let cpus = kernel.cpus.online.len();
-    let kib = |source| {
-        bound(kernel.accounting, precisions.of(source), &kernel.cpus, 1) * kernel.page_size / 1024
+    let batching = Batching {
+        accounting: kernel.accounting,
+        cpus: &kernel.cpus,
+        pages_per_fault: kernel.fault_around.pages(kernel.page_size),
+        caches: kernel.caches(),
     };
-    let of_each = Source::ALL.map(|source| format!("{} {} KiB", source.name(), kib(source))).join(", ");
-    let per = match kernel.accounting {
-        crate::kernel::Accounting::PerCpu => format!("{cpus} CPUs online, batch {} pages", kernel.cpus.batch()),
-        crate::kernel::Accounting::PerTask => "for each thread of a process".to_owned(),
+    let kib = |pages: u64| pages.saturating_mul(kernel.page_size) / 1024;
+    let mut of_each = Vec::new();
+    for precision in [Precision::Approximate, Precision::Unknown, Precision::Exact] {
+        let names: Vec<_> = Source::ALL
+            .iter()
+            .filter(|&&source| precisions.of(source) == precision)
+            .map(|source| source.name())
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let bound = batching.bound(precision, 1);
+        let members = Member::RSS
+            .map(|member| format!("{} {}", member.name(), kib(batching.member_bound(member, precision, 1))));
+        let members = if bound == 0 { String::new() } else { format!(" ({})", members.join(", ")) };
+        of_each.push(format!("{} {} KiB{members}", names.join(", "), kib(bound)));
+    }
+    let of_each = of_each.join(", ");
+    let why = match kernel.accounting {
+        Accounting::PerCpu if !kernel.caches() => {
+            "no CONFIG_SMP: nothing is cached, nothing drifts".to_owned()
+        }
+        Accounting::PerCpu => {
+            format!("{} CPUs online, batch {} pages", kernel.cpus.online.len(), kernel.cpus.batch())
+        }
+        Accounting::PerTask => format!(
+            "for each thread of a process; a fault on a file maps {} KiB{}; none for a process that receives TCP by \
+             zerocopy",
+            kernel.fault_around.bytes / 1024,
+            if kernel.fault_around.known { "" } else { ", the default: debugfs is not there to ask" },
+        ),
     };
-    Check::ok("bound", format!("{of_each} ({per})"))
+    Check::ok("bound", format!("{of_each}; {why}"))
 }
 
 impl Session {
+    /// What rows are made by, with this file as the reported one.
+    #[must_use]
+    pub fn rules(&self, source: Source, wanted: Wanted) -> Rules {
+        Rules {
+            source,
+            precisions: self.precisions,
+            accounting: self.kernel.accounting,
+            cpus: self.kernel.cpus.clone(),
+            pages_per_fault: self.kernel.fault_around.pages(self.kernel.page_size),
+            caches: self.kernel.caches(),
+            page_size: self.kernel.page_size,
+            ticks_per_second: ticks_per_second(),
+            wanted,
+        }
+    }
+
     /// What stands in every row of a CSV file.
     #[must_use]
     pub fn host(&self) -> Host {

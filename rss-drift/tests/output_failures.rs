@@ -67,6 +67,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
             time: SystemTime::UNIX_EPOCH,
             headline: &headline,
             rows: &rows,
+            holders: &[],
             left_out: 0,
             events: &[],
             faults: &Faults::default(),

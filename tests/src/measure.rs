@@ -8,7 +8,6 @@ use rss_drift::{
         collect::{self, Rules},
         sample::{Row, Source},
     },
-    kernel::tunables::ticks_per_second,
     probe::{Mm, Snapshot},
     proc::Wanted,
     session::{Session, Startup},
@@ -44,15 +43,7 @@ impl Meter {
     /// Starts a session. This process has one thread.
     pub fn open() -> Self {
         let session = Startup::run().session().expect("measuring works here");
-        let rules = Rules {
-            source: Source::Stat,
-            precisions: session.precisions,
-            accounting: session.kernel.accounting,
-            cpus: session.kernel.cpus.clone(),
-            page_size: session.kernel.page_size,
-            ticks_per_second: ticks_per_second(),
-            wanted: Wanted { resident: true, cgroup: false },
-        };
+        let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
         Self { session, rules }
     }
 

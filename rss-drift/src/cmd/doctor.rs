@@ -1,21 +1,16 @@
 //! `rss-drift doctor`: what start-up checks, printed.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 
-use crate::{
-    kernel::checks::Check,
-    output::{OutputError, clean},
-    session::Startup,
-};
+use crate::{cmd::print, kernel::checks::Check, output::clean, session::Startup};
 
 /// Options of `doctor`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit: 0 when measuring works, else 1.\n\nExample:\n  rss-drift doctor --json | jq '.checks[] | select(.state != \"ok\")'")]
+#[command(
+    after_help = "Exit: 0 when measuring works, else 1.\n\nExample:\n  rss-drift doctor --json | jq '.checks[] | select(.state != \"ok\")'"
+)]
 pub struct Args {
     /// One JSON object instead of lines
     #[arg(long)]
@@ -26,14 +21,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let startup = Startup::run();
     let text = if args.json { json(&startup)? } else { lines(&startup) };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            anyhow::Error::from(OutputError::ClosedPipe)
-        } else {
-            anyhow::Error::from(error).context("cannot write to standard output")
-        }
-    })?;
+    print(&text)?;
     Ok(ExitCode::from(u8::from(!startup.works())))
 }
 
@@ -41,9 +29,10 @@ fn lines(startup: &Startup) -> String {
     let width = startup.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for Check { name, state, found, remedy } in &startup.checks {
-        text += &format!("{:<8} {name:<width$}  {}\n", state.name(), clean(found));
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:<8} {name:<width$}  {}", state.name(), clean(found));
         if let Some(remedy) = remedy {
-            text += &format!("{:<8} {:<width$}  remedy: {remedy}\n", "", "");
+            let _ = writeln!(text, "{:<8} {:<width$}  remedy: {remedy}", "", "");
         }
     }
     text + if startup.works() { "measuring works\n" } else { "measuring does not work\n" }

@@ -1,12 +1,18 @@
 //! The command line: one file per verb. Each composes the parts; nothing below knows of it.
 
+mod demo;
 mod doctor;
 mod duration;
 mod valid;
 mod watch;
 
-use std::{ffi::OsString, io::Write as _, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::output::OutputError;
@@ -21,7 +27,9 @@ use crate::output::OutputError;
         Examples:\n  rss-drift                              the ten processes that drift most, every second\n  \
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
+        rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift watch --csv drift.csv        the table, and every column into a file\n  \
+        rss-drift demo                         10,000 threads: how wrong this kernel is\n  \
         rss-drift doctor                       what this host has for measuring, and what is missing"
 )]
 struct Cli {
@@ -38,6 +46,8 @@ struct Cli {
 enum Verb {
     /// Every interval: what the kernel reports and what is exact, the largest drift first (the default)
     Watch(Box<watch::Args>),
+    /// The RFC's program, thousands of threads that touch memory and sleep: what each source says of it
+    Demo(demo::Args),
     /// What this host has for measuring: found, missing, remedy
     Doctor(doctor::Args),
 }
@@ -52,7 +62,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             // clap knows where its text goes: help to standard output, errors to standard error. A closed pipe ends us.
             let _ = error.print();
             if error.kind() == ErrorKind::UnknownArgument {
-                let _ = writeln!(std::io::stderr(), "{}", valid::options(Cli::command(), &args));
+                let _ = writeln!(io::stderr(), "{}", valid::options(Cli::command(), &args));
             }
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
@@ -67,6 +77,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.verb {
         None => watch::run(cli.watch),
         Some(Verb::Watch(args)) => watch::run(*args),
+        Some(Verb::Demo(args)) => demo::run(&args),
         Some(Verb::Doctor(args)) => doctor::run(&args),
     };
     match outcome {
@@ -74,7 +85,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::ClosedPipe)) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
-            let _ = writeln!(std::io::stderr(), "rss-drift: {error:#}");
+            let _ = writeln!(io::stderr(), "rss-drift: {error:#}");
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
@@ -85,7 +96,17 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 #[error("{0}")]
 struct Usage(String);
 
-/// A write beyond RLIMIT_FSIZE is to fail with an error that we can tell, not to kill us.
+/// Prints a text that is no report of an interval to standard output.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputError::ClosedPipe.into()),
+        Err(error) => Err(error).context("cannot write to standard output"),
+    }
+}
+
+/// A write beyond `RLIMIT_FSIZE` is to fail with an error that we can tell, not to kill us.
 fn ignore_file_size_signal() {
     // SAFETY: ignoring a signal runs no handler.
     unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };

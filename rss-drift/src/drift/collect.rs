@@ -6,7 +6,7 @@ use rss_drift_common::record::{FLAG_LEADER_GONE, FLAG_VALID};
 
 use crate::{
     drift::{
-        bounds::{Precision, bound},
+        bounds::{Batching, Precision},
         sample::{Note, ProcFigures, Process, Row, Source},
         stats::Reading,
     },
@@ -30,12 +30,29 @@ pub struct Rules {
     pub accounting: Accounting,
     /// The CPUs now.
     pub cpus: Cpus,
+    /// Pages that one fault on a file can map at once.
+    pub pages_per_fault: u64,
+    /// Whether the kernel caches updates at all.
+    pub caches: bool,
     /// Bytes per page.
     pub page_size: u64,
     /// Clock ticks per second in /proc.
     pub ticks_per_second: u64,
     /// What to read beside the figures.
     pub wanted: Wanted,
+}
+
+impl Rules {
+    /// What bounds follow from.
+    #[must_use]
+    pub const fn batching(&self) -> Batching<'_> {
+        Batching {
+            accounting: self.accounting,
+            cpus: &self.cpus,
+            pages_per_fault: self.pages_per_fault,
+            caches: self.caches,
+        }
+    }
 }
 
 /// Our own errors, counted while rows are made.
@@ -71,7 +88,9 @@ impl<'a> Group<'a> {
     fn rows(self, after: &Snapshot, rules: &Rules, faults: &mut Faults) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.before.len());
         for (&before, files) in self.before.iter().zip(self.files) {
-            let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else { continue };
+            let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else {
+                continue;
+            };
             rows.push(row(before, second, files, after, rules, faults));
         }
         rows
@@ -100,22 +119,24 @@ pub fn rows(
 
 /// Whether two readings are of the same memory of the same process.
 fn same_mm(first: &Mm, second: &Mm) -> bool {
-    (first.mm, first.start_boottime_ns, first.exec_id) == (second.mm, second.start_boottime_ns, second.exec_id)
+    (first.mm, first.start_boottime_ns, first.exec_id)
+        == (second.mm, second.start_boottime_ns, second.exec_id)
 }
 
 /// Where /proc has the figures of this mm.
 fn folder(mm: &Mm) -> TaskFolder {
-    if mm.has(FLAG_LEADER_GONE) { TaskFolder::thread(mm.tgid, mm.tid) } else { TaskFolder::process(mm.tgid) }
+    if mm.has(FLAG_LEADER_GONE) { TaskFolder::thread(mm.tid) } else { TaskFolder::process(mm.tgid) }
 }
 
 fn row(first: &Mm, second: &Mm, files: Files, after: &Snapshot, rules: &Rules, faults: &mut Faults) -> Row {
     let figures = files.figures;
     // The reading from which /proc's figure came, where one can be told: then drift is of one instant.
-    let chosen = if figures.stat == Some(first.approximate_rss()) && figures.stat != Some(second.approximate_rss()) {
-        first
-    } else {
-        second
-    };
+    let chosen =
+        if figures.stat == Some(first.approximate_rss()) && figures.stat != Some(second.approximate_rss()) {
+            first
+        } else {
+            second
+        };
     let mut notes = Vec::new();
     if second.has(FLAG_LEADER_GONE) {
         notes.push(Note::DeadLeader);
@@ -163,7 +184,7 @@ pub fn of_record(mm: &Mm, rules: &Rules) -> Row {
             resident: None,
         },
         moved: None,
-        bound: Some(bound(rules.accounting, rules.precisions.of(rules.source), &rules.cpus, mm.threads)),
+        bound: Some(rules.batching().bound(rules.precisions.of(rules.source), mm.threads)),
         notes: Vec::new(),
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod bounds;
 pub mod collect;
+pub mod holders;
 pub mod sample;
 pub mod stats;

@@ -8,7 +8,7 @@ pub mod tunables;
 
 pub use accounting::Accounting;
 use rss_drift_common::Layout;
-use tunables::{Cpus, TunableError};
+use tunables::{Cpus, FaultAround, TunableError};
 
 /// Why the running kernel cannot be measured.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,8 @@ pub struct Kernel {
     pub cpus: Cpus,
     /// Bytes per page.
     pub page_size: u64,
+    /// What one fault on a file can map at once, at start.
+    pub fault_around: FaultAround,
 }
 
 impl Kernel {
@@ -52,7 +54,20 @@ impl Kernel {
             btf::Btf::parse(&data).and_then(|btf| layout::resolve(&btf)).map_err(btf_error)?;
         layout.cpus = u32::try_from(cpus.possible.len()).unwrap_or(u32::MAX);
         layout.cpu_ids = cpus.possible.last().map_or(0, |&last| last + 1);
-        Ok(Self { release, accounting, layout, cpus, page_size: tunables::page_size() })
+        Ok(Self {
+            release,
+            accounting,
+            layout,
+            cpus,
+            page_size: tunables::page_size(),
+            fault_around: FaultAround::read(),
+        })
+    }
+
+    /// Whether updates are cached anywhere: a `percpu_counter` of a kernel without `CONFIG_SMP` is its count alone.
+    #[must_use]
+    pub const fn caches(&self) -> bool {
+        matches!(self.accounting, Accounting::PerTask) || self.layout.counter_has_slots != 0
     }
 }
 

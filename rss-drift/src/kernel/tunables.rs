@@ -87,6 +87,35 @@ pub fn ticks_per_second() -> u64 {
     u64::try_from(ticks).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
 }
 
+/// Bytes around a fault on a file that the kernel maps with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultAround {
+    /// Bytes: at least a page, which it is where this is switched off.
+    pub bytes: u64,
+    /// Whether the kernel said so; else it is the kernel's default, which debugfs can change.
+    pub known: bool,
+}
+
+impl FaultAround {
+    /// `mm/memory.c:fault_around_bytes`, 5.10 to 7.2.
+    const DEFAULT: Self = Self { bytes: 65_536, known: false };
+
+    /// Reads it from debugfs, where that is mounted.
+    #[must_use]
+    pub fn read() -> Self {
+        fs::read_to_string("/sys/kernel/debug/fault_around_bytes")
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .map_or(Self::DEFAULT, |bytes| Self { bytes, known: true })
+    }
+
+    /// Pages that one fault on a file can map at once.
+    #[must_use]
+    pub const fn pages(self, page_size: u64) -> u64 {
+        self.bytes / page_size
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

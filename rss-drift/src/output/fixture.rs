@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{Block, Faults, Headline};
 use crate::{
     drift::{
+        holders::Holders,
         sample::{Host, ProcFigures, Process, Row, Source},
         stats::{Reading, Summary},
     },
@@ -61,6 +62,7 @@ pub struct Report {
     pub host: Host,
     pub headline: Headline,
     pub rows: Vec<Row>,
+    pub holders: Vec<Holders>,
     pub left_out: u64,
     pub events: Vec<String>,
     pub faults: Faults,
@@ -81,6 +83,7 @@ impl Report {
                 summary: Summary::of(readings),
             },
             rows,
+            holders: Vec::new(),
             left_out: 0,
             events: Vec::new(),
             faults: Faults { cpu_percent: Some(0.4), rss_bytes: Some(5 << 20), ..Faults::default() },
@@ -94,6 +97,7 @@ impl Report {
             time: time(),
             headline: &self.headline,
             rows: &self.rows,
+            holders: &self.holders,
             left_out: self.left_out,
             events: &self.events,
             faults: &self.faults,

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     drift::{
+        holders::Holders,
         sample::{Host, Row, Source},
         stats::{Distribution, Largest, Summary},
     },
@@ -24,7 +25,7 @@ pub mod table;
 mod text;
 
 pub use error::OutputError;
-pub use plan::{Format, OutputSpec, Target, UsageError, check_fields, plan_outputs};
+pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub use text::clean;
 
 use file::Identity;
@@ -51,6 +52,9 @@ pub struct Block<'a> {
     pub headline: &'a Headline,
     /// The rows to be printed, in their order.
     pub rows: &'a [Row],
+    /// Where the missing pages of the rows sit, in the rows' order; empty unless that was asked for. The table alone shows it:
+    /// CSV and JSON have one row per process.
+    pub holders: &'a [Holders],
     /// Processes that were measured but have no row here (`--top`).
     pub left_out: u64,
     /// What happened, one line each, such as "pid 123 (name) is gone". Names may be put in as they are: the table escapes

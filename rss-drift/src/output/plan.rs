@@ -105,6 +105,11 @@ pub enum UsageError {
         "--fields chooses the table's columns, and no output is a table: csv and jsonl always have all columns"
     )]
     FieldsWithoutTable,
+    /// `--where` without a table.
+    #[error(
+        "--where is shown below the table, and no output is a table: csv and jsonl have one row per process"
+    )]
+    WhereWithoutTable,
 }
 
 /// The outputs of `--format`, all `-o` and `--csv`.
@@ -162,13 +167,9 @@ pub fn plan_outputs(
     Ok(specs)
 }
 
-/// Refuses `--fields` where no output would heed it.
-pub fn check_fields(specs: &[OutputSpec]) -> Result<(), UsageError> {
-    if specs.iter().any(|spec| spec.format == Format::Table) {
-        Ok(())
-    } else {
-        Err(UsageError::FieldsWithoutTable)
-    }
+/// Refuses an option that shapes the table (with `otherwise`) where no output is one.
+pub fn check_table(specs: &[OutputSpec], otherwise: UsageError) -> Result<(), UsageError> {
+    if specs.iter().any(|spec| spec.format == Format::Table) { Ok(()) } else { Err(otherwise) }
 }
 
 #[cfg(test)]
@@ -250,7 +251,8 @@ mod tests {
 
     #[test]
     fn fields_need_a_table() {
-        assert_eq!(check_fields(&[stdout(Format::Csv)]), Err(UsageError::FieldsWithoutTable));
-        assert_eq!(check_fields(&[stdout(Format::Table), file(Format::Csv, "a")]), Ok(()));
+        let check = |specs: &[OutputSpec]| check_table(specs, UsageError::FieldsWithoutTable);
+        assert_eq!(check(&[stdout(Format::Csv)]), Err(UsageError::FieldsWithoutTable));
+        assert_eq!(check(&[stdout(Format::Table), file(Format::Csv, "a")]), Ok(()));
     }
 }

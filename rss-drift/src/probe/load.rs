@@ -5,18 +5,19 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
+use crate::{
+    kernel::{Accounting, Kernel},
+    probe::{
+        caches::Caches,
+        locate::{self, SlotReader},
+        percpu,
+        snapshot::{Reader, Snapshot},
+    },
+};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{Array, Map, MapError},
     programs::{Iter, ProgramError, links::LinkError},
-};
-
-use crate::{
-    kernel::{Accounting, Kernel},
-    probe::{
-        percpu,
-        snapshot::{Reader, Snapshot},
-    },
 };
 
 /// The object that build.rs makes from rss-drift-ebpf.
@@ -35,7 +36,7 @@ pub enum ProbeError {
     #[error("the eBPF object inside this program has no {0:?}; build it again")]
     Missing(&'static str),
     /// The kernel refused a program.
-    #[error("kernel {kernel} refuses the eBPF program {program}: {error}{}", verifier_tail(.error))]
+    #[error("kernel {kernel} refuses the eBPF program {program}: {}", refusal(.error))]
     Program {
         /// Release of the running kernel.
         kernel: String,
@@ -74,13 +75,16 @@ pub enum ProbeError {
     NoOffset(u32, String),
 }
 
-/// The last lines of the verifier's log, where there is one: the reason of a refusal stands there.
-fn verifier_tail(error: &ProgramError) -> String {
+/// What the kernel said of a program, with the last lines of the verifier's log, where there is one: the reason of a
+/// refusal stands there. (aya's own text holds the whole log: hundreds of lines.)
+fn refusal(error: &ProgramError) -> String {
     const LINES: usize = 6;
-    let ProgramError::LoadError { verifier_log, .. } = error else { return String::new() };
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return error.to_string() };
     let log = verifier_log.to_string();
     let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].iter().fold(String::new(), |text, line| text + "\n    " + line)
+    lines[lines.len().saturating_sub(LINES)..]
+        .iter()
+        .fold(io_error.to_string(), |text, line| text + "\n    " + line)
 }
 
 /// What one of our programs or maps costs the kernel.
@@ -98,6 +102,7 @@ pub struct Probe {
     ebpf: Ebpf,
     accounting: Accounting,
     reader: Reader,
+    slots: SlotReader,
     kernel: String,
 }
 
@@ -122,6 +127,7 @@ impl Probe {
             ebpf,
             accounting: kernel.accounting,
             reader: Reader::new(program),
+            slots: SlotReader::new(kernel.cpus.possible.clone()),
             kernel: kernel.release.clone(),
         };
         if kernel.layout.counter_has_slots != 0 {
@@ -133,6 +139,15 @@ impl Probe {
     /// One reading of all processes.
     pub fn snapshot(&mut self) -> Result<Snapshot, ProbeError> {
         self.reader.read(&mut self.ebpf, self.accounting)
+    }
+
+    /// Where the pages of `pids` sit that their global counts lack: a reading of its own. A process that is gone has no
+    /// list; what never held still is marked as not valid.
+    pub fn caches(&mut self, pids: &[u32]) -> Result<Vec<Caches>, ProbeError> {
+        match self.accounting {
+            Accounting::PerTask => locate::in_tasks(&mut self.ebpf, &mut self.reader, pids),
+            Accounting::PerCpu => self.slots.read(&mut self.ebpf, pids, &self.kernel),
+        }
     }
 
     /// What our programs and maps cost the kernel.
@@ -174,7 +189,12 @@ impl Probe {
 }
 
 /// Loads one `iter/task` program; on refusal aya tries once more with the verifier's log, for the message.
-fn load_iterator(ebpf: &mut Ebpf, name: &'static str, btf: &Btf, kernel: &str) -> Result<(), ProbeError> {
+pub(super) fn load_iterator(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    btf: &Btf,
+    kernel: &str,
+) -> Result<(), ProbeError> {
     iterator(ebpf, name)?.load("task", btf).map_err(|error| ProbeError::Program {
         kernel: kernel.to_owned(),
         program: name,

@@ -43,10 +43,12 @@ impl TaskFolder {
         Self(format!("/proc/{pid}").into())
     }
 
-    /// The folder of one thread: after the leader's exit the process's own files say 0.
+    /// The folder of one thread: after the leader's exit the process's own files say 0. Not the one below the process's
+    /// folder, which has no `smaps_rollup`: /proc also has, and does not list, a folder as that of a process for every
+    /// thread's id (`fs/proc/base.c:proc_pid_lookup`).
     #[must_use]
-    pub fn thread(pid: u32, tid: u32) -> Self {
-        Self(format!("/proc/{pid}/task/{tid}").into())
+    pub fn thread(tid: u32) -> Self {
+        Self::process(tid)
     }
 
     /// Reads what is wanted. Each file is read by itself: one that fails leaves the others as they are.
@@ -58,7 +60,9 @@ impl TaskFolder {
         let kib = |kib: Option<u64>| kib.and_then(|kib| kib.checked_mul(1024)).and_then(pages);
         let figures = ProcFigures {
             stat: Stat::from_file(self.0.join("stat")).ok().and_then(|stat| i64::try_from(stat.rss).ok()),
-            statm: StatM::from_file(self.0.join("statm")).ok().and_then(|statm| i64::try_from(statm.resident).ok()),
+            statm: StatM::from_file(self.0.join("statm"))
+                .ok()
+                .and_then(|statm| i64::try_from(statm.resident).ok()),
             status: kib(status.and_then(|status| status.vmrss)),
             vm_hwm: kib(status.and_then(|status| status.vmhwm)),
             resident: wanted.resident.then(|| self.resident()).flatten().and_then(pages),
@@ -81,7 +85,7 @@ impl TaskFolder {
     }
 
     /// Bytes that are resident by a walk over the page tables: `Rss` of `smaps_rollup`. A process that is not ours to
-    /// trace refuses it, a thread's folder has none.
+    /// trace refuses it.
     fn resident(&self) -> Option<u64> {
         let rollup = SmapsRollup::from_file(self.0.join("smaps_rollup")).ok()?;
         rollup.memory_map_rollup.iter().next()?.extension.map.get("Rss").copied()
@@ -153,6 +157,15 @@ pub fn why_no_memory(pid: u32) -> NoMemory {
     }
 }
 
+/// A thread's own name (`/proc/TID/comm`; the folder is there for threads too, though it is not listed). `None` when the
+/// thread is gone.
+#[must_use]
+pub fn thread_name(tid: u32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{tid}/comm")).ok()?;
+    let name = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// Every process that has memory by `statm`, by rising pid: what the iterator should show.
 pub fn with_memory() -> io::Result<Vec<u32>> {
     let mut pids = Vec::new();
@@ -192,7 +205,8 @@ mod tests {
 
     #[test]
     fn this_process_reports_all() {
-        let files = TaskFolder::process(std::process::id()).read(Wanted { resident: true, cgroup: true }, 4096);
+        let files =
+            TaskFolder::process(std::process::id()).read(Wanted { resident: true, cgroup: true }, 4096);
         let figures = files.figures;
         for figure in [figures.stat, figures.statm, figures.status, figures.vm_hwm, figures.resident] {
             assert!(figure.is_some_and(|pages| pages > 0), "{figures:?}");

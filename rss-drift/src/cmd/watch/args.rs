@@ -46,6 +46,9 @@ pub struct Args {
     /// Also walk the page tables of the processes shown (smaps_rollup): the ground truth, costly
     #[arg(long)]
     pub resident: bool,
+    /// Below the table: which CPUs' or threads' caches hold what the global count of each row lacks, as bars
+    #[arg(long = "where")]
+    pub holders: bool,
     /// Append every column of every row to this CSV file, beside the other output (docs/csv.md)
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,

@@ -5,11 +5,7 @@ mod cost;
 mod run;
 mod select;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 pub use args::Args;
@@ -19,9 +15,9 @@ use tokio::{
 };
 
 use crate::{
-    cmd::{Usage, ignore_file_size_signal},
+    cmd::{Usage, ignore_file_size_signal, print},
     field::fields_help,
-    output::{OutputError, check_fields, open_all, plan_outputs},
+    output::{UsageError, check_table, open_all, plan_outputs},
     session::Startup,
 };
 use args::Columns;
@@ -30,22 +26,27 @@ use run::Run;
 /// Runs `watch`.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if matches!(args.fields, Some(Columns::Help)) {
-        return print(&fields_help());
+        print(&fields_help())?;
+        return Ok(ExitCode::SUCCESS);
     }
     ignore_file_size_signal();
     let specs = plan_outputs(args.format, &args.outputs, args.csv.as_deref())
         .map_err(|error| Usage(error.to_string()))?;
     let columns = match &args.fields {
         Some(Columns::Fields(fields)) => {
-            check_fields(&specs).map_err(|error| Usage(error.to_string()))?;
+            check_table(&specs, UsageError::FieldsWithoutTable).map_err(|error| Usage(error.to_string()))?;
             Some(fields.as_slice())
         }
         _ => None,
     };
+    if args.holders {
+        check_table(&specs, UsageError::WhereWithoutTable).map_err(|error| Usage(error.to_string()))?;
+    }
     // The fork of the start-up checks comes before anything that may start a thread.
     let session = Startup::run().session()?;
     let sinks = open_all(&specs, columns)?;
     let mut run = Run::new(args, session, sinks)?;
+    give_memory_back();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -89,12 +90,12 @@ async fn report(run: &mut Run) -> anyhow::Result<()> {
     }
 }
 
-/// Prints a text that is no report.
-fn print(text: &str) -> anyhow::Result<ExitCode> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputError::ClosedPipe.into()),
-        Err(error) => Err(error).context("cannot write to standard output"),
+/// Start-up reads the kernel's type information, megabytes in many small pieces, and needs none of it later: the allocator
+/// would keep them for as long as we run.
+fn give_memory_back() {
+    // SAFETY: gives back pages that nothing uses; it has no other effect.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

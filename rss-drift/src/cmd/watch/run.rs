@@ -1,22 +1,20 @@
 //! One run of `watch`: what an interval reads, reports and remembers.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     cmd::watch::{Args, cost::CpuClock, select::Selection},
     drift::{
         bounds::Precision,
         collect::{self, Rules, comm, reading},
+        holders::{self, Holders},
         sample::{Host, Note, Row, Source},
         stats::{RunDrift, Summary},
     },
-    kernel::tunables::{Cpus, ticks_per_second},
+    kernel::tunables::Cpus,
     output::{Block, Faults, Format, Headline, RunSummary, Sink},
     probe::Snapshot,
-    proc::Wanted,
+    proc::{Wanted, thread_name},
     session::Session,
 };
 
@@ -35,7 +33,7 @@ pub struct Run {
     faults: Faults,
     /// Processes seen so far: counted when they appear, so that a long run needs to remember only the last reading's.
     seen: u64,
-    present: HashSet<(u32, u64)>,
+    present: Vec<(u32, u64)>,
     /// The last row of each watched process, to be shown once more when it is gone.
     last_rows: BTreeMap<u32, Row>,
 }
@@ -45,15 +43,13 @@ impl Run {
     pub fn new(args: Args, mut session: Session, sinks: Vec<Box<dyn Sink>>) -> anyhow::Result<Self> {
         let snapshot = session.probe.snapshot()?;
         let selection = Selection::new(&args, &snapshot)?;
-        let rules = Rules {
-            source: args.source,
-            precisions: session.precisions,
-            accounting: session.kernel.accounting,
-            cpus: session.kernel.cpus.clone(),
-            page_size: session.kernel.page_size,
-            ticks_per_second: ticks_per_second(),
-            wanted: Wanted { resident: args.resident || shows(&args, "resident_bytes"), cgroup: wants_cgroup(&args) },
-        };
+        if args.holders {
+            // Its program is loaded now: at the first report the rows would have moved on meanwhile.
+            session.probe.caches(&[])?;
+        }
+        let wanted =
+            Wanted { resident: args.resident || shows(&args, "resident_bytes"), cgroup: wants_cgroup(&args) };
+        let rules = session.rules(args.source, wanted);
         Ok(Self {
             host: session.host(),
             map_bytes: session.probe.footprint().bytes,
@@ -67,7 +63,7 @@ impl Run {
             drift: RunDrift::default(),
             faults: Faults::default(),
             seen: 0,
-            present: HashSet::new(),
+            present: Vec::new(),
             last_rows: BTreeMap::new(),
         })
     }
@@ -93,13 +89,15 @@ impl Run {
         self.rules.cpus = Cpus::read()?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
-        let own_rss = snapshot.process(std::process::id()).map(|mm| pages_to_bytes(mm.exact_rss(), &self.rules));
+        let own_rss =
+            snapshot.process(std::process::id()).map(|mm| pages_to_bytes(mm.exact_rss(), &self.rules));
         let mut faults = collect::Faults { retried: snapshot.retried(), ..collect::Faults::default() };
         let gone = self.selection.take_gone(&snapshot);
         let time = snapshot.time;
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
         let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut faults)?;
         left_out += self.selection.order(&mut rows, &self.host);
+        let holders = if self.args.holders { self.holders(&rows)? } else { Vec::new() };
         let mut events = Vec::new();
         self.say_farewell(&gone, &mut rows, &mut events);
         let faults = self.count_faults(faults, own_rss);
@@ -110,6 +108,7 @@ impl Run {
             time,
             headline: &headline,
             rows: &rows,
+            holders: &holders,
             left_out,
             events: &events,
             faults: &faults,
@@ -130,9 +129,11 @@ impl Run {
         for mm in snapshot.mms() {
             self.drift.record(reading(mm, precision), || (mm.tgid, comm(mm), snapshot.time));
         }
-        let present: HashSet<_> =
+        // By rising pid, as the snapshot is: looked up without a table that is built anew for every report.
+        let present: Vec<_> =
             snapshot.processes().iter().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
-        self.seen += present.difference(&self.present).count() as u64;
+        self.seen +=
+            present.iter().filter(|process| self.present.binary_search(process).is_err()).count() as u64;
         self.present = present;
         Headline {
             source: self.rules.source,
@@ -143,6 +144,13 @@ impl Run {
             processes: snapshot.processes().len() as u64,
             summary,
         }
+    }
+
+    /// Where the missing pages of the rows sit, by a reading right behind theirs.
+    fn holders(&mut self, rows: &[Row]) -> anyhow::Result<Vec<Holders>> {
+        let pids: Vec<u32> = rows.iter().map(|row| row.process.pid).collect();
+        let caches = self.session.probe.caches(&pids)?;
+        Ok(holders::of_rows(rows, &caches, thread_name))
     }
 
     /// The last row of each process that is gone, and a line.

@@ -79,15 +79,20 @@ impl Selection {
 
     /// Sorts rows and cuts them to the limit; how many were cut off.
     pub fn order(&self, rows: &mut Vec<Row>, host: &Host) -> u64 {
-        rows.sort_by(|one, other| {
+        let by_rank = |one: &Row, other: &Row| {
             let (first, second) = (self.sort.field.get(one, host), self.sort.field.get(other, host));
             let order = first.sort_order(&second);
             let order = if self.sort.reverse { order.reverse() } else { order };
             order.then(one.process.pid.cmp(&other.process.pid))
-        });
+        };
         let kept = self.limit.unwrap_or(usize::MAX).min(rows.len());
         let cut = rows.len() - kept;
-        rows.truncate(kept);
+        if cut > 0 {
+            // A report shows ten of thousands: the others need no order.
+            rows.select_nth_unstable_by(kept, by_rank);
+            rows.truncate(kept);
+        }
+        rows.sort_by(by_rank);
         cut as u64
     }
 

@@ -119,7 +119,7 @@ pub(super) const fn kib(bytes: i64) -> i64 {
     bytes / 1024
 }
 
-fn counted(count: u64, one: &str, many: &str) -> String {
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

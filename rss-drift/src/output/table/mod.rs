@@ -12,6 +12,7 @@ use super::{
 };
 use crate::field::{Field, default_fields};
 
+mod holders;
 mod layout;
 mod lines;
 mod render;

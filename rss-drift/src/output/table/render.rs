@@ -2,7 +2,7 @@
 
 use super::{
     super::{Block, RunSummary, clean, text},
-    MIN_WIDTH, View,
+    MIN_WIDTH, View, holders,
     layout::{Column, GAP, fit, pad},
     lines::{self, clock, kib},
 };
@@ -29,6 +29,12 @@ pub fn render(block: &Block<'_>, view: &View) -> String {
         push(&mut text, &line, width);
     }
     push_table(&mut text, block, view, width);
+    for row in block.holders {
+        for line in holders::lines(row, block.host.page_size, width) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
     for line in lines::footer(block) {
         push(&mut text, &line, width);
     }

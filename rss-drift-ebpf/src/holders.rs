@@ -1,0 +1,93 @@
+//! `--where`, per-cpu accounting: what each CPU's slots hold of the mms of a few thread groups. (per-task accounting
+//! needs no program of its own: [`crate::pertask`] writes every task's cache.)
+
+use aya_ebpf::{macros::map, maps::Array};
+use rss_drift_common::{
+    MEMBERS,
+    record::{END_DISTURBED, END_VALID, SlotRecord, TARGETS, Targets},
+};
+
+use crate::{
+    iterator::{TaskContext, Visit},
+    kernel::{PF_KTHREAD, layout, load},
+    percpu::{Slots, counts, locks},
+};
+
+/// The thread groups that are wanted; written by user space before each reading.
+#[map]
+static WHERE_TARGETS: Array<Targets> = Array::with_max_entries(1, 0);
+
+/// Writes a record per CPU that holds anything of the task's mm, then the end of the list: once per process.
+///
+/// Records are written before it is known whether a fold disturbed the reading, so the end says it, and user space
+/// repeats what was disturbed.
+#[inline(always)]
+pub fn visit(ctx: *const TaskContext) {
+    let Some(visit) = Visit::of(ctx) else { return };
+    let task = visit.task;
+    // SAFETY: pointers that the verifier knows, offsets from BTF.
+    let (mm, leader, leader_mm, task_flags, tgid) = unsafe {
+        let mm: *const u8 = load(task, layout!(task_mm));
+        let leader: *const u8 = load(task, layout!(task_group_leader));
+        let leader_mm: *const u8 = load(leader, layout!(task_mm));
+        (mm, leader, leader_mm, load::<u32>(task, layout!(task_flags)), load::<u32>(task, layout!(task_tgid)))
+    };
+    if mm.is_null() || task_flags & PF_KTHREAD != 0 || !is_wanted(tgid) {
+        return;
+    }
+    // After the leader's exit every thread writes the list; user space takes the first.
+    if task != leader && mm as u64 == leader_mm as u64 {
+        return;
+    }
+    let (first, stride) = (layout!(mm_rss_stat), layout!(mm_rss_stride));
+    let locked_before = locks(mm, first, stride);
+    let before = counts(mm, first, stride);
+    let mut sum = [0; MEMBERS];
+    let mut readable = true;
+    // Without slots (no CONFIG_SMP) nothing is ever held back.
+    if layout!(counter_has_slots) != 0 {
+        match Slots::of(mm) {
+            Some(slots) => {
+                let mut cpu = 0;
+                while cpu < layout!(cpus) {
+                    match slots.read(cpu) {
+                        Some(pages) => {
+                            if (pages[0] | pages[1] | pages[2] | pages[3]) != 0 {
+                                sum[0] += pages[0];
+                                sum[1] += pages[1];
+                                sum[2] += pages[2];
+                                sum[3] += pages[3];
+                                visit.write(&SlotRecord { mm: mm as u64, tgid, cpu, pages });
+                            }
+                        }
+                        None => readable = false,
+                    }
+                    cpu += 1;
+                }
+            }
+            None => readable = false,
+        }
+    }
+    let locked_after = locks(mm, first, stride);
+    let after = counts(mm, first, stride);
+    let valid = readable
+        && (locked_before | locked_after) == 0
+        && (after[0] ^ before[0]) | (after[1] ^ before[1]) | (after[2] ^ before[2]) | (after[3] ^ before[3])
+            == 0;
+    let cpu = if valid { END_VALID } else { END_DISTURBED };
+    visit.write(&SlotRecord { mm: mm as u64, tgid, cpu, pages: sum });
+}
+
+/// Whether the reading is about this thread group.
+#[inline(always)]
+fn is_wanted(tgid: u32) -> bool {
+    let Some(targets) = WHERE_TARGETS.get(0) else { return false };
+    let mut index = 0;
+    while index < TARGETS {
+        if targets.0[index] == tgid {
+            return true;
+        }
+        index += 1;
+    }
+    false
+}

@@ -1,0 +1,281 @@
+//! What the demo found: each source beside the exact and the resident figure, and beside the RFC's own.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use rss_drift_common::Pages;
+
+use super::limits::Need;
+use crate::{
+    drift::{
+        bounds::Precision,
+        collect::Rules,
+        sample::{Host, Row, Source},
+    },
+    field::{bytes, unsigned_bytes},
+    kernel::tunables::Cpus,
+    output::clean,
+};
+
+/// What `ps` said of the RFC's demo (10,000 threads x 32 pages), in KiB.
+const RFC_PS_KIB: i64 = 43_888;
+/// What it truly used, as the RFC's kernel said, in KiB.
+const RFC_USED_KIB: i64 = 1_498_856;
+
+/// What the report is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The demo's size.
+    pub need: &'a Need,
+    /// Whether its threads were bound to CPUs.
+    pub spread: bool,
+    /// The host.
+    pub host: &'a Host,
+    /// Its CPUs at the end.
+    pub cpus: &'a Cpus,
+    /// What the row was made by.
+    pub rules: &'a Rules,
+    /// The reading.
+    pub row: &'a Row,
+    /// Whether two readings were equal.
+    pub at_rest: bool,
+}
+
+/// What one file of /proc said.
+struct Said {
+    source: Source,
+    precision: Precision,
+    reported: Option<i64>,
+    drift: Option<i64>,
+    percent: Option<f64>,
+    bound: u64,
+}
+
+impl Report<'_> {
+    fn said(&self) -> [Said; 3] {
+        let exact = self.row.exact_rss();
+        Source::ALL.map(|source| {
+            let precision = self.rules.precisions.of(source);
+            let reported = self.row.files.of(source);
+            let drift = reported.map(|reported| exact - reported);
+            Said {
+                source,
+                precision,
+                reported,
+                drift,
+                percent: drift.and_then(|drift| share(drift, exact)),
+                bound: self.rules.batching().bound(precision, self.row.process.threads),
+            }
+        })
+    }
+
+    /// The report for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let page_size = self.host.page_size;
+        let kib = |pages: i64| bytes(pages, page_size) / 1024;
+        let cell = |pages: Option<i64>| pages.map_or_else(|| "-".to_owned(), |pages| kib(pages).to_string());
+        let mut text = format!(
+            "{} threads, {} pages touched by each{}, kernel {}, {} accounting, {} CPUs online\n\n",
+            self.need.threads,
+            self.need.pages,
+            if self.spread { ", spread over the CPUs" } else { "" },
+            clean(&self.host.kernel),
+            self.host.accounting.name(),
+            self.cpus.online.len(),
+        );
+        let mut line = |label: &str, [size, missing, percent, bound]: [&str; 4]| {
+            let line = format!("{label:<24}{size:>10}{missing:>13}{percent:>11}{bound:>11}");
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{}", line.trim_end());
+        };
+        line("", ["KiB", "missing KiB", "missing %", "bound KiB"]);
+        let touched = (self.need.touched_bytes() / 1024).to_string();
+        line("touched by the threads", [&touched, "", "", ""]);
+        line("resident (smaps_rollup)", [&cell(self.row.files.resident), "", "", ""]);
+        line("exact", [&cell(Some(self.row.exact_rss())), "", "", ""]);
+        for said in self.said() {
+            let label = format!("{} ({})", said.source.name(), said.precision.name());
+            let percent = said.percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.2}"));
+            let bound = (unsigned_bytes(said.bound, page_size) / 1024).to_string();
+            line(&label, [&cell(said.reported), &cell(said.drift), &percent, &bound]);
+        }
+        let rfc = share(RFC_USED_KIB - RFC_PS_KIB, RFC_USED_KIB).unwrap_or(0.0);
+        line("RFC (10000 x 32): used", [&RFC_USED_KIB.to_string(), "", "", ""]);
+        let missing = (RFC_USED_KIB - RFC_PS_KIB).to_string();
+        line("RFC (10000 x 32): ps", [&RFC_PS_KIB.to_string(), &missing, &format!("{rfc:.2}"), ""]);
+        text.push('\n');
+        text += &self.verdict(kib);
+        text
+    }
+
+    /// Whether exact and resident agree, and whether the reading is to be believed.
+    fn verdict(&self, kib: impl Fn(i64) -> i64) -> String {
+        let exact = self.row.exact_rss();
+        let mut text = match self.row.files.resident {
+            None => "resident could not be read: nothing tells whether exact is right\n".to_owned(),
+            Some(resident) if resident == exact => "exact and resident agree to the page\n".to_owned(),
+            Some(resident) => {
+                format!(
+                    "exact is {} KiB from resident: docs/limitations.md says where they differ\n",
+                    kib(exact - resident)
+                )
+            }
+        };
+        if !self.at_rest {
+            text += "the process never came to rest: the figures are not of one instant\n";
+        }
+        text
+    }
+
+    /// The report for machines: sizes in bytes, `null` is unreadable.
+    pub fn json(&self) -> anyhow::Result<String> {
+        let page_size = self.host.page_size;
+        let size = |pages: i64| bytes(pages, page_size);
+        let sources: serde_json::Map<String, serde_json::Value> = self
+            .said()
+            .into_iter()
+            .map(|said| {
+                let value = serde_json::json!({
+                    "precision": said.precision.name(),
+                    "reported_bytes": said.reported.map(size),
+                    "drift_bytes": said.drift.map(size),
+                    "missing_percent": said.percent,
+                    "bound_bytes": unsigned_bytes(said.bound, page_size),
+                });
+                (said.source.name().to_owned(), value)
+            })
+            .collect();
+        let members = |pages: &Pages| {
+            let [file, anon, swap, shmem] = pages.map(size);
+            serde_json::json!({ "file_bytes": file, "anon_bytes": anon, "shmem_bytes": shmem, "swap_bytes": swap })
+        };
+        let report = serde_json::json!({
+            "threads": self.need.threads,
+            "pages": self.need.pages,
+            "spread": self.spread,
+            "kernel": self.host.kernel,
+            "accounting": self.host.accounting.name(),
+            "cpus_online": self.cpus.online.len(),
+            "page_size_bytes": page_size,
+            "at_rest": self.at_rest,
+            "touched_bytes": self.need.touched_bytes(),
+            "resident_bytes": self.row.files.resident.map(size),
+            "exact_bytes": size(self.row.exact_rss()),
+            "exact": members(&self.row.exact),
+            "global": members(&self.row.global),
+            "moved_bytes": self.row.moved.map(|pages| unsigned_bytes(pages, page_size)),
+            "sources": sources,
+            "rfc": { "threads": 10_000, "pages": 32, "ps_bytes": RFC_PS_KIB * 1024, "used_bytes": RFC_USED_KIB * 1024 },
+        });
+        Ok(serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n")
+    }
+}
+
+/// A drift as a share of what is used, in percent; `None` of nothing.
+fn share(drift: i64, used: i64) -> Option<f64> {
+    (used != 0).then(|| drift as f64 * 100.0 / used as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{kernel::Accounting, output::fixture, probe::behaviour::Precisions, proc::Wanted};
+
+    /// What a kernel with per-task accounting makes of the RFC's demo.
+    /// After a change to the row and to whether it is at rest: as text and as JSON.
+    fn reports(change: impl FnOnce(&mut Row, &mut bool)) -> (String, serde_json::Value) {
+        let host = Host { accounting: Accounting::PerTask, kernel: "6.1.0".to_owned(), ..fixture::host() };
+        let cpus = Cpus { possible: vec![0, 1], online: vec![0, 1] };
+        let approximate = Precision::Approximate;
+        let rules = Rules {
+            source: Source::Stat,
+            precisions: Precisions { stat: approximate, statm: approximate, status: approximate },
+            accounting: Accounting::PerTask,
+            cpus: cpus.clone(),
+            pages_per_fault: 16,
+            caches: true,
+            page_size: 4096,
+            ticks_per_second: 100,
+            wanted: Wanted::default(),
+        };
+        let mut row = fixture::row(7, "rss-drift-demo", 350_891, 10_831);
+        row.process.threads = 10_001;
+        row.files.resident = Some(350_891);
+        row.files.status = None;
+        let mut at_rest = true;
+        change(&mut row, &mut at_rest);
+        let need = Need { threads: 10_000, pages: 32, page_size: 4096 };
+        let report =
+            Report { need: &need, spread: true, host: &host, cpus: &cpus, rules: &rules, row: &row, at_rest };
+        (report.text(), serde_json::from_str(&report.json().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn people_see_every_source_beside_the_rfc() {
+        let (text, _) = reports(|_, _| {});
+        assert_eq!(
+            text,
+            "10000 threads, 32 pages touched by each, spread over the CPUs, kernel 6.1.0, per-task accounting, 2 CPUs \
+             online\n\
+             \n\
+             \u{20}                              KiB  missing KiB  missing %  bound KiB\n\
+             touched by the threads     1280000\n\
+             resident (smaps_rollup)    1403564\n\
+             exact                      1403564\n\
+             stat (approximate)           43324      1360240      96.91   42244224\n\
+             statm (approximate)          43324      1360240      96.91   42244224\n\
+             status (approximate)             -            -          -   42244224\n\
+             RFC (10000 x 32): used     1498856\n\
+             RFC (10000 x 32): ps         43888      1454968      97.07\n\
+             \n\
+             exact and resident agree to the page\n"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_said() {
+        let (text, _) = reports(|row, at_rest| {
+            row.files.resident = Some(350_890);
+            *at_rest = false;
+        });
+        assert!(text.contains("\nexact is 4 KiB from resident: "), "{text}");
+        assert!(text.ends_with("never came to rest: the figures are not of one instant\n"), "{text}");
+        let (text, _) = reports(|row, _| row.files.resident = None);
+        assert!(text.contains("resident could not be read"), "{text}");
+    }
+
+    #[test]
+    fn machines_get_bytes_and_null_for_what_is_unreadable() {
+        let (_, json) = reports(|row, _| row.files.resident = None);
+        assert_eq!(json["sources"]["stat"]["reported_bytes"], 10_831 * 4096);
+        assert_eq!(json["sources"]["stat"]["drift_bytes"], 340_060_u64 * 4096);
+        assert_eq!(json["sources"]["stat"]["bound_bytes"], 42_244_224_u64 * 1024);
+        assert!(json["sources"]["status"]["reported_bytes"].is_null());
+        assert!(json["resident_bytes"].is_null());
+        assert_eq!(json["exact_bytes"], 350_891_u64 * 4096);
+        assert_eq!(json["rfc"]["ps_bytes"], 43_888 * 1024);
+        let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            keys,
+            [
+                "accounting",
+                "at_rest",
+                "cpus_online",
+                "exact",
+                "exact_bytes",
+                "global",
+                "kernel",
+                "moved_bytes",
+                "page_size_bytes",
+                "pages",
+                "resident_bytes",
+                "rfc",
+                "sources",
+                "spread",
+                "threads",
+                "touched_bytes",
+            ]
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Reading where an mm's missing pages sit: a program of its own on per-cpu accounting, the tasks' records on per-task.
+
+use aya::{Btf, Ebpf, Pod, maps::Array};
+use rss_drift_common::record::{TARGETS, Targets};
+
+use crate::probe::{
+    caches::{Caches, agree, of_slots, of_tasks},
+    load::{ProbeError, load_iterator},
+    snapshot::Reader,
+};
+
+/// The program that writes what each CPU's slots hold.
+const PROGRAM: &str = "rss_where";
+/// The map that says which processes it is about.
+const MAP: &str = "WHERE_TARGETS";
+/// How often a reading that a fold or a sync disturbed is repeated.
+const ATTEMPTS: usize = 6;
+
+/// [`Targets`] as a value of aya's maps.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct TargetsValue(Targets);
+
+// SAFETY: plain numbers without padding: `Targets` is `bytemuck::Pod`.
+unsafe impl Pod for TargetsValue {}
+
+/// per-task accounting: passes over all tasks until two of them agree.
+pub(super) fn in_tasks(
+    ebpf: &mut Ebpf,
+    reader: &mut Reader,
+    pids: &[u32],
+) -> Result<Vec<Caches>, ProbeError> {
+    let mut before = of_tasks(&reader.read_records(ebpf)?, pids);
+    for _ in 1..ATTEMPTS {
+        let mut after = of_tasks(&reader.read_records(ebpf)?, pids);
+        let all = agree(&before, &mut after);
+        before = after;
+        if all {
+            break;
+        }
+    }
+    Ok(before)
+}
+
+/// per-cpu accounting: reads slots. Its program is loaded when it is first asked for.
+#[derive(Debug)]
+pub(super) struct SlotReader {
+    reader: Option<Reader>,
+    /// Numbers of the possible CPUs, by their place in `CPU_OFFSETS`.
+    possible: Vec<u32>,
+}
+
+impl SlotReader {
+    /// A reader for a kernel with these possible CPUs.
+    pub(super) const fn new(possible: Vec<u32>) -> Self {
+        Self { reader: None, possible }
+    }
+
+    /// What the slots of all CPUs hold of the mms of `pids`.
+    pub(super) fn read(
+        &mut self,
+        ebpf: &mut Ebpf,
+        pids: &[u32],
+        kernel: &str,
+    ) -> Result<Vec<Caches>, ProbeError> {
+        if self.reader.is_none() {
+            load_iterator(ebpf, PROGRAM, &Btf::from_sys_fs()?, kernel)?;
+        }
+        let reader = self.reader.get_or_insert(Reader::new(PROGRAM));
+        let mut found = Vec::with_capacity(pids.len());
+        for group in pids.chunks(TARGETS) {
+            set_targets(ebpf, group)?;
+            let mut lists: Vec<Caches> = Vec::new();
+            for _ in 0..ATTEMPTS {
+                merge(&mut lists, of_slots(&reader.read_records(ebpf)?, &self.possible));
+                if lists.iter().all(|list| list.valid) {
+                    break;
+                }
+            }
+            found.extend(lists);
+        }
+        Ok(found)
+    }
+}
+
+/// Says to the program which processes it is about.
+fn set_targets(ebpf: &mut Ebpf, group: &[u32]) -> Result<(), ProbeError> {
+    let mut targets = Targets::default();
+    for (target, pid) in targets.0.iter_mut().zip(group) {
+        *target = *pid;
+    }
+    let error = |error| ProbeError::Map { map: MAP, error };
+    let map = ebpf.map_mut(MAP).ok_or(ProbeError::Missing(MAP))?;
+    Array::<_, TargetsValue>::try_from(map).map_err(error)?.set(0, TargetsValue(targets), 0).map_err(error)
+}
+
+/// Takes over what a repeated reading found: what was valid already stays, of the rest the last is as good as any.
+fn merge(lists: &mut Vec<Caches>, again: Vec<Caches>) {
+    for list in again {
+        match lists.iter_mut().find(|known| known.pid == list.pid && known.mm == list.mm) {
+            Some(known) if known.valid => {}
+            Some(known) => *known = list,
+            None => lists.push(list),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Cache;
+
+    #[test]
+    fn a_repeated_reading_mends_only_what_was_not_valid() {
+        let list = |pid, pages, valid| Caches {
+            pid,
+            mm: pid.into(),
+            held: vec![(Cache::Cpu(0), [pages, 0, 0, 0])],
+            valid,
+        };
+        let mut lists = vec![list(1, 10, true), list(2, 20, false)];
+        merge(&mut lists, vec![list(1, 11, true), list(2, 21, true), list(3, 30, true)]);
+        assert_eq!(lists, [list(1, 10, true), list(2, 21, true), list(3, 30, true)]);
+    }
+}
