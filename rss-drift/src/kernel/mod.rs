@@ -26,6 +26,9 @@ pub enum KernelError {
     Tunable(#[from] TunableError),
 }
 
+/// What the programs attach to, by kind and name: `kernel/bpf/task_iter.c` declares a function for its iterator.
+const TARGETS: &[(btf::Kind, &str)] = &[(btf::Kind::Function, "bpf_iter_task")];
+
 /// What the probe has to know of the running kernel.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -35,6 +38,8 @@ pub struct Kernel {
     pub accounting: Accounting,
     /// Where its structs have what we read.
     pub layout: Layout,
+    /// What our programs attach to.
+    pub targets: Vec<btf::Target>,
     /// Its CPUs at start.
     pub cpus: Cpus,
     /// Bytes per page.
@@ -50,14 +55,19 @@ impl Kernel {
         let cpus = Cpus::read()?;
         let btf_error = |error| KernelError::Btf { release: release.clone(), error };
         let data = btf::read_vmlinux(btf::VMLINUX).map_err(btf_error)?;
-        let (accounting, mut layout) =
-            btf::Btf::parse(&data).and_then(|btf| layout::resolve(&btf)).map_err(btf_error)?;
+        let (accounting, mut layout, targets) = btf::Btf::parse(&data)
+            .and_then(|btf| {
+                let (accounting, layout) = layout::resolve(&btf)?;
+                Ok((accounting, layout, btf.targets(TARGETS)))
+            })
+            .map_err(btf_error)?;
         layout.cpus = u32::try_from(cpus.possible.len()).unwrap_or(u32::MAX);
         layout.cpu_ids = cpus.possible.last().map_or(0, |&last| last + 1);
         Ok(Self {
             release,
             accounting,
             layout,
+            targets,
             cpus,
             page_size: tunables::page_size(),
             fault_around: FaultAround::read(),

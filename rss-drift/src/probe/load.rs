@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    kernel::{Accounting, Kernel},
+    kernel::{Accounting, Kernel, btf::blob_of},
     probe::{
         caches::Caches,
         locate::{self, SlotReader},
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader, Endianness,
     maps::{Array, Map, MapError},
     programs::{Iter, ProgramError, links::LinkError},
 };
@@ -112,7 +112,7 @@ impl Probe {
     /// # Errors
     /// When the kernel refuses a program: the text holds the end of the verifier's log.
     pub fn open(kernel: &Kernel) -> Result<Self, ProbeError> {
-        let btf = Btf::from_sys_fs()?;
+        let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let mut ebpf = EbpfLoader::new()
             .btf(None)
             .override_global("LAYOUT", bytemuck::bytes_of(&kernel.layout), true)

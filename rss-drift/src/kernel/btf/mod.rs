@@ -6,6 +6,7 @@
 mod blob;
 mod error;
 mod member;
+mod numbers;
 mod shape;
 mod types;
 
@@ -21,6 +22,7 @@ use std::{borrow::Cow, fs, path::Path};
 use blob::{Blob, HEAD, Index, word};
 pub use error::BtfError;
 pub use member::{Member, Structure};
+pub use numbers::{Target, blob_of};
 pub use shape::Shape;
 pub use types::{Int, Kind, RawMember, Type};
 

@@ -1,0 +1,116 @@
+//! Numbers of the few types that programs attach to, and a BTF blob that holds just these.
+//!
+//! aya looks a program's target up by name in a BTF that it has parsed whole: for a kernel's that is an allocation or two
+//! for each of 100,000 types, at every start. In a blob of ours the few have their numbers, and all others are nameless.
+
+use super::{Btf, Kind, blob::HEAD};
+
+/// A type that a program attaches to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What it is: a function, or the typedef of a tracepoint.
+    pub kind: Kind,
+    /// Its name.
+    pub name: &'static str,
+    /// Its number in the kernel's BTF.
+    pub number: u32,
+}
+
+impl Btf<'_> {
+    /// Those of `wanted` that the kernel has: of several of one name the first, as aya takes it.
+    #[must_use]
+    pub fn targets(&self, wanted: &[(Kind, &'static str)]) -> Vec<Target> {
+        let mut found = Vec::with_capacity(wanted.len());
+        for of in self.types() {
+            // Nearly all types are of another kind.
+            for &(kind, name) in wanted.iter().filter(|&&(kind, _)| kind == of.kind()) {
+                let known = |target: &Target| (target.kind, target.name) == (kind, name);
+                if self.string_is(of.name_offset(), name) && !found.iter().any(known) {
+                    found.push(Target { kind, name, number: of.id() });
+                }
+            }
+            if found.len() == wanted.len() {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// A blob in which each of `targets` has its number. It is for look-ups by name: the types say nothing else.
+#[must_use]
+pub fn blob_of(targets: &[Target]) -> Vec<u8> {
+    let last = targets.iter().map(|target| target.number as usize).max().unwrap_or(0);
+    let mut types = vec![0; last * HEAD];
+    let mut strings = vec![0];
+    for record in types.chunks_exact_mut(HEAD) {
+        record[4..8].copy_from_slice(&info(Kind::Forward));
+    }
+    for target in targets {
+        let Some(start) = (target.number as usize).checked_sub(1).map(|index| index * HEAD) else { continue };
+        types[start..start + 4].copy_from_slice(&word(strings.len()));
+        types[start + 4..start + 8].copy_from_slice(&info(target.kind));
+        strings.extend_from_slice(target.name.as_bytes());
+        strings.push(0);
+    }
+    // `struct btf_header`: magic, version 1, no flags, its length; where types and strings lie after it.
+    let mut blob = vec![0x9f, 0xeb, 1, 0];
+    for field in [24, 0, types.len(), types.len(), strings.len()] {
+        blob.extend(word(field));
+    }
+    blob.extend(types);
+    blob.extend(strings);
+    blob
+}
+
+/// The info word of a kind without elements.
+fn info(kind: Kind) -> [u8; 4] {
+    [0, 0, 0, kind as u8]
+}
+
+/// A length as the format has it. One that does not fit is that of a blob which no kernel has and every parser refuses.
+fn word(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::builder::Builder, *};
+
+    /// A blob with a function and a tracepoint between other types.
+    fn kernel() -> Vec<u8> {
+        let mut builder = Builder::new();
+        let int = builder.int(4, true);
+        builder.structure("visit", 4, &[("x", int, 0)]);
+        let prototype = builder.record("", (Kind::Prototype as u32) << 24, 0, &[]);
+        builder.plain("visit", Kind::Function, prototype);
+        builder.plain("visit", Kind::Function, prototype);
+        builder.tracepoint("fires", &[int]);
+        builder.int(8, false);
+        builder.blob()
+    }
+
+    const WANTED: [(Kind, &str); 3] =
+        [(Kind::Typedef, "btf_trace_fires"), (Kind::Function, "visit"), (Kind::Function, "absent")];
+
+    #[test]
+    fn targets_keep_their_numbers() {
+        let data = kernel();
+        let targets = Btf::parse(&data).unwrap().targets(&WANTED);
+        assert_eq!(
+            targets,
+            [
+                Target { kind: Kind::Function, name: "visit", number: 4 },
+                Target { kind: Kind::Typedef, name: "btf_trace_fires", number: 8 },
+            ]
+        );
+        let blob = blob_of(&targets);
+        assert_eq!(Btf::parse(&blob).unwrap().targets(&WANTED), targets);
+    }
+
+    #[test]
+    fn without_targets_there_are_no_types() {
+        let blob = blob_of(&[]);
+        assert_eq!(Btf::parse(&blob).unwrap().types().count(), 0);
+    }
+}
