@@ -12,7 +12,7 @@ mod rustup;
 
 use std::{path::Path, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
 use ebpf_build::{BPF_LINKER_VARIABLE, Compiler, RUSTC_VARIABLE, Survey, Tools};
 
@@ -20,6 +20,10 @@ use crate::workspace;
 
 /// Install the tools of the build that are missing.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "RSS_DRIFT_RUSTC and RSS_DRIFT_BPF_LINKER name a compiler and a linker to use instead of the \
+    ones that are looked for; nothing is installed in their place."
+)]
 pub(crate) struct Arguments {
     /// Install missing Debian packages without asking
     #[arg(short, long)]
@@ -65,12 +69,11 @@ pub(crate) fn virtual_machines() -> Result<()> {
 /// Installs what is missing.
 fn install(root: &Path, yes: bool) -> Result<Tools> {
     let survey = ebpf_build::survey(root);
-    let (compiler, llvm) = match buildable(&survey) {
-        Some(found) => found,
-        None => buildable(&get_compiler(root, yes, &survey)?).context(
-            "a compiler was installed, and it has no core's source or no LLVM library that bpf-linker could be built \
-             against; name a compiler and a linker that fit each other by RSS_DRIFT_RUSTC and RSS_DRIFT_BPF_LINKER",
-        )?,
+    let (compiler, llvm) = if let Some(found) = buildable(&survey) {
+        found
+    } else {
+        let after = get_compiler(root, yes, &survey)?;
+        buildable(&after).ok_or_else(|| useless(after))?
     };
     bpf_linker::install(root, &compiler, &llvm)?;
     ebpf_build::survey(root).into_pair().context("everything was installed, and still the tools do not fit")
@@ -79,6 +82,19 @@ fn install(root: &Path, yes: bool) -> Result<Tools> {
 /// The first compiler that bpf-linker can be built for, with its LLVM library.
 fn buildable(survey: &Survey) -> Option<(Compiler, llvm::Library)> {
     survey.compilers.iter().find_map(|compiler| Some((compiler.clone(), llvm::library_of(compiler)?)))
+}
+
+/// What to say where an installation went well and its compiler still cannot be used.
+fn useless(survey: Survey) -> Error {
+    match survey.into_pair() {
+        Err(missing @ ebpf_build::Error::NoCompiler(_)) => {
+            Error::from(missing).context("the installation ended well and left no compiler that can be used")
+        }
+        _ => anyhow!(
+            "the compilers here have no LLVM library that bpf-linker could be built against; name a compiler and a \
+             linker that fit each other by {RUSTC_VARIABLE} and {BPF_LINKER_VARIABLE}"
+        ),
+    }
 }
 
 /// Gets a compiler with core's source: by rustup, else by apt.

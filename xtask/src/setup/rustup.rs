@@ -71,16 +71,12 @@ fn download(home: &Path) -> Result<()> {
 
     let start = Instant::now();
     let mut limit = UNTIL_DOWNLOAD;
-    let mut last = String::new();
     loop {
         match lines.recv_timeout(limit.saturating_sub(start.elapsed())) {
             Ok(line) => {
                 eprintln!("  {line}");
                 if line.contains("downloading") {
                     limit = UNTIL_INSTALLED;
-                }
-                if !line.trim().is_empty() {
-                    last = line;
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -92,7 +88,7 @@ fn download(home: &Path) -> Result<()> {
     }
     let status = child.wait().context("cannot wait for rustup")?;
     if !status.success() {
-        bail!("it failed ({status}): {}", last.trim());
+        bail!("it failed ({status}), as told above");
     }
     Ok(())
 }

@@ -119,6 +119,8 @@ impl Apt {
             "APT::Default-Release=",
             "APT::Architecture=amd64",
             "Acquire::Languages=none",
+            // Else a mirror that does not answer is a warning, and the old lists stand.
+            "APT::Update::Error-Mode=any",
             // apt's own user cannot write into our folders.
             "APT::Sandbox::User=root",
         ];

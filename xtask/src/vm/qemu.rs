@@ -4,10 +4,12 @@ use std::{
     fs::File,
     io::{Read, Write},
     os::unix::process::CommandExt,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    sync::atomic::{AtomicBool, AtomicI32, Ordering},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -91,7 +93,7 @@ impl Machine {
     }
 
     /// A guest with its console on this terminal, until it is switched off.
-    pub(crate) fn interactive(&self, initrd: &Path) -> Result<std::process::ExitStatus> {
+    pub(crate) fn interactive(&self, initrd: &Path) -> Result<ExitStatus> {
         let mut qemu = self.qemu(initrd, "")?;
         qemu.args(["-serial", "mon:stdio"]);
         qemu.status().context("cannot start QEMU")
@@ -99,26 +101,29 @@ impl Machine {
 
     fn qemu(&self, initrd: &Path, append: &str) -> Result<Command> {
         let mut qemu = Command::new(tools::qemu()?);
-        let mut line = String::from("console=ttyS0 panic=-1 loglevel=5 transparent_hugepage=never");
+        let mut words: Vec<_> = ["console=ttyS0", "panic=-1", "loglevel=5", "transparent_hugepage=never"]
+            .map(str::to_owned)
+            .into();
         if has_kvm() {
             qemu.args(["-accel", "kvm", "-cpu", "host"]);
         } else {
             // One thread per guest: with more, text patching broke. cx16: emulating it crashes 6.12 now and then.
             qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-cx16"]);
-            // Calibrating delays costs a second per CPU, and the emulated clock is not to be doubted.
-            line += " tsc=reliable lpj=5000000";
+            // A guest that gets too little of a busy host measures its clocks wrongly, up to a clock that runs five times
+            // too fast: it is told. Calibrating delays would cost a second per CPU.
+            words.push(format!("tsc=reliable tsc_early_khz={} no_timer_check lpj=5000000", tsc_khz()));
         }
-        for word in self.append.iter().map(String::as_str).chain([append]) {
-            line.push(' ');
-            line.push_str(word);
-        }
-        qemu.args(["-machine", "q35", "-nodefaults", "-nographic", "-no-reboot"])
+        words.extend(self.append.iter().cloned());
+        words.push(append.to_owned());
+        qemu.args(["-machine", "q35", "-nodefaults", "-no-reboot"])
+            // Not -nographic: with it the BIOS writes on the console too, and leaves a terminal without line wrap.
+            .args(["-display", "none"])
             .args(["-smp", &self.cpus.to_string(), "-m", &self.memory.to_string()])
             .arg("-kernel")
             .arg(self.kernel.vmlinuz())
             .arg("-initrd")
             .arg(initrd)
-            .args(["-append", &line]);
+            .args(["-append", &words.join(" ")]);
         // SAFETY: prctl is async-signal-safe and touches no memory of ours.
         unsafe {
             qemu.pre_exec(|| {
@@ -136,9 +141,9 @@ impl Machine {
 /// The files that QEMU reads and writes.
 pub(crate) struct Files {
     /// The guest's initrd.
-    pub(crate) initrd: std::path::PathBuf,
+    pub(crate) initrd: PathBuf,
     /// Where the console goes.
-    pub(crate) console: std::path::PathBuf,
+    pub(crate) console: PathBuf,
 }
 
 /// A flag that Ctrl-C and SIGTERM raise; the second Ctrl-C ends us at once.
@@ -220,6 +225,18 @@ fn has_kvm() -> bool {
     let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualizes = cpus.split_whitespace().any(|flag| flag == "vmx" || flag == "svm");
     virtualizes && File::options().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
+/// How fast the time stamp counter counts: an emulated one counts as the host's.
+fn tsc_khz() -> u64 {
+    const WINDOW: Duration = Duration::from_millis(50);
+    // SAFETY: reading the counter has no effect.
+    let count = || unsafe { std::arch::x86_64::_rdtsc() };
+    let (begin, before) = (Instant::now(), count());
+    std::thread::sleep(WINDOW);
+    let (took, ticks) = (begin.elapsed(), count() - before);
+    // 50 ms are far from overflowing; microseconds are precise enough.
+    ticks * 1000 / u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A word that no command prints by chance.

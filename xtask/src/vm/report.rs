@@ -23,9 +23,6 @@ here was told to it; another kernel of the same version may differ, and `rss-dri
 /// The /proc files whose figures are compared.
 const SOURCES: [&str; 3] = ["stat", "statm", "status"];
 
-/// The figures of the demo, as its JSON names them.
-const DEMO: [&str; 5] = ["stat", "statm", "status", "exact", "resident"];
-
 /// Where `vm test` leaves its results.
 pub(crate) fn file() -> PathBuf {
     super::target().join("report.json")
@@ -153,8 +150,9 @@ fn bounds(guests: &[Guest]) -> String {
 
 fn demo(guests: &[Guest]) -> String {
     let rows = guests.iter().filter(|guest| guest.value["demo"].is_object()).map(|guest| {
-        let figures = DEMO.map(|name| kib(&guest.value["demo"][format!("{name}_bytes")]));
-        let [stat, statm, status, exact, resident] = figures;
+        let demo = &guest.value["demo"];
+        let [stat, statm, status] = SOURCES.map(|source| kib(&demo["sources"][source]["reported_bytes"]));
+        let [exact, resident] = ["exact_bytes", "resident_bytes"].map(|figure| kib(&demo[figure]));
         guest.row([guest.text("cpus"), stat, statm, status, exact, resident])
     });
     section(
@@ -270,7 +268,11 @@ mod tests {
                       "found": "stat 95232 KiB, statm 0 KiB, status 0 KiB (64 CPUs online, batch 128 pages)" },
                     { "name": "memlock", "state": "warning", "found": "64 KiB", "remedy": "ulimit -l unlimited" },
                 ] },
-                "demo": { "stat_bytes": 1_436_610_560_u64, "exact_bytes": null },
+                "demo": {
+                    "sources": { "stat": { "reported_bytes": 1_436_610_560_u64 } },
+                    "exact_bytes": 1_436_672_000_u64,
+                    "resident_bytes": null,
+                },
             })
         };
         json!({ "guests": matrix::DEFAULT.iter().map(guest).collect::<Vec<_>>() })
@@ -283,7 +285,7 @@ mod tests {
         for line in [
             "| 6.12 | R | V | per-cpu | approximate | exact | exact |",
             "| 6.12 | 64 | 95232 KiB | 0 KiB | 0 KiB | 64 CPUs online, batch 128 pages |",
-            "| 7.x | 8 | 1,402,940 |  |  |  |  |",
+            "| 7.x | 8 | 1,402,940 |  |  | 1,403,000 |  |",
             "| 5.10 | 8 | 30 | 0 | 1 |",
             "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x x 64 |",
             "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",

@@ -1,20 +1,24 @@
 //! What became of each guest's tests, for the terminal: failures with what explains them, a table, a closing line.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{
+    guest,
     kernels::Cached,
     matrix::Cell,
     qemu::End,
     results::{Counts, Results},
-    {guest, table},
+    table,
 };
 
 /// Lines of a guest's errors that explain a failure.
 const ERROR_LINES: usize = 20;
+
+/// Longest line of a failed test's output that is shown whole.
+const LINE_LENGTH: usize = 400;
 
 /// All that a guest printed.
 pub(crate) struct Printed {
@@ -32,7 +36,7 @@ impl Printed {
         let dir = super::target().join("log");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         for (ending, text) in [("out", &self.out), ("err", &self.err), ("console", &self.console)] {
-            let file = dir.join(format!("{}-{}.{ending}", cell.kernel, cell.cpus));
+            let file = log_file(cell, ending);
             std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
         Ok(())
@@ -42,6 +46,19 @@ impl Printed {
     fn tails(&self) -> String {
         guest::last_lines(&self.err, ERROR_LINES, "stderr") + &guest::tail(&self.console)
     }
+}
+
+fn log_file(cell: Cell, ending: &str) -> PathBuf {
+    super::target().join("log").join(format!("{}-{}.{ending}", cell.kernel, cell.cpus))
+}
+
+/// Cuts long lines: a verifier's log in one line buries all other failures.
+fn shorten(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.char_indices().nth(LINE_LENGTH) {
+        Some((end, _)) => format!("{} ...\n", &line[..end]),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 /// What became of one guest.
@@ -65,7 +82,10 @@ impl Row {
         let (counts, remark) = judge(&results, end);
         let mut explanation = String::new();
         if counts.failed > 0 {
-            explanation = format!("--- {cell}\n{}{}", results.failures.concat(), printed.tails());
+            let failures = shorten(&results.failures.concat());
+            let log = log_file(cell, "*");
+            explanation =
+                format!("--- {cell}, all of it in {}\n{failures}{}", log.display(), printed.tails());
         }
         let mut value = results.to_json();
         value["kernel"] = json!(cell.kernel.name());
@@ -169,9 +189,20 @@ mod tests {
         let out = "FAIL    1.00 s  x: exit 101\n    | panicked\n0 passed, 1 failed, 0 skipped\n";
         let (text, counts) = summarize(&[row(&End::Exited(1), out)]);
         assert_eq!(counts.failed, 1);
-        for part in ["--- kernel 6.12, 8 CPUs\n", "    | panicked\n", "stderr| error\n", "console| Oops\n"] {
+        for part in [
+            "--- kernel 6.12, 8 CPUs, all of it in ",
+            "    | panicked\n",
+            "stderr| error\n",
+            "console| Oops\n",
+        ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
+    }
+
+    #[test]
+    fn long_lines_are_cut_between_characters() {
+        let long = "ä".repeat(LINE_LENGTH + 1);
+        assert_eq!(shorten(&format!("x\n{long}\n")), format!("x\n{} ...\n", "ä".repeat(LINE_LENGTH)));
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::{
     collections::VecDeque,
     path::Path,
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
