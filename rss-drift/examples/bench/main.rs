@@ -1,0 +1,36 @@
+//! What `cargo xtask bench` runs as root: it measures and prints figures, one a line (`NAME ROUND VALUE`). What they come to
+//! is worked out by xtask, which knows no eBPF.
+
+mod clock;
+mod daemons;
+mod figures;
+mod proc_files;
+mod programs;
+mod resting;
+mod rounds;
+mod snapshot;
+
+use std::{env, process::ExitCode};
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match perform(&arguments.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(arguments: &[&str]) -> Result<()> {
+    match arguments {
+        ["snapshot", command, rounds, processes @ ..] if !processes.is_empty() => {
+            let processes = processes.iter().map(|number| number.parse()).collect::<Result<Vec<_>, _>>()?;
+            snapshot::run(command.as_ref(), rounds.parse()?, &processes)
+        }
+        _ => bail!("this is a part of `cargo xtask bench`: run that"),
+    }
+}

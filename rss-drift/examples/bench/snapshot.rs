@@ -1,0 +1,70 @@
+//! One reading of the host, the start, and the daemon, each beside what else there is.
+
+use std::{hint::black_box, path::Path, time::Duration};
+
+use anyhow::Result;
+use rss_drift::session::Startup;
+
+use crate::{
+    clock::{Took, own_work, work_of_children},
+    daemons, figures,
+    proc_files::ProcFiles,
+    programs::run_to_end,
+    resting::Resting,
+    rounds::{self, Contender},
+};
+
+/// A period of the daemons is as long as many rounds.
+const ROUNDS_PER_PERIOD: usize = 4;
+
+/// Measures all with each of `processes` resting processes, the daemons with the most.
+pub fn run(command: &Path, rounds: usize, processes: &[usize]) -> Result<()> {
+    let mut session = Startup::run().session()?;
+    let mut resting = Resting::default();
+    for &count in processes {
+        resting.grow_to(count)?;
+        eprintln!("{count} processes: {rounds} rounds of readings and starts");
+        let seen = session.probe.snapshot()?;
+        let pids: Vec<u32> = seen.processes().iter().map(|mm| mm.tgid).collect();
+        figures::print(format_args!("{count}/processes"), 0, pids.len() as u64)?;
+        let mut known = ProcFiles::open()?;
+        let mut listed = ProcFiles::open()?;
+        let mut contenders = [
+            Contender::new("snapshot", || {
+                own_work(|| {
+                    black_box(session.probe.snapshot()?);
+                    Ok(())
+                })
+            }),
+            Contender::new("files", || own_work(|| known.read(&pids))),
+            Contender::new("monitor", || {
+                own_work(|| {
+                    black_box(listed.list_and_parse()?);
+                    Ok(())
+                })
+            }),
+            Contender::new("ps", || whole_life("ps", &["-eo", "pid,rss"])),
+            Contender::new("watch", || first_report(command)),
+            Contender::new("true", || whole_life("true", &[])),
+        ];
+        rounds::run(count, rounds, &mut contenders)?;
+    }
+    let periods = rounds.div_ceil(ROUNDS_PER_PERIOD);
+    eprintln!("{periods} periods of watch beside top");
+    daemons::run(command, periods, &mut session.probe, session.kernel.page_size)
+}
+
+/// A program's whole life.
+fn whole_life(path: &str, arguments: &[&str]) -> Result<Took> {
+    work_of_children(|| run_to_end(Path::new(path), arguments).map(drop))
+}
+
+/// From the start of `command` to its first report; the CPU time is that of its whole life.
+fn first_report(command: &Path) -> Result<Took> {
+    let mut wall = Duration::ZERO;
+    let took = work_of_children(|| {
+        wall = run_to_end(command, &["watch", "--count", "1"])?;
+        Ok(())
+    })?;
+    Ok(Took { wall, ..took })
+}
