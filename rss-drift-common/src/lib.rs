@@ -1,4 +1,4 @@
-//! What the eBPF programs and user space share: the members of RSS and the records of the iterator.
+//! What the eBPF programs and user space share: the members of RSS, the records of the iterator, and the shadow's slot.
 //!
 //! Everything here is `no_std`, allocates nothing and cannot panic, because the eBPF programs use it too.
 #![no_std]
@@ -6,6 +6,8 @@
 pub mod layout;
 pub mod member;
 pub mod record;
+pub mod shadow;
+pub mod slot;
 
 pub use layout::Layout;
 pub use member::{MEMBERS, Member, Pages};

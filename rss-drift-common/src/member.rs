@@ -55,5 +55,7 @@ pub fn rss(pages: &Pages) -> i64 {
 /// (`include/linux/mm.h:get_mm_counter`, 5.10 to 7.2).
 #[must_use]
 pub fn rss_clamped(pages: &Pages) -> i64 {
-    pages[Member::File.index()].max(0) + pages[Member::Anon.index()].max(0) + pages[Member::Shmem.index()].max(0)
+    pages[Member::File.index()].max(0)
+        + pages[Member::Anon.index()].max(0)
+        + pages[Member::Shmem.index()].max(0)
 }

@@ -1,0 +1,190 @@
+//! What the shadow keeps of one mm, and what the iterator says of it.
+
+use crate::{
+    member::{MEMBERS, Pages},
+    slot::Slot,
+};
+
+/// CPUs that a [`State`] can name by bit. Higher ones share the last bit of the last word.
+pub const CPU_BITS: usize = 256;
+/// Words of 64 bits for [`CPU_BITS`].
+pub const CPU_WORDS: usize = CPU_BITS / 64;
+
+/// The state of one mm: what all CPUs share. It stands in an array; a hash leads from the mm to its index.
+///
+/// `totals` and the slots that hold the mm add up to the shadow. By construction that is also `global` plus the kernel
+/// slots last seen, because every delta is the difference of two readings of one word, exchanged in one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct State {
+    /// Unique for ever; 0: this state is free, or its mm is being taken down.
+    pub id: u64,
+    /// Address of the mm.
+    pub mm: u64,
+    /// The kernel's global count per member as last seen, in pages.
+    pub global: Pages,
+    /// Shared totals per member, in pages.
+    pub totals: Pages,
+    /// Updates that a slot held, as far as flushed.
+    pub hits: u64,
+    /// Updates on a CPU whose slot held another mm.
+    pub misses: u64,
+    /// Slots that gave their deltas up for another mm.
+    pub flushes: u64,
+    /// Publications: pending deltas that moved to the totals while the slot kept the mm.
+    pub publications: u64,
+    /// Page faults of its tasks, as far as flushed.
+    pub faults: u64,
+    /// Sum of |delta| of all updates, in pages, as far as flushed.
+    pub churn: u64,
+    /// Sum of |delta| that a refresh by the reader had to correct, in pages.
+    pub repaired: u64,
+    /// Largest RSS since the state was seeded, in pages.
+    pub peak_exact: i64,
+    /// Largest |exact - approximate| since the state was seeded, in pages.
+    pub peak_drift: i64,
+    /// Drifts beyond the bound that were not kept: a fold of another CPU was half seen.
+    pub transients: u64,
+    /// CPUs that change the mm now.
+    pub active: i64,
+    /// The largest `active` so far: with more than 1 the peaks have an error.
+    pub active_max: i64,
+    /// 1 when all words of the mm have been read once: figures before that are no figures.
+    pub seeded: u64,
+    /// CPUs whose slot held the mm at an update, by bit.
+    pub cpus: [u64; CPU_WORDS],
+}
+
+/// What the reader saw of one mm's shadow; follows the `MmRecord` of full mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct ShadowRecord {
+    /// Id of the state: another one is another mm. 0: the mm has no state (the map is full, or it is not seeded).
+    pub id: u64,
+    /// The shadow per member, in pages: totals and all slots that hold the mm.
+    pub shadow: Pages,
+    /// As in [`State`], with what the slots hold added.
+    pub hits: u64,
+    /// As in [`State`].
+    pub misses: u64,
+    /// As in [`State`].
+    pub flushes: u64,
+    /// As in [`State`], with what the slots hold added.
+    pub faults: u64,
+    /// As in [`State`], with what the slots hold added.
+    pub churn: u64,
+    /// Pages that this visit had to correct.
+    pub repaired: u64,
+    /// As in [`State`].
+    pub peak_exact: i64,
+    /// As in [`State`].
+    pub peak_drift: i64,
+    /// As in [`State`].
+    pub active_max: i64,
+    /// Slots that hold the mm at this moment.
+    pub holders: u32,
+    /// `SHADOW_*`.
+    pub flags: u32,
+}
+
+impl ShadowRecord {
+    /// Updates of the mm's counters that were seen.
+    #[must_use]
+    pub const fn updates(&self) -> u64 {
+        self.hits + self.misses
+    }
+}
+
+/// The totals and the slots were read without a flush in between.
+pub const SHADOW_VALID: u32 = 1;
+/// A word kept changing while it was refreshed.
+pub const SHADOW_UNSETTLED: u32 = 1 << 1;
+/// The mm has no state: the map is full.
+pub const SHADOW_REFUSED: u32 = 1 << 2;
+
+/// Our own counts on one CPU, never reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Counts {
+    /// Updates that the CPU's slot held, as far as flushed.
+    pub hits: u64,
+    /// Updates that it did not hold.
+    pub misses: u64,
+    /// Slots that gave something up for another mm.
+    pub flushes: u64,
+    /// Context switches after which the CPU runs another mm than its slot held.
+    pub switches: u64,
+    /// Page faults of user mode and of the kernel on user addresses.
+    pub faults: u64,
+    /// States that were created.
+    pub births: u64,
+    /// States that ended.
+    pub deaths: u64,
+    /// Deaths at which a member of the shadow was not 0.
+    pub deaths_with_rest: u64,
+    /// Sum of those members without signs, in pages.
+    pub rest: u64,
+    /// Updates of an mm that got no state: no index left, or the hash refused it.
+    pub refused: u64,
+    /// Switches that came in the middle of an update (7.2).
+    pub deferred: u64,
+    /// Words that did not hold still for a refresh.
+    pub unsettled: u64,
+    /// Slots that held an mm which had ended: nothing is left of it to be flushed.
+    pub ended: u64,
+    /// Updates that came while the slot was busy: left to the next refresh.
+    pub nested: u64,
+}
+
+impl Counts {
+    /// Adds another CPU's.
+    pub const fn add(&mut self, other: &Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.flushes += other.flushes;
+        self.switches += other.switches;
+        self.faults += other.faults;
+        self.births += other.births;
+        self.deaths += other.deaths;
+        self.deaths_with_rest += other.deaths_with_rest;
+        self.rest += other.rest;
+        self.refused += other.refused;
+        self.deferred += other.deferred;
+        self.unsettled += other.unsettled;
+        self.ended += other.ended;
+        self.nested += other.nested;
+    }
+}
+
+/// What belongs to one CPU: 192 bytes, three cache lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Cpu {
+    /// Its slot.
+    pub slot: Slot,
+    /// The kernel's `__per_cpu_offset` of this CPU.
+    pub offset: u64,
+    /// Our counts on it.
+    pub counts: Counts,
+    /// Fills the last cache line.
+    pub reserved: u64,
+}
+
+/// What the shadow's programs are told before loading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct ShadowConfig {
+    /// States: mms that can be followed at once.
+    pub max_mms: u32,
+    /// Pending pages per member at which a slot publishes: the kernel's batch, or 1 for precise peaks.
+    pub threshold: u32,
+    /// The largest |drift| of the approximate reader, in pages.
+    pub bound: u64,
+}
+
+const _: () = assert!(MEMBERS.is_power_of_two());
