@@ -37,10 +37,11 @@ macro_rules! layout {
 }
 pub(crate) use layout;
 
-/// Loads a figure of [`LAYOUT`]. Volatile, or the compiler would fold the zeroes that it sees into the code.
+/// Loads a figure of [`LAYOUT`] or of another static that user space fills in. Volatile, or the compiler would fold the
+/// zeroes that it sees into the code.
 #[inline(always)]
-pub fn constant(figure: *const u32) -> u32 {
-    // SAFETY: only called by `layout!`, with a member of a static of plain integers.
+pub fn constant<T: Copy>(figure: *const T) -> T {
+    // SAFETY: only called by `layout!` and its like, with a member of a static of plain integers.
     unsafe { core::ptr::read_volatile(figure) }
 }
 
@@ -60,8 +61,9 @@ pub unsafe fn load<T: Copy>(base: *const u8, offset: u32) -> T {
 pub fn probe<T: Copy>(address: u64) -> Option<T> {
     let mut value = core::mem::MaybeUninit::<T>::uninit();
     // SAFETY: the helper writes exactly size_of::<T>() bytes or fails.
-    let failed =
-        unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _) };
+    let failed = unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const _)
+    };
     // SAFETY: the helper reported success, so all bytes are written.
     if failed == 0 { Some(unsafe { value.assume_init() }) } else { None }
 }

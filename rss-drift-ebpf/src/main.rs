@@ -1,12 +1,17 @@
 //! rss-drift's eBPF programs: thin entry points. What they do stands in the modules.
 #![no_std]
 #![no_main]
+// Atomics with a result are intrinsics on this target.
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "as above")]
 
+mod atomic;
 mod holders;
 mod iterator;
 mod kernel;
 mod percpu;
 mod pertask;
+mod shadow;
 
 /// bpf_probe_read_kernel and the iterators are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]
@@ -35,6 +40,107 @@ extern "C" fn rss_pertask(ctx: *const iterator::TaskContext) -> i32 {
 extern "C" fn rss_cpu_offsets(ctx: *const iterator::TaskContext) -> i32 {
     percpu::offsets(ctx);
     0
+}
+
+/// Full mode, per-cpu accounting: as `rss_percpu`, with the shadow of every mm behind its record.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_read(ctx: *const iterator::TaskContext) -> i32 {
+    percpu::visit_with_shadow(ctx);
+    0
+}
+
+/// kmem:rss_stat, per-cpu accounting: `(mm, member)` (6.2 to 7.2).
+#[unsafe(link_section = "tp_btf/rss_stat")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
+    // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
+    unsafe { shadow::events::rss_stat(pointer(ctx, 0), number(ctx, 1)) };
+    0
+}
+
+/// sched:sched_switch: `(preempt, prev, next, ..)` (5.10 to 7.2).
+#[unsafe(link_section = "tp_btf/sched_switch")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
+    // SAFETY: as above; next is a task.
+    let next: u64 = unsafe { kernel::load(pointer(ctx, 2), kernel::layout!(task_mm)) };
+    shadow::events::switch(next);
+    0
+}
+
+/// sched:sched_process_exec: `(task, old_pid, bprm)` (5.10 to 7.2). The task has a new mm and was not switched to.
+#[unsafe(link_section = "tp_btf/sched_process_exec")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    let mm: u64 = unsafe { kernel::load(pointer(ctx, 0), kernel::layout!(task_mm)) };
+    shadow::events::switch(mm);
+    0
+}
+
+/// exceptions:page_fault_user
+#[unsafe(link_section = "tp_btf/page_fault_user")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_fault_user(_ctx: *const u64) -> i32 {
+    shadow::events::page_fault();
+    0
+}
+
+/// exceptions:page_fault_kernel
+#[unsafe(link_section = "tp_btf/page_fault_kernel")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
+    shadow::events::page_fault();
+    0
+}
+
+/// mmap:exit_mmap: `(mm)`, when all of the mm is unmapped (`mm/mmap.c:exit_mmap`, 6.1 to 7.2).
+#[unsafe(link_section = "tp_btf/exit_mmap")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    shadow::events::end(unsafe { number64(ctx, 0) });
+    0
+}
+
+/// `kernel/fork.c:__mmdrop(mm)` (5.10 to 7.2): the last moment of an mm.
+#[unsafe(link_section = "fentry/__mmdrop")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
+    // SAFETY: the function has one argument.
+    shadow::events::end(unsafe { number64(ctx, 0) });
+    0
+}
+
+/// A pointer argument of a program that the verifier knows the arguments of.
+///
+/// # Safety
+/// The kernel's function or tracepoint must have this argument.
+#[inline(always)]
+unsafe fn pointer(ctx: *const u64, argument: usize) -> *const u8 {
+    // SAFETY: by the caller.
+    unsafe { core::ptr::read_volatile(ctx.add(argument).cast::<*const u8>()) }
+}
+
+/// A number argument.
+///
+/// # Safety
+/// As [`pointer`].
+#[inline(always)]
+unsafe fn number64(ctx: *const u64, argument: usize) -> u64 {
+    // SAFETY: by the caller.
+    unsafe { core::ptr::read_volatile(ctx.add(argument)) }
+}
+
+/// As [`number64`], of 32 bits.
+///
+/// # Safety
+/// As [`pointer`].
+#[inline(always)]
+unsafe fn number(ctx: *const u64, argument: usize) -> u32 {
+    // SAFETY: by the caller; the upper half of an `int` argument is not defined.
+    unsafe { number64(ctx, argument) as u32 }
 }
 
 /// Which CPUs' slots hold what of the wanted processes (`--where`), per-cpu accounting.

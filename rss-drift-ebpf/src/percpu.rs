@@ -17,6 +17,7 @@ use rss_drift_common::{
 use crate::{
     iterator::{Identity, TaskContext, Visit, write_record},
     kernel::{PF_KTHREAD, layout, load, probe},
+    shadow::reader,
 };
 
 /// `__per_cpu_offset` of every possible CPU; written by user space from what [`offsets`] found.
@@ -41,6 +42,22 @@ const SLOT_BYTES: u64 = 4;
 #[inline(always)]
 pub fn visit(ctx: *const TaskContext) {
     let Some(visit) = Visit::of(ctx) else { return };
+    write_exact(&visit);
+}
+
+/// As [`visit`], with the mm's shadow behind the record.
+#[inline(always)]
+pub fn visit_with_shadow(ctx: *const TaskContext) {
+    let Some(visit) = Visit::of(ctx) else { return };
+    if let Some(mm) = write_exact(&visit) {
+        // SAFETY: the mm of a task, known to the verifier.
+        unsafe { reader::write_shadow(&visit, mm) };
+    }
+}
+
+/// Writes the record of the task's mm and returns the mm; `None` where the mm has its record at another task.
+#[inline(always)]
+fn write_exact(visit: &Visit) -> Option<*const u8> {
     let task = visit.task;
     // SAFETY: pointers that the verifier knows, offsets from BTF.
     let (mut mm, leader, leader_mm, task_flags) = unsafe {
@@ -51,12 +68,12 @@ pub fn visit(ctx: *const TaskContext) {
     };
     // A kernel thread on a borrowed mm has no caches of its own here: the mm's owner is visited too.
     if mm.is_null() || task_flags & PF_KTHREAD != 0 {
-        return;
+        return None;
     }
     let mut flags = 0;
     if task != leader {
         if mm as u64 == leader_mm as u64 {
-            return;
+            return None;
         }
         flags |= FLAG_LEADER_GONE;
     }
@@ -65,24 +82,27 @@ pub fn visit(ctx: *const TaskContext) {
     let mut attempt = 0;
     while attempt < ATTEMPTS {
         let still = read_counters(mm, &mut count, &mut cached);
-        // SAFETY: as above.
-        let now: *const u8 = unsafe { load(task, layout!(task_mm)) };
-        // The iterator holds the task, not the mm: one that the task has let go may be another's by now, or nobody's.
-        if now.is_null() {
-            return;
-        }
-        if now as u64 == mm as u64 {
+        // As a number: for every typed pointer that is loaded the verifier searches the kernel's type information by name, and
+        // it goes through this loop many times.
+        let now = probe::<u64>(task as u64 + u64::from(layout!(task_mm)))?;
+        if now == mm as u64 {
             if still {
                 flags |= FLAG_VALID;
                 break;
             }
         } else {
-            mm = now;
+            // The iterator holds the task, not the mm: one that the task has let go may be another's by now, or nobody's.
+            // SAFETY: as above.
+            mm = unsafe { load(task, layout!(task_mm)) };
+            if mm.is_null() {
+                return None;
+            }
         }
         flags |= FLAG_RETRIED;
         attempt += 1;
     }
-    write_record(&visit, &Identity { mm, leader, flags }, count, cached);
+    write_record(visit, &Identity { mm, leader, flags }, count, cached);
+    Some(mm)
 }
 
 /// One reading of all counters of `mm`; true when it is valid.

@@ -80,6 +80,8 @@ fn rustflags(tools: &Tools) -> Vec<String> {
     vec![
         // BTF, which the maps and the verifier's log need, is made from the debug information.
         "-Cdebuginfo=2".to_owned(),
+        // Atomics that return a value, and 32-bit jumps: 5.12 has the former, and what 5.10 loads does without.
+        "-Ctarget-cpu=v3".to_owned(),
         format!("-Clinker={}", tools.linker.path.display()),
         "-Clink-arg=--btf".to_owned(),
         // aya-ebpf wants to know which kernel's registers it is built for.

@@ -1,0 +1,188 @@
+//! From an mm's first event or first visit to its end at `__mmdrop`.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use rss_drift_common::{
+    MEMBERS,
+    shadow::{CPU_WORDS, Cpu, State},
+};
+
+use super::{apply, maps, words};
+use crate::{atomic, kernel::layout};
+
+/// The index of the state of an mm that has one.
+#[inline(always)]
+pub fn find(mm: u64) -> Option<u32> {
+    // SAFETY: the value is copied at once; a value of this preallocated map that is replaced meanwhile is that of a dead
+    // mm, which nobody asks for.
+    unsafe { maps::INDEX.get(mm) }.copied()
+}
+
+/// The index of an mm's state, which is created and seeded if there is none.
+///
+/// Seeding reads every word of the mm once. The state can be found before: an update that is too late to be seen by that
+/// has an event that finds the state, so that none is lost and none counts twice.
+///
+/// # Safety
+/// `mm` must be known to the verifier, `this` must lie in a map value.
+#[inline(always)]
+pub unsafe fn find_or_create(this: *mut Cpu, mm: *const u8) -> Option<u32> {
+    let address = mm as u64;
+    if let Some(index) = find(address) {
+        return Some(index);
+    }
+    // SAFETY: by the caller.
+    unsafe {
+        let counts = &raw mut (*this).counts;
+        let Ok(Some(index)) = maps::FREE.pop() else {
+            (*counts).refused += 1;
+            return None;
+        };
+        let state = maps::state(index)?;
+        let shared = maps::SHARED.get_ptr_mut(0)?;
+        let id = atomic::fetch_add(&raw mut (*shared).last_id, 1) + 1;
+        (*state).mm = address;
+        (*state).seeded = 0;
+        atomic::swap(&raw mut (*state).id, id.cast_unsigned());
+        if maps::INDEX.insert(address, index, u64::from(BPF_NOEXIST)).is_err() {
+            (*state).id = 0;
+            give_back(index);
+            // Another CPU was faster, or the hash refused.
+            let found = find(address);
+            if found.is_none() {
+                (*counts).refused += 1;
+            }
+            return found;
+        }
+        (*counts).births += 1;
+        let refreshed = words::refresh_all(mm, index, state);
+        (*counts).unsettled += refreshed.unsettled;
+        atomic::swap(&raw mut (*state).seeded, 1);
+        apply::peaks(state, 0);
+        Some(index)
+    }
+}
+
+/// Ends the state of an mm. `last`: this is the mm's last moment, all its counters are 0, and so must be the shadow.
+///
+/// # Safety
+/// `this` must lie in a map value.
+#[inline(always)]
+pub unsafe fn end(this: *mut Cpu, mm: u64, last: bool) {
+    let Some(index) = find(mm) else { return };
+    let (Some(state), Some(shared)) = (maps::state(index), maps::SHARED.get_ptr_mut(0)) else { return };
+    // A failure leaves an entry that nobody may find: the id says that it is dead.
+    let _ = maps::INDEX.remove(mm);
+    // SAFETY: by the caller; map values.
+    unsafe {
+        let counts = &raw mut (*this).counts;
+        let id = (*state).id;
+        let rest = if last { rest_of(state, id) } else { 0 };
+        (*counts).deaths += 1;
+        if rest != 0 {
+            (*counts).deaths_with_rest += 1;
+            (*counts).rest += rest;
+        }
+        // From here on no slot that still names this state finds it.
+        atomic::swap(&raw mut (*state).id, 0);
+        let mark = u64::from(index) + 1;
+        let reading = &raw const (*shared).reading;
+        let orphan = &raw mut (*shared).orphan;
+        // The reader may be at it: then it is the reader that frees the state, unless it was done just now.
+        if core::ptr::read_volatile(reading) == mark
+            && atomic::replace(orphan, 0, mark)
+            && (core::ptr::read_volatile(reading) == mark || !atomic::replace(orphan, mark, 0))
+        {
+            return;
+        }
+        wipe(state, index);
+        give_back(index);
+    }
+}
+
+/// The reader is done with what it worked on: frees the state if its mm ended meanwhile.
+///
+/// # Safety
+/// `shared` must lie in a map value.
+#[inline(always)]
+pub unsafe fn done_reading(shared: *mut maps::Shared) {
+    // SAFETY: by the caller.
+    unsafe {
+        atomic::swap(&raw mut (*shared).reading, 0);
+        let orphan = atomic::swap(&raw mut (*shared).orphan, 0);
+        if orphan != 0 {
+            #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+            let index = (orphan - 1) as u32;
+            let Some(state) = maps::state(index) else { return };
+            wipe(state, index);
+            give_back(index);
+        }
+    }
+}
+
+/// Sum of what is left of each member, without signs, in pages.
+#[inline(always)]
+unsafe fn rest_of(state: *const State, id: u64) -> u64 {
+    // SAFETY: by the caller.
+    unsafe {
+        let mut rest = (*state).totals;
+        let mut cpu = 0;
+        while cpu < layout!(cpu_ids) {
+            let Some(owner) = maps::cpu(cpu) else { break };
+            let slot = &raw const (*owner).slot;
+            if (*slot).id == id {
+                add_pending(&mut rest, &(*slot).pending);
+            }
+            cpu += 1;
+        }
+        rest[0].unsigned_abs() + rest[1].unsigned_abs() + rest[2].unsigned_abs() + rest[3].unsigned_abs()
+    }
+}
+
+/// Whoever gets this index next begins with nothing.
+#[inline(always)]
+unsafe fn wipe(state: *mut State, index: u32) {
+    // SAFETY: by the caller.
+    unsafe {
+        let mut cpu = 0;
+        while cpu < layout!(cpu_ids) {
+            let Some(seen) = maps::seen(cpu, index) else { break };
+            // Two words of 8 bytes: a value of an array map is aligned to that.
+            let words = seen.cast::<u64>();
+            core::ptr::write_volatile(words, 0);
+            core::ptr::write_volatile(words.add(1), 0);
+            cpu += 1;
+        }
+        // Field by field: a whole struct at once becomes a call of memset, which this target has not.
+        (*state).mm = 0;
+        (*state).seeded = 0;
+        (*state).global = [0; MEMBERS];
+        (*state).totals = [0; MEMBERS];
+        (*state).hits = 0;
+        (*state).misses = 0;
+        (*state).flushes = 0;
+        (*state).publications = 0;
+        (*state).faults = 0;
+        (*state).churn = 0;
+        (*state).repaired = 0;
+        (*state).peak_exact = 0;
+        (*state).peak_drift = 0;
+        (*state).transients = 0;
+        (*state).active = 0;
+        (*state).active_max = 0;
+        (*state).cpus = [0; CPU_WORDS];
+    }
+}
+
+#[inline(always)]
+fn give_back(index: u32) {
+    // The stack has room for every index, and an index is on it at most once.
+    let _ = maps::FREE.push(index, 0);
+}
+
+#[inline(always)]
+fn add_pending(rest: &mut [i64; MEMBERS], pending: &[i32; MEMBERS]) {
+    rest[0] += i64::from(pending[0]);
+    rest[1] += i64::from(pending[1]);
+    rest[2] += i64::from(pending[2]);
+    rest[3] += i64::from(pending[3]);
+}

@@ -1,0 +1,12 @@
+//! The shadow per-CPU RSS cache: maps, and how what the pure steps return is applied to them.
+//!
+//! [`maps`] is where everything stands, [`apply`] adds what a slot gives up, [`words`] turns readings of the kernel's
+//! counters into deltas (per-cpu accounting), [`lifecycle`] creates and ends the states of mms, [`events`] handles the
+//! tracepoints, [`reader`] is the iterator of full mode.
+
+mod apply;
+pub mod events;
+pub mod lifecycle;
+mod maps;
+pub mod reader;
+mod words;

@@ -1,0 +1,160 @@
+//! The iterator of full mode: for each mm the exact counters, and the shadow after every word was refreshed.
+
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
+use rss_drift_common::{
+    Pages,
+    shadow::{Cpu, SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord, State},
+};
+
+use super::{lifecycle, maps, words};
+use crate::{
+    atomic,
+    iterator::Visit,
+    kernel::{layout, load},
+};
+
+/// How often a reading that a flush disturbed is repeated.
+const TRIES: u32 = 4;
+
+/// Writes what the shadow knows of `mm`, behind the record of its counters.
+///
+/// # Safety
+/// `mm` must be known to the verifier.
+#[inline(always)]
+pub unsafe fn write_shadow(visit: &Visit, mm: *const u8) {
+    let mut record = EMPTY;
+    // SAFETY: by the caller.
+    unsafe { read_shadow(visit.task, mm, &mut record) };
+    visit.write(&record);
+}
+
+const EMPTY: ShadowRecord = ShadowRecord {
+    id: 0,
+    shadow: [0; 4],
+    hits: 0,
+    misses: 0,
+    flushes: 0,
+    faults: 0,
+    churn: 0,
+    repaired: 0,
+    peak_exact: 0,
+    peak_drift: 0,
+    active_max: 0,
+    holders: 0,
+    flags: 0,
+};
+
+#[inline(always)]
+unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord) {
+    // SAFETY: by write_shadow's caller; the rest lies in map values.
+    unsafe {
+        let number = bpf_get_smp_processor_id();
+        let (Some(this), Some(shared)) = (maps::cpu(number), maps::SHARED.get_ptr_mut(0)) else { return };
+        let Some(index) = lifecycle::find_or_create(this, mm) else {
+            record.flags |= SHADOW_REFUSED;
+            return;
+        };
+        let now: u64 = load(task, layout!(task_mm));
+        if now != mm as u64 {
+            // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
+            lifecycle::end(this, mm as u64, false);
+            return;
+        }
+        let Some(state) = maps::state(index) else { return };
+        // From here on the state is not given to another mm.
+        atomic::swap(&raw mut (*shared).reading, u64::from(index) + 1);
+        let id = core::ptr::read_volatile(&raw const (*state).id);
+        if id != 0 && (*state).mm == mm as u64 && (*state).seeded != 0 {
+            let refreshed = words::refresh_all(mm, index, state);
+            if refreshed.changed != 0 {
+                atomic::add(&raw mut (*state).repaired, refreshed.changed);
+            }
+            if refreshed.unsettled != 0 {
+                (*this).counts.unsettled += refreshed.unsettled;
+                record.flags |= SHADOW_UNSETTLED;
+            }
+            let mut tries = 0;
+            while tries < TRIES {
+                if add_up(state, index, id, record) {
+                    record.flags |= SHADOW_VALID;
+                    break;
+                }
+                tries += 1;
+            }
+            record.id = id;
+        }
+        lifecycle::done_reading(shared);
+    }
+}
+
+/// Totals plus the slots that hold the mm; true when no flush came between.
+///
+/// A flush marks its slot busy with this state's index, and raises one of two counts as its last step.
+#[inline(always)]
+unsafe fn add_up(state: *const State, index: u32, id: u64, record: &mut ShadowRecord) -> bool {
+    // SAFETY: by read_shadow.
+    unsafe {
+        let before = moves(state);
+        let totals: Pages = [
+            volatile(&raw const (*state).totals[0]),
+            volatile(&raw const (*state).totals[1]),
+            volatile(&raw const (*state).totals[2]),
+            volatile(&raw const (*state).totals[3]),
+        ];
+        record.shadow = totals;
+        record.hits = (*state).hits;
+        record.faults = (*state).faults;
+        record.churn = (*state).churn;
+        record.holders = 0;
+        let mut still = true;
+        let mut cpu = 0;
+        while cpu < layout!(cpu_ids) {
+            let Some(owner) = maps::cpu(cpu) else { break };
+            still &= add_slot(owner, index, id, record);
+            cpu += 1;
+        }
+        record.misses = (*state).misses;
+        record.flushes = (*state).flushes;
+        record.repaired = (*state).repaired;
+        record.peak_exact = (*state).peak_exact;
+        record.peak_drift = (*state).peak_drift;
+        record.active_max = (*state).active_max;
+        let unchanged = (volatile(&raw const (*state).totals[0]) ^ totals[0])
+            | (volatile(&raw const (*state).totals[1]) ^ totals[1])
+            | (volatile(&raw const (*state).totals[2]) ^ totals[2])
+            | (volatile(&raw const (*state).totals[3]) ^ totals[3]);
+        still && unchanged == 0 && moves(state) == before
+    }
+}
+
+#[inline(always)]
+unsafe fn add_slot(owner: *const Cpu, index: u32, id: u64, record: &mut ShadowRecord) -> bool {
+    // SAFETY: by add_up.
+    unsafe {
+        let slot = &raw const (*owner).slot;
+        if volatile(&raw const (*slot).id) == id {
+            record.shadow[0] += i64::from((*slot).pending[0]);
+            record.shadow[1] += i64::from((*slot).pending[1]);
+            record.shadow[2] += i64::from((*slot).pending[2]);
+            record.shadow[3] += i64::from((*slot).pending[3]);
+            record.hits += u64::from((*slot).hits);
+            record.faults += u64::from((*slot).faults);
+            record.churn += u64::from((*slot).churn);
+            record.holders += 1;
+        }
+        volatile(&raw const (*slot).busy) != index + 1
+    }
+}
+
+/// Flushes and publications so far.
+#[inline(always)]
+unsafe fn moves(state: *const State) -> u64 {
+    // SAFETY: by add_up.
+    unsafe { volatile(&raw const (*state).flushes).wrapping_add(volatile(&raw const (*state).publications)) }
+}
+
+#[inline(always)]
+unsafe fn volatile<T: Copy>(word: *const T) -> T {
+    // SAFETY: by add_up.
+    unsafe { core::ptr::read_volatile(word) }
+}

@@ -1,0 +1,197 @@
+//! Refresh: the kernel's words of one mm turned into deltas, per-cpu accounting.
+//!
+//! For each word (the slot of a member on a CPU, the global count of a member) the value last seen is kept. A refresh reads
+//! the word, exchanges it with the one last seen, and the difference is the delta. Anybody may refresh any word: each
+//! delta is counted once, whoever gets it, and their sum is what the kernel's words add up to.
+
+use rss_drift_common::{MEMBERS, shadow::State};
+
+use super::maps;
+use crate::{
+    atomic,
+    kernel::{layout, load, probe},
+};
+
+/// How often a word that changes while it is refreshed is read again.
+const TRIES: u32 = 4;
+
+/// The delta of `member` after an update that this CPU saw: its own slot and the global count.
+///
+/// Nobody else writes this CPU's slot, so it is read once. The count is compared first: it changes at a fold only.
+///
+/// # Safety
+/// `mm` must be known to the verifier, `seen` and `state` must lie in map values.
+#[inline(always)]
+pub unsafe fn refresh_own(
+    mm: *const u8,
+    member: u32,
+    offset: u64,
+    seen: *mut [i32; MEMBERS],
+    state: *mut State,
+) -> Option<i32> {
+    // SAFETY: by the caller. A branch per member: the verifier wants constant offsets into the mm.
+    unsafe {
+        match member {
+            0 => refresh_own_member::<0>(mm, offset, seen, state),
+            1 => refresh_own_member::<1>(mm, offset, seen, state),
+            2 => refresh_own_member::<2>(mm, offset, seen, state),
+            _ => refresh_own_member::<3>(mm, offset, seen, state),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn refresh_own_member<const MEMBER: usize>(
+    mm: *const u8,
+    offset: u64,
+    seen: *mut [i32; MEMBERS],
+    state: *mut State,
+) -> Option<i32> {
+    // SAFETY: by refresh_own's caller.
+    unsafe {
+        let slot: i32 = probe(slots::<MEMBER>(mm) + offset)?;
+        let old = atomic::swap(&raw mut (*seen)[MEMBER], slot);
+        let global = refresh_global::<MEMBER>(mm, state);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a fold is a batch or a huge page, never 2^31 pages"
+        )]
+        Some(slot.wrapping_sub(old).wrapping_add(global as i32))
+    }
+}
+
+/// What a refresh of all words came to.
+pub struct Refreshed {
+    /// Sum of |delta| over the words, in pages.
+    pub changed: u64,
+    /// Words that did not hold still or could not be read.
+    pub unsettled: u64,
+}
+
+/// Refreshes every word of `mm`, of all CPUs, and adds the deltas to the totals.
+///
+/// # Safety
+/// `mm` must be known to the verifier, `state` must lie in a map value and be that of `mm` at `index`.
+#[inline(always)]
+pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refreshed {
+    let mut refreshed = Refreshed { changed: 0, unsettled: 0 };
+    let mut deltas = [0_i64; MEMBERS];
+    // SAFETY: by the caller.
+    unsafe {
+        let bases = [slots::<0>(mm), slots::<1>(mm), slots::<2>(mm), slots::<3>(mm)];
+        let mut cpu = 0;
+        while cpu < layout!(cpu_ids) {
+            let Some(owner) = maps::cpu(cpu) else { break };
+            let Some(seen) = maps::seen(cpu, index) else { break };
+            let offset = (*owner).offset;
+            if offset != 0 {
+                refresh_word::<0>(bases[0] + offset, seen, &mut deltas, &mut refreshed);
+                refresh_word::<1>(bases[1] + offset, seen, &mut deltas, &mut refreshed);
+                refresh_word::<2>(bases[2] + offset, seen, &mut deltas, &mut refreshed);
+                refresh_word::<3>(bases[3] + offset, seen, &mut deltas, &mut refreshed);
+            }
+            cpu += 1;
+        }
+        refresh_count::<0>(mm, state, &mut deltas, &mut refreshed);
+        refresh_count::<1>(mm, state, &mut deltas, &mut refreshed);
+        refresh_count::<2>(mm, state, &mut deltas, &mut refreshed);
+        refresh_count::<3>(mm, state, &mut deltas, &mut refreshed);
+        add_total::<0>(state, &deltas);
+        add_total::<1>(state, &deltas);
+        add_total::<2>(state, &deltas);
+        add_total::<3>(state, &deltas);
+    }
+    refreshed
+}
+
+/// Where the slots of a member lie, as a per-CPU pointer.
+#[inline(always)]
+unsafe fn slots<const MEMBER: usize>(mm: *const u8) -> u64 {
+    let member = MEMBER as u32;
+    // SAFETY: by the caller; the offset is that of percpu_counter.counters of this member.
+    unsafe { load(mm, layout!(mm_rss_stat) + layout!(mm_rss_stride) * member + layout!(counter_counters)) }
+}
+
+#[inline(always)]
+unsafe fn refresh_word<const MEMBER: usize>(
+    address: u64,
+    seen: *mut [i32; MEMBERS],
+    deltas: &mut [i64; MEMBERS],
+    refreshed: &mut Refreshed,
+) {
+    let Some(mut value) = probe::<i32>(address) else {
+        refreshed.unsettled += 1;
+        return;
+    };
+    // SAFETY: by the caller.
+    unsafe {
+        let word = &raw mut (*seen)[MEMBER];
+        if core::ptr::read_volatile(word) == value {
+            return;
+        }
+        let mut tries = 0;
+        while tries < TRIES {
+            let delta = value.wrapping_sub(atomic::swap(word, value));
+            deltas[MEMBER] += i64::from(delta);
+            refreshed.changed += u64::from(delta.unsigned_abs());
+            match probe::<i32>(address) {
+                Some(again) if again == value => return,
+                Some(again) => value = again,
+                None => break,
+            }
+            tries += 1;
+        }
+        refreshed.unsettled += 1;
+    }
+}
+
+#[inline(always)]
+unsafe fn refresh_count<const MEMBER: usize>(
+    mm: *const u8,
+    state: *mut State,
+    deltas: &mut [i64; MEMBERS],
+    refreshed: &mut Refreshed,
+) {
+    // SAFETY: by the caller.
+    let delta = unsafe { refresh_global::<MEMBER>(mm, state) };
+    deltas[MEMBER] += delta;
+    refreshed.changed += delta.unsigned_abs();
+}
+
+/// The delta of the global count of a member.
+///
+/// Load and exchange are two steps: two CPUs that fold together could leave the older count behind. So it is read again
+/// until what is stored is what stands.
+#[inline(always)]
+unsafe fn refresh_global<const MEMBER: usize>(mm: *const u8, state: *mut State) -> i64 {
+    let member = MEMBER as u32;
+    let at = layout!(mm_rss_stat) + layout!(mm_rss_stride) * member + layout!(counter_count);
+    // SAFETY: by the caller.
+    unsafe {
+        let word = &raw mut (*state).global[MEMBER];
+        let mut count: i64 = load(mm, at);
+        if core::ptr::read_volatile(word) == count {
+            return 0;
+        }
+        let mut delta = 0;
+        let mut tries = 0;
+        while tries < TRIES {
+            delta += count - atomic::swap(word, count);
+            let again: i64 = load(mm, at);
+            if again == count {
+                break;
+            }
+            count = again;
+            tries += 1;
+        }
+        delta
+    }
+}
+
+#[inline(always)]
+unsafe fn add_total<const MEMBER: usize>(state: *mut State, deltas: &[i64; MEMBERS]) {
+    if deltas[MEMBER] != 0 {
+        // SAFETY: by the caller.
+        unsafe { atomic::add_signed(&raw mut (*state).totals[MEMBER], deltas[MEMBER]) };
+    }
+}
