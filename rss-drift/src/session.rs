@@ -16,11 +16,27 @@ use crate::{
         tunables::ticks_per_second,
     },
     probe::{
-        Probe,
+        FullOptions, Probe,
         behaviour::{Precisions, find_precisions},
     },
-    proc::{NoMemory, Wanted, read_line, why_no_memory, with_memory},
+    proc::{NoMemory, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
 };
+
+/// What to measure with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The iterator only: nothing is attached to a hot path.
+    Passive,
+    /// The shadow too, where the kernel has what that takes; else passive.
+    Full(FullOptions),
+}
+
+impl Mode {
+    /// The word in reports and in the CSV column `mode`.
+    const fn name(full: bool) -> &'static str {
+        if full { "full" } else { "passive" }
+    }
+}
 
 /// A running measurement: the kernel's facts and our programs in it.
 #[derive(Debug)]
@@ -49,9 +65,9 @@ pub struct CannotMeasure(String);
 impl Startup {
     /// Makes all checks and opens the probe. Must run while this process has one thread (it forks a child).
     #[must_use]
-    pub fn run() -> Self {
+    pub fn run(mode: Mode) -> Self {
         let mut checks = host_checks();
-        let session = open(&mut checks);
+        let session = open(mode, &mut checks);
         Self { checks, session }
     }
 
@@ -80,7 +96,7 @@ impl Startup {
     }
 }
 
-fn open(checks: &mut Vec<Check>) -> Option<Session> {
+fn open(mode: Mode, checks: &mut Vec<Check>) -> Option<Session> {
     let kernel = match Kernel::detect() {
         Ok(kernel) => kernel,
         Err(error) => {
@@ -106,7 +122,8 @@ fn open(checks: &mut Vec<Check>) -> Option<Session> {
             "a kernel of 5.10 or later with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y is needed",
         )
     };
-    let mut probe = match Probe::open(&kernel) {
+    let (full, checked) = open_full(mode, &kernel);
+    let mut probe = match full.map_or_else(|| Probe::open(&kernel), Ok) {
         Ok(probe) => probe,
         Err(error) => {
             checks.push(iterator_failed(&error));
@@ -120,9 +137,42 @@ fn open(checks: &mut Vec<Check>) -> Option<Session> {
             return None;
         }
     }
+    checks.extend(checked);
     let precisions = precisions(&mut probe, &kernel, checks);
     checks.push(bounds(&kernel, precisions));
     Some(Session { kernel, probe, precisions })
+}
+
+/// The probe of full mode, where that is wanted and possible, and the check that says why not.
+fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
+    const NAME: &str = "full-mode";
+    let Mode::Full(options) = mode else { return (None, None) };
+    if kernel.accounting != Accounting::PerCpu || !kernel.caches() {
+        let found = "the shadow follows per-cpu accounting only: passive mode measures";
+        return (
+            None,
+            Some(Check::warning(
+                NAME,
+                found,
+                "none on this kernel; every exact figure is right all the same",
+            )),
+        );
+    }
+    let live = with_any_pid().unwrap_or(0);
+    let bound = batching(kernel).bound(Precision::Approximate, 1);
+    match Probe::open_full(kernel, &options, live, bound) {
+        Ok(probe) => {
+            let found = probe.full_mode().map(|(capacity, end)| {
+                format!("attached; room for {capacity} mms; their end is seen by {}", end.name())
+            });
+            (Some(probe), Some(Check::ok(NAME, found.unwrap_or_default())))
+        }
+        Err(error) => {
+            let remedy = "passive mode measures; the kernel needs BTF tracepoints (CONFIG_BPF_EVENTS=y), and fentry or the \
+                          tracepoint exit_mmap";
+            (None, Some(Check::warning(NAME, format!("{error}: passive mode measures"), remedy)))
+        }
+    }
 }
 
 /// Whether the iterator shows this very process and all others that have memory by /proc.
@@ -183,13 +233,18 @@ fn precisions(probe: &mut Probe, kernel: &Kernel, checks: &mut Vec<Check>) -> Pr
     }
 }
 
-fn bounds(kernel: &Kernel, precisions: Precisions) -> Check {
-    let batching = Batching {
+/// What bounds follow from on this kernel.
+fn batching(kernel: &Kernel) -> Batching<'_> {
+    Batching {
         accounting: kernel.accounting,
         cpus: &kernel.cpus,
         pages_per_fault: kernel.fault_around.pages(kernel.page_size),
         caches: kernel.caches(),
-    };
+    }
+}
+
+fn bounds(kernel: &Kernel, precisions: Precisions) -> Check {
+    let batching = batching(kernel);
     let kib = |pages: u64| pages.saturating_mul(kernel.page_size) / 1024;
     let mut of_each = Vec::new();
     for precision in [Precision::Approximate, Precision::Unknown, Precision::Exact] {
@@ -237,6 +292,7 @@ impl Session {
             pages_per_fault: self.kernel.fault_around.pages(self.kernel.page_size),
             caches: self.kernel.caches(),
             page_size: self.kernel.page_size,
+            pending_limit: 0,
             ticks_per_second: ticks_per_second(),
             wanted,
         }
@@ -251,7 +307,7 @@ impl Session {
             boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
             kernel: self.kernel.release.clone(),
             accounting: self.kernel.accounting,
-            mode: "passive",
+            mode: Mode::name(self.probe.full_mode().is_some()),
             page_size: self.kernel.page_size,
         }
     }

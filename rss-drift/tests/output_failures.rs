@@ -2,6 +2,8 @@
 //!
 //! Limits and closed descriptors are of a process: each test runs itself again as a child.
 
+#![expect(clippy::unwrap_used, reason = "a test says by its panic what went wrong")]
+
 use std::{
     env, fs,
     io::{BufRead as _, BufReader},
@@ -35,6 +37,8 @@ fn row(comm: &str) -> Row {
         files: ProcFigures { stat: Some(9), ..ProcFigures::default() },
         moved: None,
         bound: None,
+        shadow: None,
+        missed_events: None,
         notes: Vec::new(),
     }
 }
@@ -172,7 +176,7 @@ fn standard_output_that_is_a_file_is_cut_back_too() {
     let text = fs::read_to_string(&path).unwrap();
     // Before the header the test harness may have written lines of its own.
     let start = text.find("timestamp,").unwrap();
-    let rows = csv::Reader::from_reader(text[start..].as_bytes()).records().map(Result::unwrap).count();
+    let rows = csv::Reader::from_reader(&text.as_bytes()[start..]).records().map(Result::unwrap).count();
     assert!(rows > 0 && rows.is_multiple_of(ROWS), "{rows}");
 }
 

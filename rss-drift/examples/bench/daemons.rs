@@ -71,7 +71,7 @@ impl Drop for Daemon {
 
 /// Lets all run for `periods` and prints what each used in each period; at the end the memory of ours.
 pub fn run(command: &Path, periods: usize, probe: &mut Probe, page_size: u64) -> Result<()> {
-    const WATCH: [&str; 3] = ["watch", "--interval", "1"];
+    const WATCH: [&str; 4] = ["watch", "--passive", "--interval", "1"];
     const TOP: [&str; 3] = ["-b", "-d", "1"];
     let daemons = [
         Daemon::start("watch", command, &WATCH, Stdio::null())?,

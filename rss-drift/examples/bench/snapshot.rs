@@ -3,7 +3,7 @@
 use std::{hint::black_box, path::Path, time::Duration};
 
 use anyhow::Result;
-use rss_drift::session::Startup;
+use rss_drift::session::{Mode, Startup};
 
 use crate::{
     clock::{Took, own_work, work_of_children},
@@ -19,7 +19,7 @@ const ROUNDS_PER_PERIOD: usize = 4;
 
 /// Measures all with each of `processes` resting processes, the daemons with the most.
 pub fn run(command: &Path, rounds: usize, processes: &[usize]) -> Result<()> {
-    let mut session = Startup::run().session()?;
+    let mut session = Startup::run(Mode::Passive).session()?;
     let mut resting = Resting::default();
     for &count in processes {
         resting.grow_to(count)?;
@@ -63,7 +63,7 @@ fn whole_life(path: &str, arguments: &[&str]) -> Result<Took> {
 fn first_report(command: &Path) -> Result<Took> {
     let mut wall = Duration::ZERO;
     let took = work_of_children(|| {
-        wall = run_to_end(command, &["watch", "--count", "1"])?;
+        wall = run_to_end(command, &["watch", "--passive", "--count", "1"])?;
         Ok(())
     })?;
     Ok(Took { wall, ..took })

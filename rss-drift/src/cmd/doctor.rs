@@ -4,7 +4,13 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 
-use crate::{cmd::print, kernel::checks::Check, output::clean, session::Startup};
+use crate::{
+    cmd::print,
+    kernel::checks::Check,
+    output::clean,
+    probe::FullOptions,
+    session::{Mode, Startup},
+};
 
 /// Options of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -19,7 +25,7 @@ pub struct Args {
 
 /// Runs the checks and prints them.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let startup = Startup::run();
+    let startup = Startup::run(Mode::Full(FullOptions::default()));
     let text = if args.json { json(&startup)? } else { lines(&startup) };
     print(&text)?;
     Ok(ExitCode::from(u8::from(!startup.works())))

@@ -2,12 +2,16 @@
 
 use std::time::SystemTime;
 
-use rss_drift_common::record::{FLAG_LEADER_GONE, FLAG_VALID};
+use rss_drift_common::{
+    member,
+    record::{FLAG_LEADER_GONE, FLAG_VALID},
+    shadow::SHADOW_VALID,
+};
 
 use crate::{
     drift::{
         bounds::{Batching, Precision},
-        sample::{Note, ProcFigures, Process, Row, Source},
+        sample::{Note, ProcFigures, Process, Row, ShadowFigures, Source},
         stats::Reading,
     },
     kernel::{Accounting, tunables::Cpus},
@@ -36,6 +40,8 @@ pub struct Rules {
     pub caches: bool,
     /// Bytes per page.
     pub page_size: u64,
+    /// Full mode: the most RSS that the slot of a CPU can hold unpublished, in pages.
+    pub pending_limit: u64,
     /// Clock ticks per second in /proc.
     pub ticks_per_second: u64,
     /// What to read beside the figures.
@@ -105,16 +111,40 @@ pub fn rows(
     rules: &Rules,
     faults: &mut Faults,
 ) -> Result<Vec<Row>, ProbeError> {
+    let missed_events = probe.missed_events();
     let mut rows = Vec::with_capacity(pids.len());
     for group in pids.chunks(GROUP) {
         let mms: Vec<&Mm> = group.iter().filter_map(|&pid| before.process(pid)).collect();
         let group = Group::read(&mms, rules);
         let after = probe.snapshot()?;
         faults.retried += after.retried();
+        let first = rows.len();
         rows.extend(group.rows(&after, rules, faults));
+        for row in &mut rows[first..] {
+            row.shadow = shadow_figures(row.process.pid, &before, &after, rules);
+            row.missed_events = missed_events;
+        }
         before = after;
     }
     Ok(rows)
+}
+
+/// What full mode knows of a process at the reading `after`. A shadow that a flush disturbed is no figure.
+fn shadow_figures(pid: u32, before: &Snapshot, after: &Snapshot, rules: &Rules) -> Option<ShadowFigures> {
+    let shadow = after.shadow(pid).filter(|shadow| shadow.flags & SHADOW_VALID != 0)?;
+    let earlier = before.shadow(pid).filter(|earlier| earlier.id == shadow.id);
+    let others = shadow.active_max.saturating_sub(1).max(0).unsigned_abs();
+    Some(ShadowFigures {
+        shadow: member::rss(&shadow.shadow),
+        uncertainty: earlier.map(|earlier| shadow.churn.saturating_sub(earlier.churn)),
+        peak_exact: shadow.peak_exact,
+        peak_drift: shadow.peak_drift,
+        peak_error: others * rules.pending_limit,
+        hits: shadow.hits,
+        misses: shadow.misses,
+        flushes: shadow.flushes,
+        faults: shadow.faults,
+    })
 }
 
 /// Whether two readings are of the same memory of the same process.
@@ -184,6 +214,8 @@ pub fn of_record(mm: &Mm, rules: &Rules) -> Row {
             resident: None,
         },
         moved: None,
+        shadow: None,
+        missed_events: None,
         bound: Some(rules.batching().bound(rules.precisions.of(rules.source), mm.threads)),
         notes: Vec::new(),
     }
@@ -204,7 +236,7 @@ fn disagreements(first: &Mm, second: &Mm, figures: &ProcFigures, precisions: Pre
         .count() as u64
 }
 
-/// Start of a process as `/proc/PID/stat` prints it (`fs/proc/array.c:do_task_stat`, nsec_to_clock_t).
+/// Start of a process as `/proc/PID/stat` prints it (`fs/proc/array.c:do_task_stat`, `nsec_to_clock_t`).
 fn start_ticks(start_boottime_ns: u64, ticks_per_second: u64) -> u64 {
     start_boottime_ns / (1_000_000_000 / ticks_per_second.clamp(1, 1_000_000_000))
 }

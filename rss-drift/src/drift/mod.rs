@@ -3,5 +3,6 @@
 pub mod bounds;
 pub mod collect;
 pub mod holders;
+pub mod rest;
 pub mod sample;
 pub mod stats;

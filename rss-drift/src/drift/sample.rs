@@ -106,6 +106,30 @@ impl Note {
     }
 }
 
+/// What full mode adds to a row. Figures are pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShadowFigures {
+    /// RSS by our own per-CPU cache.
+    pub shadow: i64,
+    /// Pages by which the counters changed between the readings around /proc, without signs; `None` where one of the
+    /// two had no shadow.
+    pub uncertainty: Option<u64>,
+    /// Largest exact RSS since the mm was seeded.
+    pub peak_exact: i64,
+    /// Largest |drift| of `stat` since the mm was seeded.
+    pub peak_drift: i64,
+    /// By how much the two peaks can be off: 0 as long as one CPU at a time changed the mm.
+    pub peak_error: u64,
+    /// Updates that found the CPU's slot holding the mm.
+    pub hits: u64,
+    /// Updates that found it holding another.
+    pub misses: u64,
+    /// Slots that gave their deltas up for another mm.
+    pub flushes: u64,
+    /// Page faults of its tasks.
+    pub faults: u64,
+}
+
 /// One row of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -125,6 +149,10 @@ pub struct Row {
     pub moved: Option<u64>,
     /// The largest |drift| that `source` can have here, in pages; `None` where there is no bound.
     pub bound: Option<u64>,
+    /// What full mode knows; `None` in passive mode and for an mm without a state.
+    pub shadow: Option<ShadowFigures>,
+    /// Events that our programs missed on this host so far; `None` in passive mode.
+    pub missed_events: Option<u64>,
     /// Remarks.
     pub notes: Vec<Note>,
 }

@@ -219,6 +219,7 @@ impl Histogram {
 }
 
 /// The bucket that a value falls into: values below 2,048 have one of their own.
+#[expect(clippy::cast_possible_truncation, reason = "below 2,048 after the shift")]
 fn bucket_of(value: u64) -> usize {
     let shift = (u64::BITS - value.leading_zeros()).saturating_sub(BUCKET_BITS + 1);
     // shift is at most 53 and value >> shift below 2,048: far from any overflow.

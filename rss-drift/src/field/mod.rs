@@ -138,10 +138,22 @@ pub fn contract() -> impl Iterator<Item = &'static Field> {
 /// The terminal's columns when `--fields` says nothing, those that hide when empty among them.
 #[must_use]
 pub fn default_fields() -> Vec<&'static Field> {
-    ["time", "pid", "comm", "reported", "exact", "drift", "drift%", "bound", "uncertainty", "resident", "note"]
-        .iter()
-        .filter_map(|name| find(name))
-        .collect()
+    [
+        "time",
+        "pid",
+        "comm",
+        "reported",
+        "exact",
+        "drift",
+        "drift%",
+        "bound",
+        "uncertainty",
+        "resident",
+        "note",
+    ]
+    .iter()
+    .filter_map(|name| find(name))
+    .collect()
 }
 
 /// Pages as bytes. A figure beyond the range, which no kernel gives, stops at its end instead of wrapping.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rss_drift_common::Member;
 
 use super::{Field, Getter, Unit, Value, bytes, unsigned_bytes};
-use crate::drift::sample::{Host, Row};
+use crate::drift::sample::{Host, Row, ShadowFigures};
 
 /// A field of the contract that is dropped early from a narrow terminal.
 const fn field(
@@ -53,9 +53,14 @@ impl Field {
     }
 }
 
-/// What passive mode cannot know: only the shadow of full mode has it.
-fn full_mode_only<'a>(_: &'a Row, _: &'a Host) -> Value<'a> {
-    Value::Empty
+/// What passive mode cannot know, in pages: only the shadow of full mode has it.
+fn shadow_pages(row: &Row, host: &Host, figure: impl Fn(&ShadowFigures) -> i64) -> Value<'static> {
+    pages(row.shadow.as_ref().map(figure), host)
+}
+
+/// As [`shadow_pages`], a number.
+fn shadow_number(row: &Row, figure: impl Fn(&ShadowFigures) -> u64) -> Value<'static> {
+    row.shadow.as_ref().map(figure).into()
 }
 
 fn pages(pages: Option<i64>, host: &Host) -> Value<'static> {
@@ -86,7 +91,10 @@ fn note(row: &Row) -> Value<'_> {
     }
 }
 
-fn at_least_moved(row: &Row, host: &Host) -> Value<'static> {
+fn uncertainty(row: &Row, host: &Host) -> Value<'static> {
+    if let Some(pages) = row.shadow.and_then(|it| it.uncertainty) {
+        return Value::Bytes(unsigned_bytes(pages, host.page_size));
+    }
     row.moved.map_or(Value::Empty, |moved| Value::AtLeast(unsigned_bytes(moved, host.page_size)))
 }
 
@@ -119,11 +127,12 @@ pub static FIELDS: &[Field] = &[
         |row, host| pages(row.reported(), host)).also(&["reported"]).keep(80),
     size("exact_bytes", "EXACT", "What the kernel's counters add up to, with all that is still cached",
         |row, host| pages(Some(row.exact_rss()), host)).also(&["exact"]).keep(85),
-    size("shadow_bytes", "SHADOW", "RSS of our own per-CPU cache (full mode)", full_mode_only).also(&["shadow"]),
+    size("shadow_bytes", "SHADOW", "RSS of our own per-CPU cache (full mode)",
+        |row, host| shadow_pages(row, host, |it| it.shadow)).also(&["shadow"]),
     size("drift_bytes", "DRIFT", "exact - reported; positive: the kernel under-reports",
         |row, host| pages(row.drift(), host)).also(&["drift"]).keep(95),
     size("uncertainty_bytes", "UNCERTAINTY", "What was updated between the readings of exact and of /proc (full mode)",
-        full_mode_only),
+        |row, host| unsigned_pages(row.shadow.and_then(|it| it.uncertainty), host)),
     size("moved_bytes", "MOVED", "|second - first| of exact, read around /proc: at least so much moved",
         |row, host| unsigned_pages(row.moved, host)).also(&["moved"]),
     size("bound_bytes", "BOUND", "The largest |drift| that the source can have here; empty where there is none",
@@ -152,24 +161,35 @@ pub static FIELDS: &[Field] = &[
     size("global_swap_bytes", "GLOBAL-SWAP", "The global count alone: swapped out; can be negative",
         |row, host| global(row, host, Member::Swap)).also(&["global_swap"]),
     size("peak_exact_bytes", "PEAK", "Largest exact figure since we know the process (full mode)",
-        full_mode_only).also(&["peak_exact", "peak"]),
-    size("peak_drift_bytes", "PEAK-DRIFT", "Largest |drift| since we know the process (full mode)",
-        full_mode_only).also(&["peak_drift"]),
+        |row, host| shadow_pages(row, host, |it| it.peak_exact)).also(&["peak_exact", "peak"]),
+    size("peak_drift_bytes", "PEAK-DRIFT", "Largest |drift| of stat since we know the process (full mode)",
+        |row, host| shadow_pages(row, host, |it| it.peak_drift)).also(&["peak_drift"]),
     size("vm_hwm_bytes", "VMHWM", "VmHWM of /proc/PID/status, the kernel's own peak",
         |row, host| pages(row.files.vm_hwm, host)).also(&["vm_hwm", "hwm"]),
-    number("hits", "HITS", "Updates for the process that the CPU's slot held (full mode)", full_mode_only),
-    number("misses", "MISSES", "Updates for a process that the CPU's slot did not hold (full mode)", full_mode_only),
-    number("flushes", "FLUSHES", "Slots whose pending deltas went to the shared totals (full mode)", full_mode_only),
-    number("faults", "FAULTS", "Page faults of the process (full mode)", full_mode_only),
-    number("missed_events", "MISSED", "Events that our programs missed (full mode)", full_mode_only).also(&["missed"]),
+    number("hits", "HITS", "Updates for the process that the CPU's slot held (full mode)",
+        |row, _| shadow_number(row, |it| it.hits)),
+    number("misses", "MISSES", "Updates for a process that the CPU's slot did not hold (full mode)",
+        |row, _| shadow_number(row, |it| it.misses)),
+    number("flushes", "FLUSHES", "Slots whose pending deltas went to the shared totals (full mode)",
+        |row, _| shadow_number(row, |it| it.flushes)),
+    number("faults", "FAULTS", "Page faults of the process (full mode)",
+        |row, _| shadow_number(row, |it| it.faults)),
+    number("missed_events", "MISSED", "Events of the host that our programs missed since the start (full mode)",
+        |row, _| row.missed_events.into()).also(&["missed"]),
     text("note", "NOTE", "Remarks on the row: dead-leader, shared-mm, uncertain, died; separated by blanks",
         |row, _| note(row)).keep(75),
     field("time", "TIME", Unit::Clock, "Local time of day at which the row was read",
         |row, _| Value::Time(row.time)).keep(40).terminal_only(),
     field("drift_percent", "DRIFT%", Unit::Percent, "drift as a share of exact",
         |row, _| row.drift_percent().map_or(Value::Empty, Value::Percent)).also(&["drift%"]).keep(50).terminal_only(),
+    size("shadow_error", "SHADOW-ERR", "shadow - exact: our own error, never drift (full mode)",
+        |row, host| shadow_pages(row, host, |it| it.shadow - row.exact_rss())).terminal_only(),
+    size("peak_error", "PEAK-ERR", "By how much the two peaks can be off: 0 while one CPU at a time runs the process",
+        |row, host| unsigned_pages(row.shadow.map(|it| it.peak_error), host)).terminal_only(),
+    number("events_per_miss", "PER-MISS", "Updates for each one that missed, rounded down (full mode)",
+        |row, _| row.shadow.and_then(|it| (it.hits + it.misses).checked_div(it.misses)).into()).terminal_only(),
     size("uncertainty", "UNCERT", "uncertainty_bytes, or in passive mode >= moved_bytes",
-        at_least_moved).also(&["uncert"]).keep(65).terminal_only(),
+        uncertainty).also(&["uncert"]).keep(65).terminal_only(),
 ];
 
 #[cfg(test)]

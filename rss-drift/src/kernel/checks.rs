@@ -88,7 +88,11 @@ fn capabilities() -> Check {
     let status = match fs::read_to_string("/proc/self/status") {
         Ok(status) => status,
         Err(error) => {
-            return Check::failed(NAME, format!("cannot read /proc/self/status: {error}"), "mount proc on /proc");
+            return Check::failed(
+                NAME,
+                format!("cannot read /proc/self/status: {error}"),
+                "mount proc on /proc",
+            );
         }
     };
     let effective = effective_capabilities(&status);

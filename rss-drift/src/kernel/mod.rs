@@ -27,7 +27,17 @@ pub enum KernelError {
 }
 
 /// What the programs attach to, by kind and name: `kernel/bpf/task_iter.c` declares a function for its iterator.
-const TARGETS: &[(btf::Kind, &str)] = &[(btf::Kind::Function, "bpf_iter_task")];
+/// The others are full mode's tracepoints, each a typedef of its own, and the end of an mm.
+const TARGETS: &[(btf::Kind, &str)] = &[
+    (btf::Kind::Function, "bpf_iter_task"),
+    (btf::Kind::Typedef, "btf_trace_rss_stat"),
+    (btf::Kind::Typedef, "btf_trace_sched_switch"),
+    (btf::Kind::Typedef, "btf_trace_sched_process_exec"),
+    (btf::Kind::Typedef, "btf_trace_page_fault_user"),
+    (btf::Kind::Typedef, "btf_trace_page_fault_kernel"),
+    (btf::Kind::Typedef, "btf_trace_exit_mmap"),
+    (btf::Kind::Function, "__mmdrop"),
+];
 
 /// What the probe has to know of the running kernel.
 #[derive(Clone, Debug)]

@@ -71,7 +71,7 @@ fn parse_cpu_list(text: &str) -> Option<Vec<u32>> {
     Some(cpus)
 }
 
-/// Bytes per page of this process, which is the kernel's own on x86_64.
+/// Bytes per page of this process, which is the kernel's own on `x86_64`.
 #[must_use]
 pub fn page_size() -> u64 {
     // SAFETY: sysconf has no preconditions.

@@ -53,6 +53,8 @@ pub fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
         },
         moved: Some(0),
         bound: Some(192),
+        shadow: None,
+        missed_events: None,
         notes: Vec::new(),
     }
 }

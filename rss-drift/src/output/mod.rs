@@ -92,8 +92,29 @@ pub struct Faults {
     pub cpu_percent: Option<f64>,
     /// Our own RSS in bytes; over a run the largest. `None` when unreadable.
     pub rss_bytes: Option<u64>,
-    /// Kernel memory of our BPF maps in bytes; `None` when unreadable.
+    /// Kernel memory of our BPF maps and programs in bytes; `None` when unreadable.
     pub map_bytes: Option<u64>,
+    /// Faults and costs of full mode; `None` in passive mode.
+    pub shadow: Option<ShadowFaults>,
+}
+
+/// Our own faults and costs that only full mode can have.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ShadowFaults {
+    /// Events that our programs missed; the next reading made them good.
+    pub missed: u64,
+    /// Updates of an mm that got no state because the maps are full.
+    pub refused: u64,
+    /// Largest |shadow - exact| of a member of an mm at rest, in pages.
+    pub error_at_rest: u64,
+    /// Pages that had to be corrected for mms at rest.
+    pub repaired: u64,
+    /// Mms that ended.
+    pub deaths: u64,
+    /// Of these, how many left a rest in the shadow.
+    pub deaths_with_rest: u64,
+    /// Run time of our programs as a share of the host's CPU time, in percent; measured now and then.
+    pub programs_percent: Option<f64>,
 }
 
 /// What a whole run came to.

@@ -5,19 +5,23 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use crate::{
-    kernel::{Accounting, Kernel, btf::blob_of},
-    probe::{
-        caches::Caches,
-        locate::{self, SlotReader},
-        percpu,
-        snapshot::{Reader, Snapshot},
-    },
-};
 use aya::{
     Btf, Ebpf, EbpfLoader, Endianness,
     maps::{Array, Map, MapError},
     programs::{Iter, ProgramError, links::LinkError},
+};
+use rss_drift_common::shadow::Counts;
+
+use crate::{
+    kernel::{Accounting, Kernel, btf::blob_of},
+    probe::{
+        caches::Caches,
+        full::{self, EndOfMm, FullOptions},
+        locate::{self, SlotReader},
+        percpu,
+        snapshot::{Reader, Snapshot},
+        statistics::{self, RunStatistics},
+    },
 };
 
 /// The object that build.rs makes from rss-drift-ebpf.
@@ -104,6 +108,17 @@ pub struct Probe {
     reader: Reader,
     slots: SlotReader,
     kernel: String,
+    /// Set in full mode.
+    full: Option<Full>,
+}
+
+/// What full mode adds to a probe.
+#[derive(Debug)]
+struct Full {
+    /// Mms that the maps hold.
+    capacity: u32,
+    /// How ends of mms are seen.
+    end: EndOfMm,
 }
 
 impl Probe {
@@ -113,27 +128,67 @@ impl Probe {
     /// When the kernel refuses a program: the text holds the end of the verifier's log.
     pub fn open(kernel: &Kernel) -> Result<Self, ProbeError> {
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
-        let mut ebpf = EbpfLoader::new()
-            .btf(None)
-            .override_global("LAYOUT", bytemuck::bytes_of(&kernel.layout), true)
-            .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1))
-            .load(OBJECT)?;
+        let mut ebpf = loader(kernel).load(OBJECT)?;
         let program = match kernel.accounting {
             Accounting::PerTask => "rss_pertask",
             Accounting::PerCpu => "rss_percpu",
         };
         load_iterator(&mut ebpf, program, &btf, &kernel.release)?;
-        let mut probe = Self {
+        if kernel.layout.counter_has_slots != 0 {
+            find_cpus(&mut ebpf, kernel, &btf)?;
+        }
+        Ok(Self {
             ebpf,
             accounting: kernel.accounting,
             reader: Reader::new(program),
             slots: SlotReader::new(kernel.cpus.possible.clone()),
             kernel: kernel.release.clone(),
-        };
-        if kernel.layout.counter_has_slots != 0 {
-            probe.find_cpus(kernel, &btf)?;
-        }
-        Ok(probe)
+            full: None,
+        })
+    }
+
+    /// Loads and attaches full mode: from its return on the shadow follows every mm that is visited or has an event.
+    /// `live` is how many mms there are about, `bound` the largest |drift| of `stat` in pages.
+    ///
+    /// # Errors
+    /// As [`Probe::open`].
+    pub fn open_full(
+        kernel: &Kernel,
+        options: &FullOptions,
+        live: usize,
+        bound: u64,
+    ) -> Result<Self, ProbeError> {
+        const PROGRAM: &str = "shadow_read";
+        let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
+        let capacity = options.capacity(kernel.layout.cpu_ids, live);
+        let config = full::config(kernel, options, capacity, bound);
+        let mut loader = loader(kernel);
+        full::size_maps(&mut loader, kernel, capacity);
+        let mut ebpf = loader.override_global("CONFIG", bytemuck::bytes_of(&config), true).load(OBJECT)?;
+        load_iterator(&mut ebpf, PROGRAM, &btf, &kernel.release)?;
+        let offsets = find_cpus(&mut ebpf, kernel, &btf)?;
+        full::fill_maps(&mut ebpf, &kernel.cpus.possible, &offsets, capacity)?;
+        let end = full::attach(&mut ebpf, &btf, &kernel.release, options)?;
+        Ok(Self {
+            ebpf,
+            accounting: kernel.accounting,
+            reader: Reader::new(PROGRAM),
+            slots: SlotReader::new(kernel.cpus.possible.clone()),
+            kernel: kernel.release.clone(),
+            full: Some(Full { capacity, end }),
+        })
+    }
+
+    /// Mms that full mode can follow, and how it sees their end; `None` in passive mode.
+    #[must_use]
+    pub fn full_mode(&self) -> Option<(u32, EndOfMm)> {
+        self.full.as_ref().map(|full| (full.capacity, full.end))
+    }
+
+    /// Our own counts in full mode; `None` in passive mode.
+    #[must_use]
+    pub fn counts(&self) -> Option<Result<Counts, ProbeError>> {
+        self.full.as_ref().map(|_| full::counts(&self.ebpf))
     }
 
     /// One reading of all processes.
@@ -150,6 +205,22 @@ impl Probe {
         }
     }
 
+    /// Events that our programs missed so far: runs that the recursion guard left out, and updates that came while a slot
+    /// was busy. `None` in passive mode.
+    #[must_use]
+    pub fn missed_events(&self) -> Option<u64> {
+        self.full.as_ref()?;
+        let refused: RunStatistics = self.run_statistics().into_iter().map(|(_, one)| one).sum();
+        let nested = full::counts(&self.ebpf).map_or(0, |counts| counts.nested);
+        Some(refused.recursion_misses + nested)
+    }
+
+    /// What the kernel counted of each of our programs.
+    #[must_use]
+    pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
+        statistics::of_programs(&self.ebpf)
+    }
+
     /// What our programs and maps cost the kernel.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
@@ -164,28 +235,34 @@ impl Probe {
         footprint.bytes += self.ebpf.maps().map(|(_, map)| map_bytes(map)).sum::<u64>();
         footprint
     }
+}
 
-    /// Learns each CPU's `__per_cpu_offset` and hands them to the reading program.
-    fn find_cpus(&mut self, kernel: &Kernel, btf: &Btf) -> Result<(), ProbeError> {
-        const PROGRAM: &str = "rss_cpu_offsets";
-        load_iterator(&mut self.ebpf, PROGRAM, btf, &self.kernel)?;
-        let bytes = Reader::new(PROGRAM).read_records(&mut self.ebpf)?;
-        let offsets = percpu::offsets(&bytes, &kernel.cpus.possible)
-            .map_err(|cpu| ProbeError::NoOffset(cpu, self.kernel.clone()))?;
-        let map = self.ebpf.map_mut("CPU_OFFSETS").ok_or(ProbeError::Missing("CPU_OFFSETS"))?;
-        let error = |error| ProbeError::Map { map: "CPU_OFFSETS", error };
-        let mut array = Array::<_, u64>::try_from(map).map_err(error)?;
-        for (index, offset) in (0..).zip(offsets) {
-            array.set(index, offset, 0).map_err(error)?;
-        }
-        let program = iterator(&mut self.ebpf, PROGRAM)?;
-        // It has done its work: what is not needed does not stay in the kernel.
-        program.unload().map_err(|error| ProbeError::Program {
-            kernel: self.kernel.clone(),
-            program: PROGRAM,
-            error,
-        })
+/// What both modes are loaded with.
+fn loader(kernel: &Kernel) -> EbpfLoader<'_> {
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(None)
+        .override_global("LAYOUT", bytemuck::bytes_of(&kernel.layout), true)
+        .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1));
+    loader
+}
+
+/// Learns each possible CPU's `__per_cpu_offset` and hands them to the reading program.
+fn find_cpus(ebpf: &mut Ebpf, kernel: &Kernel, btf: &Btf) -> Result<Vec<u64>, ProbeError> {
+    const PROGRAM: &str = "rss_cpu_offsets";
+    load_iterator(ebpf, PROGRAM, btf, &kernel.release)?;
+    let bytes = Reader::new(PROGRAM).read_records(ebpf)?;
+    let offsets = percpu::offsets(&bytes, &kernel.cpus.possible)
+        .map_err(|cpu| ProbeError::NoOffset(cpu, kernel.release.clone()))?;
+    let map = ebpf.map_mut("CPU_OFFSETS").ok_or(ProbeError::Missing("CPU_OFFSETS"))?;
+    let error = |error| ProbeError::Map { map: "CPU_OFFSETS", error };
+    let mut array = Array::<_, u64>::try_from(map).map_err(error)?;
+    for (index, &offset) in (0..).zip(&offsets) {
+        array.set(index, offset, 0).map_err(error)?;
     }
+    // It has done its work: what is not needed does not stay in the kernel.
+    iterator(ebpf, PROGRAM)?.unload().map_err(|error| program_error(&kernel.release, PROGRAM, error))?;
+    Ok(offsets)
 }
 
 /// Loads one `iter/task` program; on refusal aya tries once more with the verifier's log, for the message.
@@ -195,11 +272,12 @@ pub(super) fn load_iterator(
     btf: &Btf,
     kernel: &str,
 ) -> Result<(), ProbeError> {
-    iterator(ebpf, name)?.load("task", btf).map_err(|error| ProbeError::Program {
-        kernel: kernel.to_owned(),
-        program: name,
-        error,
-    })
+    iterator(ebpf, name)?.load("task", btf).map_err(|error| program_error(kernel, name, error))
+}
+
+/// A program that the kernel refused.
+pub(super) fn program_error(kernel: &str, program: &'static str, error: ProgramError) -> ProbeError {
+    ProbeError::Program { kernel: kernel.to_owned(), program, error }
 }
 
 /// The program of this name as an iterator.
@@ -211,7 +289,9 @@ pub(super) fn iterator<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a
 
 /// Bytes of kernel memory that a map locks, from its fdinfo; 0 where the kernel does not tell.
 fn map_bytes(map: &Map) -> u64 {
-    let (Map::Array(data) | Map::PerCpuArray(data)) = map else { return 0 };
+    let (Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::Stack(data)) = map else {
+        return 0;
+    };
     let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
     let Ok(text) = std::fs::read_to_string(path) else { return 0 };
     text.lines()

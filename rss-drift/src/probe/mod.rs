@@ -2,11 +2,15 @@
 
 pub mod behaviour;
 pub mod caches;
+mod full;
 mod load;
 mod locate;
 mod percpu;
 pub mod snapshot;
+mod statistics;
 
 pub use caches::{Cache, Caches};
+pub use full::{EndOfMm, FullOptions};
 pub use load::{Footprint, Probe, ProbeError};
 pub use snapshot::{Mm, Snapshot};
+pub use statistics::{Counting, RunStatistics};

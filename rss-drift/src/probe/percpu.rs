@@ -31,7 +31,10 @@ mod tests {
             CpuRecord { cpu: 1, element: 0, pointer: 0x1000 },
             CpuRecord { cpu: 2, element: 0x500, pointer: 0x1000 },
         ];
-        assert_eq!(offsets(&records, &[0, 2]), Ok(vec![0xffff_8881_0000_0000, 0x500_u64.wrapping_sub(0x1000)]));
+        assert_eq!(
+            offsets(&records, &[0, 2]),
+            Ok(vec![0xffff_8881_0000_0000, 0x500_u64.wrapping_sub(0x1000)])
+        );
         assert_eq!(offsets(&records, &[0, 1]), Err(1));
         assert_eq!(offsets(&records, &[3]), Err(3));
     }

@@ -8,7 +8,10 @@ use std::{
 
 use aya::Ebpf;
 use bytemuck::Pod;
-use rss_drift_common::record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID, MmRecord};
+use rss_drift_common::{
+    record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID, MmRecord},
+    shadow::ShadowRecord,
+};
 
 use crate::{
     kernel::Accounting,
@@ -28,8 +31,18 @@ pub struct Snapshot {
     pub time: SystemTime,
     /// One record per process, by rising pid.
     processes: Vec<Mm>,
+    /// Full mode: the shadow of each of `processes`, in their order; else empty.
+    shadows: Vec<ShadowRecord>,
     /// The mms that more than one process uses, by rising address.
     shared: Vec<u64>,
+}
+
+/// What the iterator of full mode writes of one mm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct FullRecord {
+    mm: MmRecord,
+    shadow: ShadowRecord,
 }
 
 impl Snapshot {
@@ -43,7 +56,22 @@ impl Snapshot {
         let mut shared: Vec<u64> =
             mms.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
         shared.dedup();
-        Self { time, processes, shared }
+        Self { time, processes, shadows: Vec::new(), shared }
+    }
+
+    /// As [`Snapshot::new`], of full mode.
+    fn with_shadows(time: SystemTime, mut records: Vec<FullRecord>) -> Self {
+        records.sort_by_key(|record| record.mm.tgid);
+        records.dedup_by_key(|record| (record.mm.tgid, record.mm.mm));
+        let shadows = records.iter().map(|record| record.shadow).collect();
+        Self { shadows, ..Self::new(time, records.iter().map(|record| record.mm).collect()) }
+    }
+
+    /// The shadow of the process with this pid; `None` where it has none.
+    #[must_use]
+    pub fn shadow(&self, pid: u32) -> Option<&ShadowRecord> {
+        let index = self.processes.binary_search_by_key(&pid, |record| record.tgid).ok()?;
+        self.shadows.get(index).filter(|shadow| shadow.id != 0)
     }
 
     /// Every process, by rising pid.
@@ -104,6 +132,9 @@ impl Reader {
     pub(super) fn read(&mut self, ebpf: &mut Ebpf, accounting: Accounting) -> Result<Snapshot, ProbeError> {
         let time = SystemTime::now();
         let records = match accounting {
+            Accounting::PerCpu if self.program == "shadow_read" => {
+                return Ok(Snapshot::with_shadows(time, self.read_records(ebpf)?));
+            }
             Accounting::PerCpu => self.read_records(ebpf)?,
             Accounting::PerTask => {
                 let mut before = sum_tasks(&self.read_records(ebpf)?);
@@ -215,8 +246,8 @@ mod tests {
 
     use super::*;
 
-    fn record(mm: u64, tgid: u32, tid: u32, count: Pages, cached: Pages) -> MmRecord {
-        MmRecord { mm, tgid, tid, count, cached, flags: FLAG_VALID, ..bytemuck::Zeroable::zeroed() }
+    fn record(mm: u64, tgid: u32, thread: u32, count: Pages, cached: Pages) -> MmRecord {
+        MmRecord { mm, tgid, tid: thread, count, cached, flags: FLAG_VALID, ..bytemuck::Zeroable::zeroed() }
     }
 
     #[test]
@@ -226,7 +257,10 @@ mod tests {
             thread.flags |= FLAG_LEADER_GONE;
             thread
         };
-        let snapshot = Snapshot::new(SystemTime::UNIX_EPOCH, vec![record(3, 20, 20, [0; 4], [0; 4]), thread(11), thread(12)]);
+        let snapshot = Snapshot::new(
+            SystemTime::UNIX_EPOCH,
+            vec![record(3, 20, 20, [0; 4], [0; 4]), thread(11), thread(12)],
+        );
         assert_eq!(snapshot.processes().len(), 2);
         assert_eq!(snapshot.process(10).map(|mm| mm.tid), Some(11));
         assert_eq!(snapshot.process(11), None);
@@ -237,7 +271,11 @@ mod tests {
     fn a_shared_mm_counts_once() {
         let snapshot = Snapshot::new(
             SystemTime::UNIX_EPOCH,
-            vec![record(7, 1, 1, [1; 4], [0; 4]), record(8, 2, 2, [1; 4], [0; 4]), record(7, 3, 3, [1; 4], [0; 4])],
+            vec![
+                record(7, 1, 1, [1; 4], [0; 4]),
+                record(8, 2, 2, [1; 4], [0; 4]),
+                record(7, 3, 3, [1; 4], [0; 4]),
+            ],
         );
         assert_eq!(snapshot.processes().len(), 3);
         assert_eq!(snapshot.mms().map(|mm| mm.tgid).collect::<Vec<_>>(), [1, 2]);

@@ -136,6 +136,9 @@ pub enum NoMemory {
     None(u32),
 }
 
+/// `include/linux/sched.h:PF_KTHREAD`, field 9 of `/proc/PID/stat`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// Why the reader has no record of `pid`.
 #[must_use]
 pub fn why_no_memory(pid: u32) -> NoMemory {
@@ -144,8 +147,6 @@ pub fn why_no_memory(pid: u32) -> NoMemory {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return NoMemory::Gone(pid),
         _ => {}
     }
-    /// `include/linux/sched.h:PF_KTHREAD`, field 9 of `/proc/PID/stat`.
-    const PF_KTHREAD: u32 = 0x0020_0000;
     let Ok(stat) = Stat::from_file(folder.0.join("stat")) else { return NoMemory::Gone(pid) };
     let tgid = folder.status().and_then(|status| u32::try_from(status.tgid).ok());
     match tgid {
@@ -155,6 +156,12 @@ pub fn why_no_memory(pid: u32) -> NoMemory {
         _ if folder.has_memory() => NoMemory::Hidden(pid),
         _ => NoMemory::None(pid),
     }
+}
+
+/// How many processes there are, kernel threads among them.
+pub fn with_any_pid() -> io::Result<usize> {
+    let is_pid = |name: std::ffi::OsString| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+    Ok(fs::read_dir("/proc")?.filter(|entry| entry.as_ref().is_ok_and(|it| is_pid(it.file_name()))).count())
 }
 
 /// A thread's own name (`/proc/TID/comm`; the folder is there for threads too, though it is not listed). `None` when the

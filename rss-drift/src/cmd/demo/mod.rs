@@ -17,7 +17,7 @@ use crate::{
     kernel::tunables::Cpus,
     probe::Probe,
     proc::Wanted,
-    session::Startup,
+    session::{Mode, Startup},
 };
 use limits::{Need, check, host};
 use report::Report;
@@ -54,7 +54,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Runs the demo and prints its report.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // The forks of the start-up checks and of the child come before anything that may start a thread.
-    let mut session = Startup::run().session()?;
+    let mut session = Startup::run(Mode::Passive).session()?;
     let need =
         Need { threads: args.threads.into(), pages: args.pages.into(), page_size: session.kernel.page_size };
     check(&host::figures(), &need)?;

@@ -196,6 +196,7 @@ mod tests {
             pages_per_fault: 16,
             caches: true,
             page_size: 4096,
+            pending_limit: 0,
             ticks_per_second: 100,
             wanted: Wanted::default(),
         };

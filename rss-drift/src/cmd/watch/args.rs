@@ -7,10 +7,13 @@ use crate::{
     drift::sample::Source,
     field::{self, Field},
     output::Format,
+    probe::FullOptions,
+    session::Mode,
 };
 
 /// Options of `watch`.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(next_line_help = false)]
 pub struct Args {
     /// Only these processes (several: -p 1,2 or -p 1 -p 2); the run ends when the last of them does
@@ -43,9 +46,27 @@ pub struct Args {
     /// Columns of the table, separated by commas; `help` lists them
     #[arg(long, value_name = "LIST", value_parser = parse_columns)]
     pub fields: Option<Columns>,
-    /// Also walk the page tables of the processes shown (smaps_rollup): the ground truth, costly
+    /// Also walk the page tables of the processes shown (`smaps_rollup`): the ground truth, costly
     #[arg(long)]
     pub resident: bool,
+    /// The iterator only, nothing attached to a hot path: no shadow, no peaks, no hits and misses
+    #[arg(long)]
+    pub passive: bool,
+    /// Memory maps that full mode can follow at once (default: twice as many as live now, at least 4096)
+    #[arg(long, value_name = "N", conflicts_with = "passive", value_parser = clap::value_parser!(u32).range(1..=1 << 22))]
+    pub max_mms: Option<u32>,
+    /// The most memory for what full mode keeps per CPU and memory map, in MiB [default: 64]
+    #[arg(long, value_name = "MIB", conflicts_with = "passive", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub max_memory: Option<u64>,
+    /// Peaks right to the page always: an atomic operation per update instead of one per batch
+    #[arg(long, conflicts_with = "passive")]
+    pub precise_peaks: bool,
+    /// Full mode without programs on page faults: no column `faults`
+    #[arg(long, conflicts_with = "passive")]
+    pub no_faults: bool,
+    /// Step down to passive mode when our programs take more than this share of the host's CPU time, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "2", conflicts_with = "passive", value_parser = parse_percent)]
+    pub max_overhead: f64,
     /// Below the table: which CPUs' or threads' caches hold what the global count of each row lacks, as bars
     #[arg(long = "where")]
     pub holders: bool,
@@ -76,6 +97,30 @@ pub enum Columns {
     Help,
     /// These columns.
     Fields(Vec<&'static Field>),
+}
+
+impl Args {
+    /// What to measure with.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        if self.passive {
+            return Mode::Passive;
+        }
+        Mode::Full(FullOptions {
+            max_mms: self.max_mms,
+            max_memory: self.max_memory.map(|mib| mib << 20),
+            precise_peaks: self.precise_peaks,
+            no_faults: self.no_faults,
+        })
+    }
+}
+
+/// A share above 0 and up to 100, with or without the sign.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').parse().ok();
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .ok_or_else(|| "give a percentage above 0 and up to 100, such as 2 or 0.5%".to_owned())
 }
 
 fn parse_sort(text: &str) -> Result<Sort, String> {

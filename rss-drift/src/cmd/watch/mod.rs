@@ -2,6 +2,7 @@
 
 mod args;
 mod cost;
+mod guard;
 mod run;
 mod select;
 
@@ -43,7 +44,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         check_table(&specs, UsageError::WhereWithoutTable).map_err(|error| Usage(error.to_string()))?;
     }
     // The fork of the start-up checks comes before anything that may start a thread.
-    let session = Startup::run().session()?;
+    let session = Startup::run(args.mode()).session()?;
     let sinks = open_all(&specs, columns)?;
     let mut run = Run::new(args, session, sinks)?;
     give_memory_back();
@@ -53,14 +54,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the event loop")?
         .block_on(report(&mut run));
-    match outcome {
-        // What an output could not take is not tried again with a summary.
-        Err(error) => Err(error),
-        Ok(()) => {
-            run.finish()?;
-            Ok(ExitCode::SUCCESS)
-        }
-    }
+    // What an output could not take is not tried again with a summary.
+    outcome?;
+    run.finish()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Reports until the run is over or a signal ends it.

@@ -2,18 +2,21 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use rss_drift_common::Member;
+
 use crate::{
-    cmd::watch::{Args, cost::CpuClock, select::Selection},
+    cmd::watch::{Args, cost::CpuClock, guard::OverheadGuard, select::Selection},
     drift::{
         bounds::Precision,
         collect::{self, Rules, comm, reading},
         holders::{self, Holders},
+        rest::{RestFindings, RestTracker},
         sample::{Host, Note, Row, Source},
         stats::{RunDrift, Summary},
     },
     kernel::tunables::Cpus,
-    output::{Block, Faults, Format, Headline, RunSummary, Sink},
-    probe::Snapshot,
+    output::{Block, Faults, Format, Headline, RunSummary, ShadowFaults, Sink},
+    probe::{Probe, Snapshot},
     proc::{Wanted, thread_name},
     session::Session,
 };
@@ -31,6 +34,9 @@ pub struct Run {
     intervals: u64,
     drift: RunDrift,
     faults: Faults,
+    /// Full mode: whether the shadow is right where nothing moves.
+    rest: RestTracker,
+    guard: OverheadGuard,
     /// Processes seen so far: counted when they appear, so that a long run needs to remember only the last reading's.
     seen: u64,
     present: Vec<(u32, u64)>,
@@ -43,13 +49,17 @@ impl Run {
     pub fn new(args: Args, mut session: Session, sinks: Vec<Box<dyn Sink>>) -> anyhow::Result<Self> {
         let snapshot = session.probe.snapshot()?;
         let selection = Selection::new(&args, &snapshot)?;
+        let guard_limit = args.max_overhead;
         if args.holders {
             // Its program is loaded now: at the first report the rows would have moved on meanwhile.
             session.probe.caches(&[])?;
         }
         let wanted =
             Wanted { resident: args.resident || shows(&args, "resident_bytes"), cgroup: wants_cgroup(&args) };
-        let rules = session.rules(args.source, wanted);
+        let rules = Rules {
+            pending_limit: pending_limit(&args, &session.kernel.cpus),
+            ..session.rules(args.source, wanted)
+        };
         Ok(Self {
             host: session.host(),
             map_bytes: session.probe.footprint().bytes,
@@ -62,6 +72,8 @@ impl Run {
             intervals: 0,
             drift: RunDrift::default(),
             faults: Faults::default(),
+            rest: RestTracker::default(),
+            guard: OverheadGuard::new(guard_limit),
             seen: 0,
             present: Vec::new(),
             last_rows: BTreeMap::new(),
@@ -89,6 +101,7 @@ impl Run {
         self.rules.cpus = Cpus::read()?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
+        let at_rest = self.rest.look(&snapshot);
         let own_rss =
             snapshot.process(std::process::id()).map(|mm| pages_to_bytes(mm.exact_rss(), &self.rules));
         let mut faults = collect::Faults { retried: snapshot.retried(), ..collect::Faults::default() };
@@ -100,7 +113,11 @@ impl Run {
         let holders = if self.args.holders { self.holders(&rows)? } else { Vec::new() };
         let mut events = Vec::new();
         self.say_farewell(&gone, &mut rows, &mut events);
-        let faults = self.count_faults(faults, own_rss);
+        let shadow = self.shadow_faults(&at_rest)?;
+        let faults = self.count_faults(faults, own_rss, shadow);
+        if shadow.is_some() && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len()) {
+            self.step_down(&mut events)?;
+        }
         self.intervals += 1;
         let block = Block {
             host: &self.host,
@@ -130,8 +147,7 @@ impl Run {
             self.drift.record(reading(mm, precision), || (mm.tgid, comm(mm), snapshot.time));
         }
         // By rising pid, as the snapshot is: looked up without a table that is built anew for every report.
-        let present: Vec<_> =
-            snapshot.processes().iter().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
+        let present: Vec<_> = snapshot.processes().iter().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
         self.seen +=
             present.iter().filter(|process| self.present.binary_search(process).is_err()).count() as u64;
         self.present = present;
@@ -167,7 +183,39 @@ impl Run {
         }
     }
 
-    fn count_faults(&mut self, found: collect::Faults, rss_bytes: Option<u64>) -> Faults {
+    /// What full mode counted of itself so far; what was found at rest is of this interval.
+    fn shadow_faults(&mut self, at_rest: &RestFindings) -> anyhow::Result<Option<ShadowFaults>> {
+        let Some(counts) = self.session.probe.counts().transpose()? else { return Ok(None) };
+        Ok(Some(ShadowFaults {
+            missed: self.session.probe.missed_events().unwrap_or(0),
+            refused: counts.refused,
+            error_at_rest: at_rest.largest_error,
+            repaired: at_rest.repaired,
+            deaths: counts.deaths,
+            deaths_with_rest: counts.deaths_with_rest,
+            programs_percent: self.guard.share(),
+        }))
+    }
+
+    /// Goes on in passive mode.
+    fn step_down(&mut self, events: &mut Vec<String>) -> anyhow::Result<()> {
+        let share = self.guard.share().unwrap_or(0.0);
+        self.session.probe = Probe::open(&self.session.kernel)?;
+        self.host.mode = self.session.host().mode;
+        self.map_bytes = self.session.probe.footprint().bytes;
+        events.push(format!(
+            "our programs took {share:.2} % of the host's CPU time, more than --max-overhead {}: passive mode from here on",
+            self.args.max_overhead
+        ));
+        Ok(())
+    }
+
+    fn count_faults(
+        &mut self,
+        found: collect::Faults,
+        rss_bytes: Option<u64>,
+        shadow: Option<ShadowFaults>,
+    ) -> Faults {
         let faults = Faults {
             retried: found.retried,
             uncertain: found.uncertain,
@@ -176,12 +224,22 @@ impl Run {
             cpu_percent: self.clock.lap().filter(|_| self.intervals > 0),
             rss_bytes,
             map_bytes: Some(self.map_bytes),
+            shadow,
         };
         self.faults.retried += faults.retried;
         self.faults.uncertain += faults.uncertain;
         self.faults.disagreements += faults.disagreements;
         self.faults.unreadable += faults.unreadable;
         self.faults.rss_bytes = self.faults.rss_bytes.max(rss_bytes);
+        if let Some(shadow) = shadow {
+            // Counts are since the start already; what is found at rest is of one interval.
+            let before = self.faults.shadow.unwrap_or_default();
+            self.faults.shadow = Some(ShadowFaults {
+                error_at_rest: before.error_at_rest.max(shadow.error_at_rest),
+                repaired: before.repaired + shadow.repaired,
+                ..shadow
+            });
+        }
         faults
     }
 
@@ -205,6 +263,11 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The most RSS that a slot of full mode holds unpublished: a page less than the threshold, of each member.
+fn pending_limit(args: &Args, cpus: &Cpus) -> u64 {
+    if args.precise_peaks { 0 } else { Member::RSS.len() as u64 * (cpus.batch() - 1) }
 }
 
 fn pages_to_bytes(pages: i64, rules: &Rules) -> u64 {

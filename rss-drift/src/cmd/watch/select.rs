@@ -16,8 +16,17 @@ use crate::{
 const COMM_MAX: usize = 15;
 
 /// Fields that only /proc tells: ranking by one of them takes the files of every process.
-const ONLY_IN_PROC: &[&str] =
-    &["uid", "cgroup", "resident_bytes", "vm_hwm_bytes", "moved_bytes", "uncertainty", "note", "timestamp", "time"];
+const ONLY_IN_PROC: &[&str] = &[
+    "uid",
+    "cgroup",
+    "resident_bytes",
+    "vm_hwm_bytes",
+    "moved_bytes",
+    "uncertainty",
+    "note",
+    "timestamp",
+    "time",
+];
 
 /// What the command line selects.
 #[derive(Debug)]
@@ -59,7 +68,8 @@ impl Selection {
     /// The watched processes that `snapshot` has no more; from then on they are not watched.
     pub fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<u32> {
         let Some(watched) = &mut self.watched else { return Vec::new() };
-        let lives = |pid: u32, start: u64| snapshot.process(pid).is_some_and(|mm| mm.start_boottime_ns == start);
+        let lives =
+            |pid: u32, start: u64| snapshot.process(pid).is_some_and(|mm| mm.start_boottime_ns == start);
         let gone = watched.iter().filter(|&(&pid, &start)| !lives(pid, start)).map(|(&pid, _)| pid).collect();
         watched.retain(|&pid, start| lives(pid, *start));
         gone
@@ -119,6 +129,9 @@ mod tests {
     fn names_are_cut_as_the_kernel_cuts_them() {
         assert_eq!(cut("short"), "short");
         assert_eq!(cut("a-name-of-many-bytes"), "a-name-of-many-");
-        assert_eq!(cut("\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"), "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}");
+        assert_eq!(
+            cut("\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"),
+            "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"
+        );
     }
 }

@@ -77,7 +77,7 @@ fn faults(faults: &Faults) -> String {
     let size = |size: Option<u64>| {
         size.map_or_else(|| "unknown".to_owned(), |size| format!("{} KiB", kib(unsigned_bytes(size, 1))))
     };
-    format!(
+    let text = format!(
         "{} retried, {} uncertain, {} with /proc, {} unreadable, CPU {}, RSS {}, maps {}",
         counted(faults.retried, "reading", "readings"),
         counted(faults.uncertain, "row", "rows"),
@@ -86,6 +86,21 @@ fn faults(faults: &Faults) -> String {
         faults.cpu_percent.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %")),
         size(faults.rss_bytes),
         size(faults.map_bytes),
+    );
+    let Some(shadow) = &faults.shadow else { return text };
+    format!(
+        "{text}; shadow: {} missed, {} refused, error at rest {} {}, {} repaired at rest, {} of {} with a rest, programs \
+         {}",
+        counted(shadow.missed, "event", "events"),
+        counted(shadow.refused, "update", "updates"),
+        shadow.error_at_rest,
+        if shadow.error_at_rest == 1 { "page" } else { "pages" },
+        counted(shadow.repaired, "page", "pages"),
+        shadow.deaths_with_rest,
+        counted(shadow.deaths, "death", "deaths"),
+        shadow
+            .programs_percent
+            .map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} % of the host")),
     )
 }
 

@@ -1,0 +1,197 @@
+//! Full mode: the shadow's maps filled and its programs attached.
+
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{Array, Stack},
+    programs::Program,
+};
+use rss_drift_common::shadow::{Counts, Cpu, ShadowConfig};
+
+use crate::{
+    kernel::Kernel,
+    probe::load::{ProbeError, program_error},
+};
+
+/// Options of full mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullOptions {
+    /// Mms that can be followed at once; `None`: from the mms that live now.
+    pub max_mms: Option<u32>,
+    /// Largest memory of the maps that grow with the CPUs, in bytes.
+    pub max_memory: Option<u64>,
+    /// Every update publishes: peaks are right to the page always.
+    pub precise_peaks: bool,
+    /// Leave the page-fault programs out.
+    pub no_faults: bool,
+}
+
+/// Bytes that one mm takes per CPU (`SEEN`).
+const BYTES_PER_CPU: u64 = 16;
+/// Fewest mms: a host that is idle at start is not always.
+const MIN_MMS: u64 = 4096;
+/// Memory for the words per CPU unless told otherwise.
+const DEFAULT_MEMORY: u64 = 64 << 20;
+
+impl FullOptions {
+    /// How many mms the maps hold on a host with `cpus` CPU numbers and `live` mms.
+    #[must_use]
+    pub fn capacity(&self, cpus: u32, live: usize) -> u32 {
+        let memory = self.max_memory.unwrap_or(DEFAULT_MEMORY);
+        let most = (memory / (BYTES_PER_CPU * u64::from(cpus.max(1)))).max(1);
+        let wanted = self.max_mms.map_or((2 * live as u64).max(MIN_MMS), u64::from);
+        u32::try_from(wanted.min(most)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The figures that the programs are told.
+pub(super) fn config(kernel: &Kernel, options: &FullOptions, capacity: u32, bound: u64) -> ShadowConfig {
+    let threshold = if options.precise_peaks { 1 } else { kernel.cpus.batch() };
+    ShadowConfig { max_mms: capacity, threshold: u32::try_from(threshold).unwrap_or(u32::MAX), bound }
+}
+
+/// Sizes the maps of full mode.
+pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, capacity: u32) {
+    let cpus = kernel.layout.cpu_ids.max(1);
+    loader
+        .map_max_entries("CPUS", cpus)
+        .map_max_entries("STATES", capacity)
+        .map_max_entries("INDEX", capacity)
+        .map_max_entries("FREE", capacity)
+        .map_max_entries("SEEN", cpus.saturating_mul(capacity));
+}
+
+/// An element of `CPUS` as aya wants it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct CpuValue(Cpu);
+
+// SAFETY: `Cpu` is plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
+unsafe impl aya::Pod for CpuValue {}
+
+/// Fills the maps: where each CPU's memory lies, and every index as free.
+pub(super) fn fill_maps(
+    ebpf: &mut Ebpf,
+    cpus: &[u32],
+    offsets: &[u64],
+    capacity: u32,
+) -> Result<(), ProbeError> {
+    let map = ebpf.map_mut("CPUS").ok_or(ProbeError::Missing("CPUS"))?;
+    let error = |error| ProbeError::Map { map: "CPUS", error };
+    let mut array = Array::<_, CpuValue>::try_from(map).map_err(error)?;
+    for (&cpu, &offset) in cpus.iter().zip(offsets) {
+        array.set(cpu, CpuValue(Cpu { offset, ..Cpu::default() }), 0).map_err(error)?;
+    }
+    let map = ebpf.map_mut("FREE").ok_or(ProbeError::Missing("FREE"))?;
+    let error = |error| ProbeError::Map { map: "FREE", error };
+    let mut free = Stack::<_, u32>::try_from(map).map_err(error)?;
+    // From the top, so that the lowest indices are used first: what is never used is never touched.
+    for index in (0..capacity).rev() {
+        free.push(index, 0).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// The programs of the events in the order in which they are attached: `kmem:rss_stat`, which creates states, is last.
+const EVENTS: &[(&str, &str)] = &[
+    ("shadow_exec", "sched_process_exec"),
+    ("shadow_sched_switch", "sched_switch"),
+    ("shadow_fault_user", "page_fault_user"),
+    ("shadow_fault_kernel", "page_fault_kernel"),
+    ("shadow_rss_stat", "rss_stat"),
+];
+
+/// How the end of an mm is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndOfMm {
+    /// fentry on `__mmdrop`: the last moment of every mm.
+    Mmdrop,
+    /// The tracepoint `mmap:exit_mmap`, where a kernel or its security module has no fentry: all of the mm is unmapped
+    /// then. An mm without mappings has no such event up to 6.18; what it leaves is swept.
+    ExitMmap,
+}
+
+impl EndOfMm {
+    /// The words in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mmdrop => "fentry on __mmdrop",
+            Self::ExitMmap => "tracepoint exit_mmap",
+        }
+    }
+}
+
+/// Loads and attaches the programs of the events; who ends states comes before who creates them.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    kernel: &str,
+    options: &FullOptions,
+) -> Result<EndOfMm, ProbeError> {
+    let end = match attach_one(ebpf, btf, "shadow_mmdrop", "__mmdrop", kernel) {
+        Ok(()) => EndOfMm::Mmdrop,
+        Err(error) => {
+            log::info!("no fentry on __mmdrop: {error}");
+            attach_one(ebpf, btf, "shadow_exit_mmap", "exit_mmap", kernel)?;
+            EndOfMm::ExitMmap
+        }
+    };
+    for &(name, tracepoint) in EVENTS {
+        if options.no_faults && name.starts_with("shadow_fault") {
+            continue;
+        }
+        attach_one(ebpf, btf, name, tracepoint, kernel)?;
+    }
+    Ok(end)
+}
+
+fn attach_one(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    name: &'static str,
+    target: &str,
+    kernel: &str,
+) -> Result<(), ProbeError> {
+    let failed = |error| program_error(kernel, name, error);
+    match ebpf.program_mut(name).ok_or(ProbeError::Missing(name))? {
+        Program::FEntry(program) => {
+            program.load(target, btf).map_err(failed)?;
+            program.attach().map_err(failed)?;
+        }
+        Program::BtfTracePoint(program) => {
+            program.load(target, btf).map_err(failed)?;
+            program.attach().map_err(failed)?;
+        }
+        _ => return Err(ProbeError::Missing(name)),
+    }
+    Ok(())
+}
+
+/// Our own counts, summed over the CPUs; hits that the slots still hold included.
+pub(super) fn counts(ebpf: &Ebpf) -> Result<Counts, ProbeError> {
+    let map = ebpf.map("CPUS").ok_or(ProbeError::Missing("CPUS"))?;
+    let error = |error| ProbeError::Map { map: "CPUS", error };
+    let array = Array::<_, CpuValue>::try_from(map).map_err(error)?;
+    let mut sum = Counts::default();
+    for cpu in array.iter() {
+        let CpuValue(cpu) = cpu.map_err(error)?;
+        sum.add(&cpu.counts);
+        sum.hits += u64::from(cpu.slot.hits);
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capacity_follows_the_mms_and_stays_within_memory() {
+        let options = FullOptions::default();
+        assert_eq!(options.capacity(2, 30), 4096);
+        assert_eq!(options.capacity(2, 10_000), 20_000);
+        assert_eq!(options.capacity(256, 100_000), 16_384);
+        assert_eq!(FullOptions { max_mms: Some(64), ..options }.capacity(2, 10_000), 64);
+        assert_eq!(FullOptions { max_memory: Some(1 << 20), ..options }.capacity(256, 10_000), 256);
+    }
+}
