@@ -10,7 +10,7 @@ use rss_drift::{
     },
     probe::{Mm, Snapshot},
     proc::Wanted,
-    session::{Session, Startup},
+    session::{Mode, Session, Startup},
 };
 use rss_drift_common::record::FLAG_VALID;
 
@@ -42,7 +42,12 @@ pub struct Rest {
 impl Meter {
     /// Starts a session. This process has one thread.
     pub fn open() -> Self {
-        let session = Startup::run().session().expect("measuring works here");
+        Self::open_as(Mode::Passive)
+    }
+
+    /// As [`Self::open`], in this mode.
+    pub fn open_as(mode: Mode) -> Self {
+        let session = Startup::run(mode).session().expect("measuring works here");
         let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
         Self { session, rules }
     }

@@ -12,7 +12,7 @@ use crate::{
     helper::{Helper, Kind},
     measure::Meter,
     records::parse,
-    truth::Printed,
+    truth::{Printed, page_size},
 };
 
 /// Page by page on one CPU: drift never exceeds its bound, and what one CPU can hold of one member is reached to the page,
@@ -110,9 +110,46 @@ pub fn adds_up_in_every_row() -> Outcome {
             assert_eq!(row.must("reported_bytes") + row.must("drift_bytes"), row.must("exact_bytes"));
             assert_eq!(row.must("reported_bytes"), row.must(&format!("{source}_bytes")));
             assert_eq!(row.must("exact_bytes"), row.must("resident_bytes"));
-            assert_eq!(row.must("stat_bytes"), printed.stat * crate::truth::page_size());
+            assert_eq!(row.must("stat_bytes"), printed.stat * page_size());
             assert!(row.must("drift_bytes").abs() <= row.must("bound_bytes"));
         }
     }
+    Outcome::Passed
+}
+
+/// The RFC's program in small: what the files say of it beside what is there.
+pub fn of_the_rfcs_program() -> Outcome {
+    let done = run(&["demo", "--threads", "1000", "--spread", "--json"]);
+    done.must_be_fine();
+    let report: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    let bytes = |pointer: &str| {
+        report
+            .pointer(pointer)
+            .and_then(serde_json::Value::as_i64)
+            .unwrap_or_else(|| panic!("no {pointer}: {report}"))
+    };
+    let (exact, resident) = (bytes("/exact_bytes"), bytes("/resident_bytes"));
+    let stat = bytes("/sources/stat/reported_bytes");
+    assert_eq!(exact, resident, "{report}");
+    let touched = 1000 * 32 * page_size();
+    assert!((touched..touched + touched / 4).contains(&resident), "{touched} touched: {report}");
+    match report["accounting"].as_str() {
+        // Each thread's 32 pages are fewer than the faults that it may gather.
+        Some("per-task") => assert!(stat * 20 < resident, "{report}"),
+        _ => assert!(stat <= resident, "{report}"),
+    }
+    Outcome::Passed
+}
+
+/// What holders hold is what the row lacks.
+pub fn sits_somewhere() -> Outcome {
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, 25);
+    helper.write(&region, 0..25);
+    let pid = helper.pid().to_string();
+    let done = run(&["-p", &pid, "-n", "1", "--where", "--passive"]);
+    done.must_be_fine();
+    let words = format!("pid {pid} (live-helper)");
+    assert!(done.stdout.contains(&words), "no holders in {}", done.stdout);
     Outcome::Passed
 }

@@ -8,6 +8,7 @@ mod memory;
 mod output;
 mod processes;
 mod runs;
+mod shadow;
 mod startup;
 mod threads;
 mod usage;
@@ -51,6 +52,19 @@ pub const TESTS: &[Test] = tests! {
         stays_within_its_bound_and_gets_there
         is_what_the_files_lack
         adds_up_in_every_row
+        of_the_rfcs_program
+        sits_somewhere
+    }
+    shadow {
+        is_exact_for_every_process_at_rest
+        fills_its_columns
+        counts_what_was_done
+        flushes_when_another_takes_the_cpu
+        processes_that_come_and_go_leave_nothing
+        attaches_under_load
+        a_full_map_is_counted
+        two_at_once
+        threads_on_all_cpus
     }
     usage {
         unknown_words_are_refused_with_the_valid_ones

@@ -25,7 +25,7 @@ pub fn csv_has_the_contract() -> Outcome {
     // A name that a writer of CSV gets wrong, and a reader of /proc/PID/stat too.
     let helper = Helper::start_as("a,\"b\") 1 \n2");
     let pid = helper.pid().to_string();
-    let done = run(&["-p", &pid, "-n", "1", "--format", "csv"]);
+    let done = run(&["--passive", "-p", &pid, "-n", "1", "--format", "csv"]);
     done.must_be_fine();
     assert!(done.stdout.starts_with(HEADER), "{}", done.stdout);
     let row = &parse(&done.stdout)[0];
@@ -53,7 +53,8 @@ pub fn csv_has_the_contract() -> Outcome {
 /// One object per line, the same keys, numbers as numbers, what is empty as null.
 pub fn jsonl_has_the_same_rows() -> Outcome {
     let helper = Helper::start();
-    let done = run(&["-p", &helper.pid().to_string(), "-n", "2", "-i", "0.01", "--format", "jsonl"]);
+    let pid = helper.pid().to_string();
+    let done = run(&["--passive", "-p", &pid, "-n", "2", "-i", "0.01", "--format", "jsonl"]);
     done.must_be_fine();
     assert_eq!(done.stdout.lines().count(), 2);
     for line in done.stdout.lines() {

@@ -22,7 +22,7 @@ pub fn as_many_reports_as_asked_for() -> Outcome {
     for count in [1, 3] {
         let done = run(&["-p", &pid, "-n", &count.to_string(), "-i", "0.05"]);
         done.must_be_fine();
-        assert_eq!(done.stdout.matches("passive mode").count(), count, "{}", done.stdout);
+        assert_eq!(done.stdout.matches(" accounting, ").count(), count, "{}", done.stdout);
         assert!(done.stdout.contains(&format!("{count} interval")), "the summary says so: {}", done.stdout);
         // The first report is there at once: N reports take N - 1 intervals.
         assert!(done.took >= Duration::from_millis(50 * (count as u64 - 1)), "{done:?}");
@@ -69,7 +69,7 @@ pub fn a_watched_process_that_dies() -> Outcome {
     let done = running.finish();
     done.must_be_fine();
     let (report, _) = done.stdout.split_once("run of ").expect("a summary");
-    let last = report.rsplit("passive mode").next().expect("a report");
+    let last = report.rsplit(" accounting, ").next().expect("a report");
     let line = last.lines().position(|line| line.contains(&format!("pid {pid} (live-helper) is gone")));
     let row = last.lines().position(|line| line.contains("died") && line.contains(&pid.to_string()));
     assert!(row.is_some() && row < line, "the row, then the line: {last}");

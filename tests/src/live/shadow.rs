@@ -1,0 +1,294 @@
+//! Full mode: the shadow against the kernel's own counters, and its counts against what a helper did.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use rss_drift::{
+    drift::rest::{RestFindings, RestTracker},
+    kernel::Accounting,
+    probe::{FullOptions, Snapshot},
+    session::Mode,
+};
+use rss_drift_common::shadow::{Counts, SHADOW_VALID, ShadowRecord};
+
+use crate::{
+    command::run,
+    harness::{Outcome, Reason, allowed_cpus},
+    helper::{Helper, Kind},
+    measure::Meter,
+    records::parse,
+};
+
+/// A session of full mode; a skip on kernels with per-task accounting.
+fn open(options: FullOptions) -> Result<Meter, Outcome> {
+    let meter = Meter::open_as(Mode::Full(options));
+    match meter.session.kernel.accounting {
+        Accounting::PerTask => Err(Outcome::Skipped(Reason::PerTask)),
+        Accounting::PerCpu => {
+            assert!(meter.session.probe.full_mode().is_some(), "per-cpu accounting has full mode");
+            Ok(meter)
+        }
+    }
+}
+
+fn counts(meter: &Meter) -> Counts {
+    meter.session.probe.counts().expect("full mode").expect("read the counts")
+}
+
+fn shadow(snapshot: &Snapshot, pid: u32) -> ShadowRecord {
+    let shadow = *snapshot.shadow(pid).expect("a process that was visited has a state");
+    assert_eq!(shadow.flags, SHADOW_VALID, "nothing moves: {shadow:?}");
+    shadow
+}
+
+/// What holds at every reading: no error at rest, nothing repaired at rest, no death with a rest, no state too many.
+fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFindings {
+    let snapshot = meter.snapshot();
+    let found = rest.look(&snapshot);
+    assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact at rest: {found:?}");
+    let counts = counts(meter);
+    assert_eq!((counts.deaths_with_rest, counts.rest), (0, 0), "every mm ends with 0: {counts:?}");
+    found
+}
+
+/// States that no living mm has.
+fn stale(meter: &mut Meter) -> i64 {
+    // Two readings: the first makes states for mms that had none.
+    meter.snapshot();
+    let snapshot = meter.snapshot();
+    let visited = snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count();
+    let counts = counts(meter);
+    (counts.births - counts.deaths).cast_signed() - i64::try_from(visited).expect("a number of processes")
+}
+
+/// Every process of the host, those older than the attach too.
+pub fn is_exact_for_every_process_at_rest() -> Outcome {
+    let mut meter = match open(FullOptions::default()) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
+    let helper = Helper::start();
+    let mut rest = RestTracker::default();
+    let mut at_rest = 0;
+    for _ in 0..20 {
+        at_rest += assert_right(&mut meter, &mut rest).at_rest;
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(at_rest >= 19, "the helper alone rests all the time: {at_rest}");
+    let snapshot = meter.snapshot();
+    let mm = *snapshot.process(helper.pid()).expect("the helper lives");
+    assert_eq!(shadow(&snapshot, helper.pid()).shadow, mm.exact());
+    Outcome::Passed
+}
+
+/// The columns that passive mode leaves empty.
+pub fn fills_its_columns() -> Outcome {
+    if let Err(skipped) = open(FullOptions::default()) {
+        return skipped;
+    }
+    let helper = Helper::start();
+    let done = run(&["-p", &helper.pid().to_string(), "-n", "2", "-i", "0.05", "--format", "csv"]);
+    done.must_be_fine();
+    for row in parse(&done.stdout) {
+        assert_eq!(row.text("mode"), "full");
+        assert_eq!(row.must("shadow_bytes"), row.must("exact_bytes"), "at rest: {}", done.stdout);
+        assert_eq!((row.must("uncertainty_bytes"), row.must("missed_events")), (0, 0), "{}", done.stdout);
+        assert!(row.must("peak_exact_bytes") >= row.must("exact_bytes"), "{}", done.stdout);
+        for column in ["peak_drift_bytes", "hits", "misses", "flushes", "faults"] {
+            assert!(row.must(column) >= 0, "{column} is filled");
+        }
+    }
+    Outcome::Passed
+}
+
+/// A single thread that grows and shrinks: its updates, its faults and its peak are those of its orders.
+pub fn counts_what_was_done() -> Outcome {
+    const PAGES: u64 = 1000;
+    let mut meter = match open(FullOptions::default()) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
+    let mut helper = Helper::start();
+    let pid = helper.pid();
+    helper.pin(allowed_cpus()[0]);
+    let region = helper.map(Kind::Anon, PAGES);
+    let small = meter.rest(pid);
+    let before = shadow(&meter.snapshot(), pid);
+    helper.write(&region, 0..PAGES);
+    let large = meter.rest(pid);
+    let grown = shadow(&meter.snapshot(), pid);
+    helper.give_up(&region, 0..PAGES);
+    let shrunk = meter.rest(pid);
+    let after = shadow(&meter.snapshot(), pid);
+
+    // Each page is a fault and an update of its own; the order's pipe brings a few more of each.
+    let updates = grown.updates() - before.updates();
+    assert!((PAGES..PAGES + 20).contains(&updates), "{updates} updates for {PAGES} pages");
+    let faults = grown.faults - before.faults;
+    assert!((PAGES..PAGES + 40).contains(&faults), "{faults} faults for {PAGES} pages");
+    assert_eq!(grown.misses, before.misses, "all on the CPU whose slot holds it");
+    let churn = grown.churn - before.churn;
+    assert!((PAGES..PAGES + 20).contains(&churn), "{churn} pages changed");
+    assert_eq!(after.churn - grown.churn, PAGES, "and as many went");
+
+    // The peak is the largest figure that a walk of the page tables saw, though nobody looked at that moment.
+    assert_eq!((grown.active_max, after.active_max), (1, 1), "one CPU at a time");
+    assert_eq!(after.peak_exact, large.printed.rollup, "{after:?}");
+    assert!(shrunk.printed.rollup <= small.printed.rollup + 20 && after.peak_exact > shrunk.printed.rollup);
+    let bound = shrunk.row.bound.expect("stat has a bound").cast_signed();
+    let drift = large.row.drift().expect("stat was read").abs();
+    assert!((drift..=bound).contains(&after.peak_drift), "{drift} <= {} <= {bound}", after.peak_drift);
+    Outcome::Passed
+}
+
+/// Two processes that take turns on one CPU: each switch after an update is a flush.
+pub fn flushes_when_another_takes_the_cpu() -> Outcome {
+    const TURNS: u64 = 50;
+    let mut meter = match open(FullOptions::default()) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
+    let mut helpers = [Helper::start(), Helper::start()];
+    let mut regions = Vec::new();
+    for helper in &mut helpers {
+        helper.pin(allowed_cpus()[0]);
+        regions.push(helper.map(Kind::Anon, TURNS));
+    }
+    meter.snapshot();
+    let before: Vec<_> = helpers.iter().map(|helper| shadow(&meter.snapshot(), helper.pid())).collect();
+    for turn in 0..TURNS {
+        for (helper, region) in helpers.iter_mut().zip(&regions) {
+            helper.write(region, turn..turn + 1);
+        }
+    }
+    for (helper, before) in helpers.iter().zip(before) {
+        meter.rest(helper.pid());
+        let after = shadow(&meter.snapshot(), helper.pid());
+        let flushes = after.flushes - before.flushes;
+        // The last turn may still be in the slot; this test's own turns in between cost no flush of theirs.
+        assert!((TURNS - 1..=TURNS + 5).contains(&flushes), "{flushes} flushes in {TURNS} turns");
+    }
+    Outcome::Passed
+}
+
+/// Processes that come and go end with 0 in every member, and leave no state behind.
+pub fn processes_that_come_and_go_leave_nothing() -> Outcome {
+    let mut meter = match open(FullOptions::default()) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
+    let mut storm = Helper::start();
+    let before = counts(&meter);
+    storm.begin_storm(500);
+    let mut rest = RestTracker::default();
+    for _ in 0..30 {
+        assert_right(&mut meter, &mut rest);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let started = storm.end_storm();
+    assert_right(&mut meter, &mut rest);
+    let deaths = counts(&meter).deaths - before.deaths;
+    assert!(deaths >= started, "{started} processes, {deaths} deaths");
+    // An idle CPU keeps the mm that it ran last from its last moment, and others of the host come and go as well.
+    let most = meter.session.kernel.cpus.online.len() as u64 + 3;
+    let stale = stale(&mut meter);
+    assert!(stale.unsigned_abs() <= most, "{stale} states without a process after {started} processes");
+    Outcome::Passed
+}
+
+/// Attached in the middle of a storm, again and again.
+pub fn attaches_under_load() -> Outcome {
+    let mut storm = Helper::start();
+    storm.begin_storm(500);
+    let began = Instant::now();
+    for round in 0..10 {
+        // An emulated CPU takes its time.
+        if round > 1 && began.elapsed() > Duration::from_secs(20) {
+            break;
+        }
+        let mut meter = match open(FullOptions::default()) {
+            Ok(meter) => meter,
+            Err(skipped) => return skipped,
+        };
+        let mut rest = RestTracker::default();
+        for _ in 0..3 {
+            assert_right(&mut meter, &mut rest);
+        }
+    }
+    storm.end_storm();
+    Outcome::Passed
+}
+
+/// A map that is too small is said, and who has a place in it stays right.
+pub fn a_full_map_is_counted() -> Outcome {
+    let mut meter = match open(FullOptions { max_mms: Some(8), ..FullOptions::default() }) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
+    let helpers: Vec<_> = (0..12).map(|_| Helper::start()).collect();
+    let mut rest = RestTracker::default();
+    let mut without_state = 0;
+    for _ in 0..5 {
+        without_state = assert_right(&mut meter, &mut rest).without_state;
+    }
+    assert!(without_state >= 5, "{without_state} without a state");
+    assert!(counts(&meter).refused > 0);
+    for helper in &helpers {
+        meter.rest(helper.pid());
+    }
+    Outcome::Passed
+}
+
+/// Two at once do not disturb each other.
+pub fn two_at_once() -> Outcome {
+    let (mut one, mut other) = match (open(FullOptions::default()), open(FullOptions::default())) {
+        (Ok(one), Ok(other)) => (one, other),
+        (Err(skipped), _) | (_, Err(skipped)) => return skipped,
+    };
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Shmem, 100);
+    helper.write(&region, 0..100);
+    let mut rests = [RestTracker::default(), RestTracker::default()];
+    for _ in 0..5 {
+        assert_right(&mut one, &mut rests[0]);
+        assert_right(&mut other, &mut rests[1]);
+    }
+    let pid = helper.pid();
+    assert_eq!(shadow(&one.snapshot(), pid).shadow, shadow(&other.snapshot(), pid).shadow);
+    Outcome::Passed
+}
+
+/// Threads on all CPUs: the sum is right, and the peak within its printed error.
+pub fn threads_on_all_cpus() -> Outcome {
+    const THREADS: u64 = 8;
+    const PAGES: u64 = 50;
+    if allowed_cpus().len() < 2 {
+        return Outcome::Skipped(Reason::OneCpu);
+    }
+    for precise_peaks in [false, true] {
+        let mut meter = match open(FullOptions { precise_peaks, ..FullOptions::default() }) {
+            Ok(meter) => meter,
+            Err(skipped) => return skipped,
+        };
+        let mut helper = Helper::start();
+        let pid = helper.pid();
+        let cpus = allowed_cpus().len() as u64;
+        let region = helper.map(Kind::Anon, THREADS * cpus * PAGES);
+        helper.hop(THREADS, &region, PAGES);
+        let rest = meter.rest(pid);
+        let snapshot = meter.snapshot();
+        let record = shadow(&snapshot, pid);
+        assert_eq!(record.shadow, rest.mm.exact());
+        let limit = if precise_peaks { 0 } else { 3 * (meter.session.kernel.cpus.batch() - 1) };
+        let error = (record.active_max - 1).cast_unsigned() * limit;
+        assert!(
+            record.peak_exact.abs_diff(rest.exact()) <= error,
+            "peak {} of {} with an error of {error}: {record:?}",
+            record.peak_exact,
+            rest.exact()
+        );
+    }
+    Outcome::Passed
+}
