@@ -109,7 +109,7 @@ fn contenders(figures: &Figures, count: u32) -> Result<Table> {
         ("files", "stat, statm and status of the same processes, not parsed"),
         ("monitor", "/proc listed, the three files of all read and parsed"),
         ("ps", "`ps -eo pid,rss`"),
-        ("watch", "`rss-drift watch -n 1` to its first report"),
+        ("watch", "`rss-drift watch --passive -n 1` to its first report"),
         ("true", "`true`: an empty program"),
     ];
     let mut table =
@@ -127,9 +127,9 @@ fn contenders(figures: &Figures, count: u32) -> Result<Table> {
 /// CPU time for each second of running.
 fn daemons(figures: &Figures) -> Result<Table> {
     const ALL: [(&str, &str); 4] = [
-        ("watch", "`rss-drift watch -i 1` to /dev/null"),
+        ("watch", "`rss-drift watch --passive -i 1` to /dev/null"),
         ("top", "`top -b -d 1` to /dev/null"),
-        ("watch-pipe", "`rss-drift watch -i 1` into a pipe"),
+        ("watch-pipe", "`rss-drift watch --passive -i 1` into a pipe"),
         ("top-pipe", "`top -b -d 1` into a pipe"),
     ];
     let mut table = Table::new(&["what", "CPU time per second", "middle half", "x top (middle half)"]);
@@ -163,23 +163,23 @@ mod tests {
 
     #[test]
     fn a_report_judges_by_the_largest_number() {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for count in [100, 1000] {
-            lines += &format!("{count}/processes 0 {count}\n");
+            lines.push(format!("{count}/processes 0 {count}"));
             for (name, ns) in
                 [("snapshot", 1), ("files", 6), ("monitor", 9), ("ps", 10), ("watch", 90), ("true", 1)]
             {
                 let ns = ns * 1000 * count;
-                lines += &format!("{count}/{name}/wall 0 {ns}\n{count}/{name}/cpu 0 {ns}\n");
+                lines.push(format!("{count}/{name}/wall 0 {ns}\n{count}/{name}/cpu 0 {ns}"));
             }
         }
         for (name, ns) in [("watch", 5_000_000), ("top", 20_000_000), ("watch-pipe", 1), ("top-pipe", 2)] {
-            lines += &format!("daemon/{name} 0 {ns}\n");
+            lines.push(format!("daemon/{name} 0 {ns}"));
         }
         for name in ["rss", "anon", "file", "kernel"] {
-            lines += &format!("memory/{name} 0 4096\n");
+            lines.push(format!("memory/{name} 0 4096"));
         }
-        let text = report(&Figures::parse(&lines).unwrap(), &[100, 1000]).unwrap();
+        let text = report(&Figures::parse(&lines.join("\n")).unwrap(), &[100, 1000]).unwrap();
         let verdicts: Vec<_> = text
             .lines()
             .skip(2)

@@ -45,6 +45,7 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as what it is compared with")]
     fn spread(p25: f64, median: f64, p75: f64) -> Option<Spread> {
         Some(Spread { p25, median, p75 })
     }
