@@ -45,7 +45,7 @@ pub fn constant<T: Copy>(figure: *const T) -> T {
     unsafe { core::ptr::read_volatile(figure) }
 }
 
-/// Loads a member of a struct to which the verifier knows the type (a task, its mm, its signal_struct).
+/// Loads a member of a struct to which the verifier knows the type (a task, its mm, its `signal_struct`).
 ///
 /// # Safety
 /// `base` must be a pointer that the verifier takes for one to a kernel struct with a `T` at `offset`.

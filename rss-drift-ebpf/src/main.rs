@@ -4,6 +4,10 @@
 // Atomics with a result are intrinsics on this target.
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "as above")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "helpers take sizes, and the layout offsets, of 32 bits; what the kernel gives as 64 bits holds 32"
+)]
 
 mod atomic;
 mod holders;
@@ -13,7 +17,7 @@ mod percpu;
 mod pertask;
 mod shadow;
 
-/// bpf_probe_read_kernel and the iterators are for GPL-compatible programs only.
+/// `bpf_probe_read_kernel` and the iterators are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
@@ -50,7 +54,7 @@ extern "C" fn shadow_read(ctx: *const iterator::TaskContext) -> i32 {
     0
 }
 
-/// kmem:rss_stat, per-cpu accounting: `(mm, member)` (6.2 to 7.2).
+/// `kmem:rss_stat`, per-cpu accounting: `(mm, member)` (6.2 to 7.2).
 #[unsafe(link_section = "tp_btf/rss_stat")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
@@ -59,7 +63,7 @@ extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
     0
 }
 
-/// sched:sched_switch: `(preempt, prev, next, ..)` (5.10 to 7.2).
+/// `sched:sched_switch`: `(preempt, prev, next, ..)` (5.10 to 7.2).
 #[unsafe(link_section = "tp_btf/sched_switch")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
@@ -69,7 +73,7 @@ extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
     0
 }
 
-/// sched:sched_process_exec: `(task, old_pid, bprm)` (5.10 to 7.2). The task has a new mm and was not switched to.
+/// `sched:sched_process_exec`: `(task, old_pid, bprm)` (5.10 to 7.2). The task has a new mm and was not switched to.
 #[unsafe(link_section = "tp_btf/sched_process_exec")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
@@ -79,7 +83,7 @@ extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
     0
 }
 
-/// exceptions:page_fault_user
+/// `exceptions:page_fault_user`
 #[unsafe(link_section = "tp_btf/page_fault_user")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_fault_user(_ctx: *const u64) -> i32 {
@@ -87,7 +91,7 @@ extern "C" fn shadow_fault_user(_ctx: *const u64) -> i32 {
     0
 }
 
-/// exceptions:page_fault_kernel
+/// `exceptions:page_fault_kernel`
 #[unsafe(link_section = "tp_btf/page_fault_kernel")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
@@ -95,7 +99,7 @@ extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
     0
 }
 
-/// mmap:exit_mmap: `(mm)`, when all of the mm is unmapped (`mm/mmap.c:exit_mmap`, 6.1 to 7.2).
+/// `mmap:exit_mmap`: `(mm)`, when all of the mm is unmapped (`mm/mmap.c:exit_mmap`, 6.1 to 7.2).
 #[unsafe(link_section = "tp_btf/exit_mmap")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {

@@ -13,7 +13,7 @@ use crate::{
     kernel::{layout, load},
 };
 
-/// kmem:rss_stat: `mm`'s `member` was changed, by this CPU as a rule.
+/// `kmem:rss_stat`: `mm`'s `member` was changed, by this CPU as a rule.
 ///
 /// # Safety
 /// `mm` must be known to the verifier.
@@ -44,13 +44,11 @@ pub unsafe fn rss_stat(mm: *const u8, member: u32) {
         let index = if known {
             (*slot).index
         } else {
-            match lifecycle::find_or_create(this, mm) {
-                Some(index) => index,
-                None => {
-                    count_only(this, holds);
-                    return;
-                }
-            }
+            let Some(index) = lifecycle::find_or_create(this, mm) else {
+                count_only(this, holds);
+                return;
+            };
+            index
         };
         let (Some(state), Some(seen)) = (maps::state(index), maps::seen(number, index)) else { return };
         if !holds {
@@ -107,7 +105,7 @@ unsafe fn enter(slot: *mut Slot, state: *mut State, index: u32, cpu: u32) {
             atomic::raise(&raw mut (*state).active_max, active);
         }
         let bit = if cpu < CPU_BITS as u32 { cpu } else { CPU_BITS as u32 - 1 };
-        let word = &raw mut (*state).cpus[(bit / 64 & 3) as usize];
+        let word = &raw mut (*state).cpus[((bit / 64) & 3) as usize];
         let bit = 1_u64 << (bit % 64);
         if *word & bit == 0 {
             atomic::set_bits(word, bit);

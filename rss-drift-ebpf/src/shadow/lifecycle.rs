@@ -146,10 +146,7 @@ unsafe fn wipe(state: *mut State, index: u32) {
         let mut cpu = 0;
         while cpu < layout!(cpu_ids) {
             let Some(seen) = maps::seen(cpu, index) else { break };
-            // Two words of 8 bytes: a value of an array map is aligned to that.
-            let words = seen.cast::<u64>();
-            core::ptr::write_volatile(words, 0);
-            core::ptr::write_volatile(words.add(1), 0);
+            (*seen) = [0; MEMBERS];
             cpu += 1;
         }
         // Field by field: a whole struct at once becomes a call of memset, which this target has not.
