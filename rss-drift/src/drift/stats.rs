@@ -118,7 +118,7 @@ pub struct Largest {
     pub reading: Reading,
 }
 
-/// |drift| of all readings of a run, in memory that does not grow with the run's length (see [`BUCKET_BITS`]).
+/// |drift| of all readings of a run, in memory that does not grow with the run's length (see `BUCKET_BITS`).
 #[derive(Clone, Debug, Default)]
 pub struct RunDrift {
     absolute: Histogram,
