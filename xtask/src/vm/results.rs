@@ -104,9 +104,8 @@ impl Results {
         results
     }
 
-    /// As a part of the report's file.
-    pub(crate) fn to_json(&self) -> Value {
-        let counts = self.counts.unwrap_or_default();
+    /// As a part of the report's file, with the counts that the guest was judged by.
+    pub(crate) fn to_json(&self, counts: Counts) -> Value {
         let skips: Vec<_> =
             self.skips.iter().map(|(test, reason)| json!({ "test": test, "reason": reason })).collect();
         json!({

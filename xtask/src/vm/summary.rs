@@ -87,7 +87,7 @@ impl Row {
             explanation =
                 format!("--- {cell}, all of it in {}\n{failures}{}", log.display(), printed.tails());
         }
-        let mut value = results.to_json();
+        let mut value = results.to_json(counts);
         value["kernel"] = json!(cell.kernel.name());
         value["cpus"] = json!(cell.cpus);
         value["release"] = json!(kernel.release);
@@ -218,6 +218,7 @@ mod tests {
             let row = row(&end, out);
             assert_eq!(row.counts.failed, 1, "{end:?}");
             assert!(!row.remark.is_empty() && row.explanation.contains("Oops"), "{end:?}");
+            assert_eq!(row.value.unwrap()["failed"], 1, "{end:?}");
         }
     }
 
