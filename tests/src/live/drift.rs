@@ -133,11 +133,12 @@ pub fn of_the_rfcs_program() -> Outcome {
     assert_eq!(exact, resident, "{report}");
     let touched = 1000 * 32 * page_size();
     assert!((touched..touched + touched / 4).contains(&resident), "{touched} touched: {report}");
-    match report["accounting"].as_str() {
-        // Each thread's 32 pages are fewer than the faults that it may gather.
-        Some("per-task") => assert!(stat * 20 < resident, "{report}"),
-        _ => assert!(stat <= resident, "{report}"),
-    }
+    let most = match report["accounting"].as_str() {
+        // Each thread's 32 pages are fewer than the faults that it may gather: none of them has reached the count.
+        Some("per-task") => resident - touched,
+        _ => resident,
+    };
+    assert!(stat <= most, "{report}");
     Outcome::Passed
 }
 
