@@ -9,8 +9,6 @@
 //! pending deltas, and keeps the mm. A publication is no flush: the slot goes on to hit. It bounds what another CPU's
 //! slot can hold, so that a single CPU can tell the mm's RSS at any of its updates (see `peak` in [`crate::shadow`]).
 
-use core::sync::atomic::{Ordering, compiler_fence};
-
 use crate::member::{MEMBERS, Member};
 
 /// A delta per member, in pages, that has not reached the mm's totals.
@@ -153,21 +151,26 @@ impl Slot {
     /// Marks the slot busy with the state of its mm.
     #[inline(always)]
     pub fn begin(&mut self) {
-        self.busy = if self.id == 0 { BUSY_UNKNOWN } else { self.index.wrapping_add(1) };
-        // The mark is for readers on other CPUs: it stands before anything else changes.
-        compiler_fence(Ordering::SeqCst);
+        let mark = if self.id == 0 { BUSY_UNKNOWN } else { self.index.wrapping_add(1) };
+        // Volatile keeps it in its place, before what changes next: it is for programs that interrupt this one and for
+        // readers on other CPUs. (A compiler fence would say it better, but LLVM 21 has no code for one on BPF.)
+        // SAFETY: a field of ours.
+        unsafe { core::ptr::write_volatile(&raw mut self.busy, mark) };
     }
 
     /// Takes the mark away, after a switch that was deferred meanwhile: what that asks to be flushed is returned, and
     /// the slot stays busy for it.
     #[inline(always)]
     pub fn done(&mut self) -> Option<Batch> {
-        compiler_fence(Ordering::SeqCst);
-        let next = core::mem::take(&mut self.deferred);
+        // Volatile, as in `begin`: a switch that interrupted the caller wrote it behind the compiler's back.
+        // SAFETY: a field of ours.
+        let next = unsafe { core::ptr::read_volatile(&raw const self.deferred) };
+        self.deferred = 0;
         if next != 0 && next != self.mm {
             return Some(self.take(next));
         }
-        self.busy = 0;
+        // SAFETY: a field of ours.
+        unsafe { core::ptr::write_volatile(&raw mut self.busy, 0) };
         None
     }
 
