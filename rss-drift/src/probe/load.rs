@@ -141,7 +141,7 @@ impl Probe {
             ebpf,
             accounting: kernel.accounting,
             reader: Reader::new(program),
-            slots: SlotReader::new(kernel.cpus.possible.clone()),
+            slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
             full: None,
         })
@@ -173,7 +173,7 @@ impl Probe {
             ebpf,
             accounting: kernel.accounting,
             reader: Reader::new(PROGRAM),
-            slots: SlotReader::new(kernel.cpus.possible.clone()),
+            slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
             full: Some(Full { capacity, end }),
         })

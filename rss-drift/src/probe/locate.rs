@@ -1,12 +1,18 @@
 //! Reading where an mm's missing pages sit: a program of its own on per-cpu accounting, the tasks' records on per-task.
 
-use aya::{Btf, Ebpf, Pod, maps::Array};
+use aya::{Btf, Ebpf, Endianness, Pod, maps::Array};
 use rss_drift_common::record::{TARGETS, Targets};
 
-use crate::probe::{
-    caches::{Caches, agree, of_slots, of_tasks},
-    load::{ProbeError, load_iterator},
-    snapshot::Reader,
+use crate::{
+    kernel::{
+        Kernel,
+        btf::{Target, blob_of},
+    },
+    probe::{
+        caches::{Caches, agree, of_slots, of_tasks},
+        load::{ProbeError, load_iterator},
+        snapshot::Reader,
+    },
 };
 
 /// The program that writes what each CPU's slots hold.
@@ -48,12 +54,14 @@ pub(super) struct SlotReader {
     reader: Option<Reader>,
     /// Numbers of the possible CPUs, by their place in `CPU_OFFSETS`.
     possible: Vec<u32>,
+    /// What its program attaches to.
+    targets: Vec<Target>,
 }
 
 impl SlotReader {
-    /// A reader for a kernel with these possible CPUs.
-    pub(super) const fn new(possible: Vec<u32>) -> Self {
-        Self { reader: None, possible }
+    /// A reader for this kernel.
+    pub(super) fn new(kernel: &Kernel) -> Self {
+        Self { reader: None, possible: kernel.cpus.possible.clone(), targets: kernel.targets.clone() }
     }
 
     /// What the slots of all CPUs hold of the mms of `pids`.
@@ -64,7 +72,8 @@ impl SlotReader {
         kernel: &str,
     ) -> Result<Vec<Caches>, ProbeError> {
         if self.reader.is_none() {
-            load_iterator(ebpf, PROGRAM, &Btf::from_sys_fs()?, kernel)?;
+            let btf = Btf::parse(&blob_of(&self.targets), Endianness::default())?;
+            load_iterator(ebpf, PROGRAM, &btf, kernel)?;
         }
         let reader = self.reader.get_or_insert(Reader::new(PROGRAM));
         let mut found = Vec::with_capacity(pids.len());
