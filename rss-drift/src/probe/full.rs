@@ -106,7 +106,8 @@ pub enum EndOfMm {
     /// fentry on `__mmdrop`: the last moment of every mm.
     Mmdrop,
     /// The tracepoint `mmap:exit_mmap`, where a kernel or its security module has no fentry: all of the mm is unmapped
-    /// then. An mm without mappings has no such event up to 6.18; what it leaves is swept.
+    /// then. An mm without mappings has no such event up to 6.18: its state stays, all of it 0, until the address is used
+    /// again.
     ExitMmap,
 }
 
