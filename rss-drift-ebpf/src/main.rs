@@ -10,6 +10,7 @@
 )]
 
 mod atomic;
+mod each_cpu;
 mod holders;
 mod iterator;
 mod kernel;

@@ -36,7 +36,7 @@ static SCRATCH: Array<u64> = Array::with_max_entries(1, 0);
 const ATTEMPTS: u32 = 6;
 
 /// Bytes of one CPU's slot of one counter (`s32`).
-const SLOT_BYTES: u64 = 4;
+pub const SLOT_BYTES: u64 = 4;
 
 /// The exact counters of the mm of one task, once per process.
 #[inline(always)]

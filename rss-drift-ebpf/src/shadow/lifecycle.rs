@@ -7,7 +7,11 @@ use rss_drift_common::{
 };
 
 use super::{apply, maps, words};
-use crate::{atomic, kernel::layout};
+use crate::{
+    atomic,
+    each_cpu::{GO_ON, STOP, each_cpu},
+    kernel::layout,
+};
 
 /// The index of the state of an mm that has one.
 #[inline(always)]
@@ -119,36 +123,56 @@ pub unsafe fn done_reading(shared: *mut maps::Shared) {
     }
 }
 
+/// What is left of an mm, on its way from CPU to CPU.
+struct Rest {
+    id: u64,
+    pages: [i64; MEMBERS],
+}
+
 /// Sum of what is left of each member, without signs, in pages.
 #[inline(always)]
 unsafe fn rest_of(state: *const State, id: u64) -> u64 {
     // SAFETY: by the caller.
+    let mut rest = Rest { id, pages: unsafe { (*state).totals } };
+    each_cpu(layout!(cpu_ids), &mut rest, add_pending);
+    rest.pages[0].unsigned_abs()
+        + rest.pages[1].unsigned_abs()
+        + rest.pages[2].unsigned_abs()
+        + rest.pages[3].unsigned_abs()
+}
+
+/// One CPU of [`rest_of`].
+#[inline(never)]
+extern "C" fn add_pending(cpu: u32, rest: &mut Rest) -> i64 {
+    let Some(owner) = maps::cpu(cpu) else { return STOP };
+    // SAFETY: a map value.
     unsafe {
-        let mut rest = (*state).totals;
-        let mut cpu = 0;
-        while cpu < layout!(cpu_ids) {
-            let Some(owner) = maps::cpu(cpu) else { break };
-            let slot = &raw const (*owner).slot;
-            if (*slot).id == id {
-                add_pending(&mut rest, &(*slot).pending);
-            }
-            cpu += 1;
+        let slot = &raw const (*owner).slot;
+        if (*slot).id == rest.id {
+            rest.pages[0] += i64::from((*slot).pending[0]);
+            rest.pages[1] += i64::from((*slot).pending[1]);
+            rest.pages[2] += i64::from((*slot).pending[2]);
+            rest.pages[3] += i64::from((*slot).pending[3]);
         }
-        rest[0].unsigned_abs() + rest[1].unsigned_abs() + rest[2].unsigned_abs() + rest[3].unsigned_abs()
     }
+    GO_ON
+}
+
+/// One CPU's words of a state that is given up.
+#[inline(never)]
+extern "C" fn wipe_words(cpu: u32, index: &mut u64) -> i64 {
+    let Some(seen) = maps::seen(cpu, *index as u32) else { return STOP };
+    // SAFETY: a map value.
+    unsafe { *seen = [0; MEMBERS] };
+    GO_ON
 }
 
 /// Whoever gets this index next begins with nothing.
 #[inline(always)]
 unsafe fn wipe(state: *mut State, index: u32) {
+    each_cpu(layout!(cpu_ids), &mut u64::from(index), wipe_words);
     // SAFETY: by the caller.
     unsafe {
-        let mut cpu = 0;
-        while cpu < layout!(cpu_ids) {
-            let Some(seen) = maps::seen(cpu, index) else { break };
-            (*seen) = [0; MEMBERS];
-            cpu += 1;
-        }
         // Field by field: a whole struct at once becomes a call of memset, which this target has not.
         (*state).mm = 0;
         (*state).seeded = 0;
@@ -174,12 +198,4 @@ unsafe fn wipe(state: *mut State, index: u32) {
 fn give_back(index: u32) {
     // The stack has room for every index, and an index is on it at most once.
     let _ = maps::FREE.push(index, 0);
-}
-
-#[inline(always)]
-fn add_pending(rest: &mut [i64; MEMBERS], pending: &[i32; MEMBERS]) {
-    rest[0] += i64::from(pending[0]);
-    rest[1] += i64::from(pending[1]);
-    rest[2] += i64::from(pending[2]);
-    rest[3] += i64::from(pending[3]);
 }

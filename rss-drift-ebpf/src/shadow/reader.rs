@@ -3,12 +3,13 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use rss_drift_common::{
     Pages,
-    shadow::{Cpu, SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord, State},
+    shadow::{SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord, State},
 };
 
 use super::{lifecycle, maps, words};
 use crate::{
     atomic,
+    each_cpu::{GO_ON, STOP, each_cpu},
     iterator::Visit,
     kernel::{layout, load},
 };
@@ -87,6 +88,15 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
     }
 }
 
+/// An adding up on its way from CPU to CPU.
+struct Walk<'a> {
+    record: &'a mut ShadowRecord,
+    id: u64,
+    index: u64,
+    /// Slots that were in the middle of a change of this state.
+    busy: u64,
+}
+
 /// Totals plus the slots that hold the mm; true when no flush came between.
 ///
 /// A flush marks its slot busy with this state's index, and raises one of two counts as its last step.
@@ -106,13 +116,9 @@ unsafe fn add_up(state: *const State, index: u32, id: u64, record: &mut ShadowRe
         record.faults = (*state).faults;
         record.churn = (*state).churn;
         record.holders = 0;
-        let mut still = true;
-        let mut cpu = 0;
-        while cpu < layout!(cpu_ids) {
-            let Some(owner) = maps::cpu(cpu) else { break };
-            still &= add_slot(owner, index, id, record);
-            cpu += 1;
-        }
+        let mut walk = Walk { record, id, index: u64::from(index), busy: 0 };
+        each_cpu(layout!(cpu_ids), &mut walk, add_slot);
+        let Walk { record, busy, .. } = walk;
         record.misses = (*state).misses;
         record.flushes = (*state).flushes;
         record.repaired = (*state).repaired;
@@ -123,16 +129,19 @@ unsafe fn add_up(state: *const State, index: u32, id: u64, record: &mut ShadowRe
             | (volatile(&raw const (*state).totals[1]) ^ totals[1])
             | (volatile(&raw const (*state).totals[2]) ^ totals[2])
             | (volatile(&raw const (*state).totals[3]) ^ totals[3]);
-        still && unchanged == 0 && moves(state) == before
+        busy == 0 && unchanged == 0 && moves(state) == before
     }
 }
 
-#[inline(always)]
-unsafe fn add_slot(owner: *const Cpu, index: u32, id: u64, record: &mut ShadowRecord) -> bool {
-    // SAFETY: by add_up.
+/// One CPU of [`add_up`].
+#[inline(never)]
+extern "C" fn add_slot(cpu: u32, walk: &mut Walk<'_>) -> i64 {
+    let Some(owner) = maps::cpu(cpu) else { return STOP };
+    // SAFETY: a map value.
     unsafe {
         let slot = &raw const (*owner).slot;
-        if volatile(&raw const (*slot).id) == id {
+        if volatile(&raw const (*slot).id) == walk.id {
+            let record = &mut *walk.record;
             record.shadow[0] += i64::from((*slot).pending[0]);
             record.shadow[1] += i64::from((*slot).pending[1]);
             record.shadow[2] += i64::from((*slot).pending[2]);
@@ -142,8 +151,11 @@ unsafe fn add_slot(owner: *const Cpu, index: u32, id: u64, record: &mut ShadowRe
             record.churn += u64::from((*slot).churn);
             record.holders += 1;
         }
-        volatile(&raw const (*slot).busy) != index + 1
+        if volatile(&raw const (*slot).busy) == walk.index as u32 + 1 {
+            walk.busy += 1;
+        }
     }
+    GO_ON
 }
 
 /// Flushes and publications so far.

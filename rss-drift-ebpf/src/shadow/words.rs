@@ -9,7 +9,9 @@ use rss_drift_common::{MEMBERS, shadow::State};
 use super::maps;
 use crate::{
     atomic,
+    each_cpu::{GO_ON, STOP, each_cpu},
     kernel::{layout, load, probe},
+    percpu::SLOT_BYTES,
 };
 
 /// How often a word that changes while it is refreshed is read again.
@@ -68,30 +70,38 @@ pub struct Refreshed {
     pub unsettled: u64,
 }
 
+/// A refresh of all words on its way from CPU to CPU.
+struct Walk {
+    /// Where the slots of each member lie, as per-CPU pointers.
+    slots: [u64; MEMBERS],
+    /// 1 where the four lie side by side (`percpu_counter_init_many`, since 6.6).
+    together: u64,
+    index: u64,
+    deltas: [i64; MEMBERS],
+    refreshed: Refreshed,
+}
+
 /// Refreshes every word of `mm`, of all CPUs, and adds the deltas to the totals.
 ///
 /// # Safety
 /// `mm` must be known to the verifier, `state` must lie in a map value and be that of `mm` at `index`.
 #[inline(always)]
 pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refreshed {
-    let mut refreshed = Refreshed { changed: 0, unsettled: 0 };
-    let mut deltas = [0_i64; MEMBERS];
     // SAFETY: by the caller.
     unsafe {
-        let bases = [slots::<0>(mm), slots::<1>(mm), slots::<2>(mm), slots::<3>(mm)];
-        let mut cpu = 0;
-        while cpu < layout!(cpu_ids) {
-            let Some(owner) = maps::cpu(cpu) else { break };
-            let Some(seen) = maps::seen(cpu, index) else { break };
-            let offset = (*owner).offset;
-            if offset != 0 {
-                refresh_word::<0>(bases[0] + offset, seen, &mut deltas, &mut refreshed);
-                refresh_word::<1>(bases[1] + offset, seen, &mut deltas, &mut refreshed);
-                refresh_word::<2>(bases[2] + offset, seen, &mut deltas, &mut refreshed);
-                refresh_word::<3>(bases[3] + offset, seen, &mut deltas, &mut refreshed);
-            }
-            cpu += 1;
-        }
+        let slots = [slots::<0>(mm), slots::<1>(mm), slots::<2>(mm), slots::<3>(mm)];
+        let together = slots[1] == slots[0] + SLOT_BYTES
+            && slots[2] == slots[0] + 2 * SLOT_BYTES
+            && slots[3] == slots[0] + 3 * SLOT_BYTES;
+        let mut walk = Walk {
+            slots,
+            together: u64::from(together),
+            index: u64::from(index),
+            deltas: [0; MEMBERS],
+            refreshed: Refreshed { changed: 0, unsettled: 0 },
+        };
+        each_cpu(layout!(cpu_ids), &mut walk, refresh_cpu);
+        let Walk { mut deltas, mut refreshed, .. } = walk;
         refresh_count::<0>(mm, state, &mut deltas, &mut refreshed);
         refresh_count::<1>(mm, state, &mut deltas, &mut refreshed);
         refresh_count::<2>(mm, state, &mut deltas, &mut refreshed);
@@ -100,8 +110,44 @@ pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refre
         add_total::<1>(state, &deltas);
         add_total::<2>(state, &deltas);
         add_total::<3>(state, &deltas);
+        refreshed
     }
-    refreshed
+}
+
+/// One CPU of [`refresh_all`].
+#[inline(never)]
+extern "C" fn refresh_cpu(cpu: u32, walk: &mut Walk) -> i64 {
+    let (Some(owner), Some(seen)) = (maps::cpu(cpu), maps::seen(cpu, walk.index as u32)) else { return STOP };
+    // SAFETY: map values.
+    unsafe {
+        let offset = (*owner).offset;
+        if offset == 0 {
+            // A number without a CPU.
+            return GO_ON;
+        }
+        // As a rule nothing changed, and one read tells it.
+        if walk.together != 0
+            && let Some(now) = probe::<[i32; MEMBERS]>(walk.slots[0] + offset)
+            && is_seen::<0>(seen, &now)
+            && is_seen::<1>(seen, &now)
+            && is_seen::<2>(seen, &now)
+            && is_seen::<3>(seen, &now)
+        {
+            return GO_ON;
+        }
+        refresh_word::<0>(offset, seen, walk);
+        refresh_word::<1>(offset, seen, walk);
+        refresh_word::<2>(offset, seen, walk);
+        refresh_word::<3>(offset, seen, walk);
+    }
+    GO_ON
+}
+
+/// Whether a slot is as it was last seen.
+#[inline(always)]
+unsafe fn is_seen<const MEMBER: usize>(seen: *const [i32; MEMBERS], now: &[i32; MEMBERS]) -> bool {
+    // SAFETY: by the caller.
+    unsafe { core::ptr::read_volatile(&raw const (*seen)[MEMBER]) == now[MEMBER] }
 }
 
 /// Where the slots of a member lie, as a per-CPU pointer.
@@ -113,14 +159,10 @@ unsafe fn slots<const MEMBER: usize>(mm: *const u8) -> u64 {
 }
 
 #[inline(always)]
-unsafe fn refresh_word<const MEMBER: usize>(
-    address: u64,
-    seen: *mut [i32; MEMBERS],
-    deltas: &mut [i64; MEMBERS],
-    refreshed: &mut Refreshed,
-) {
+unsafe fn refresh_word<const MEMBER: usize>(offset: u64, seen: *mut [i32; MEMBERS], walk: &mut Walk) {
+    let address = walk.slots[MEMBER] + offset;
     let Some(mut value) = probe::<i32>(address) else {
-        refreshed.unsettled += 1;
+        walk.refreshed.unsettled += 1;
         return;
     };
     // SAFETY: by the caller.
@@ -132,8 +174,8 @@ unsafe fn refresh_word<const MEMBER: usize>(
         let mut tries = 0;
         while tries < TRIES {
             let delta = value.wrapping_sub(atomic::swap(word, value));
-            deltas[MEMBER] += i64::from(delta);
-            refreshed.changed += u64::from(delta.unsigned_abs());
+            walk.deltas[MEMBER] += i64::from(delta);
+            walk.refreshed.changed += u64::from(delta.unsigned_abs());
             match probe::<i32>(address) {
                 Some(again) if again == value => return,
                 Some(again) => value = again,
@@ -141,7 +183,7 @@ unsafe fn refresh_word<const MEMBER: usize>(
             }
             tries += 1;
         }
-        refreshed.unsettled += 1;
+        walk.refreshed.unsettled += 1;
     }
 }
 

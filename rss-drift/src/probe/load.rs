@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfLoader, Endianness,
+    Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel,
     maps::{Array, Map, MapError},
     programs::{Iter, ProgramError, links::LinkError},
 };
@@ -242,6 +242,9 @@ fn loader(kernel: &Kernel) -> EbpfLoader<'_> {
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
+        // A refusal's reason, without the trace of every instruction: on a program that is found too complex that trace takes
+        // minutes to write, and aya asks for it ten times.
+        .verifier_log_level(VerifierLogLevel::STATS)
         .override_global("LAYOUT", bytemuck::bytes_of(&kernel.layout), true)
         .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1));
     loader
