@@ -54,6 +54,21 @@ pub struct State {
     pub seeded: u64,
     /// CPUs whose slot held the mm at an update, by bit.
     pub cpus: [u64; CPU_WORDS],
+    /// Number of the reading that visited the mm last, or in which the state was created.
+    pub visited: u64,
+    /// One more than [`State::moves`] was when a reading that did not visit the mm looked last; 0 before.
+    pub looked: u64,
+    /// Thread group of the task by which the mm was visited last; 0 before a visit.
+    pub tgid: u64,
+}
+
+impl State {
+    /// Grows with every event of the mm, as far as its slots gave them up.
+    #[inline(always)]
+    #[must_use]
+    pub const fn moves(&self) -> u64 {
+        self.hits + self.misses + self.flushes + self.publications + self.churn + self.faults
+    }
 }
 
 /// What the reader saw of one mm's shadow; follows the `MmRecord` of full mode.
@@ -137,6 +152,8 @@ pub struct Counts {
     pub ended: u64,
     /// Updates that came while the slot was busy: left to the next refresh.
     pub nested: u64,
+    /// States that no task had in two readings, without an event between: their mm ended unseen.
+    pub swept: u64,
 }
 
 impl Counts {
@@ -156,6 +173,7 @@ impl Counts {
         self.unsettled += other.unsettled;
         self.ended += other.ended;
         self.nested += other.nested;
+        self.swept += other.swept;
     }
 }
 
@@ -170,8 +188,6 @@ pub struct Cpu {
     pub offset: u64,
     /// Our counts on it.
     pub counts: Counts,
-    /// Fills the last cache line.
-    pub reserved: u64,
 }
 
 /// What the shadow's programs are told before loading.

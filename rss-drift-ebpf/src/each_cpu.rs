@@ -1,7 +1,7 @@
 //! A step per CPU number that is verified once, however many CPUs there are.
 //!
 //! A plain loop is walked by the verifier for each CPU and each state that it can be in: on 6.12 full mode's reader came to
-//! more than the million instructions that are allowed with 8 CPUs. `bpf_loop` is in every kernel with per-cpu accounting
+//! more than the million instructions that are allowed with 8 CPUs, and everywhere the reader of passive mode with 256. `bpf_loop` is in every kernel with per-cpu accounting
 //! (`kernel/bpf/bpf_iter.c`, since 5.17).
 
 use aya_ebpf::helpers::generated::bpf_loop;

@@ -8,6 +8,7 @@ use rss_drift_common::{
 };
 
 use crate::{
+    each_cpu::{GO_ON, each_cpu},
     iterator::{TaskContext, Visit},
     kernel::{PF_KTHREAD, layout, load},
     percpu::{Slots, counts, locks},
@@ -46,26 +47,13 @@ pub fn visit(ctx: *const TaskContext) {
     let mut readable = true;
     // Without slots (no CONFIG_SMP) nothing is ever held back.
     if layout!(counter_has_slots) != 0 {
-        match Slots::of(mm) {
-            Some(slots) => {
-                let mut cpu = 0;
-                while cpu < layout!(cpus) {
-                    match slots.read(cpu) {
-                        Some(pages) => {
-                            if (pages[0] | pages[1] | pages[2] | pages[3]) != 0 {
-                                sum[0] += pages[0];
-                                sum[1] += pages[1];
-                                sum[2] += pages[2];
-                                sum[3] += pages[3];
-                                visit.write(&SlotRecord { mm: mm as u64, tgid, cpu, pages });
-                            }
-                        }
-                        None => readable = false,
-                    }
-                    cpu += 1;
-                }
-            }
-            None => readable = false,
+        if let Some(slots) = Slots::of(mm) {
+            let mut walk = Walk { visit, slots, mm, tgid, readable: 1, sum };
+            each_cpu(layout!(cpus), &mut walk, write_slots);
+            sum = walk.sum;
+            readable = walk.readable != 0;
+        } else {
+            readable = false;
         }
     }
     let locked_after = locks(mm, first, stride);
@@ -76,6 +64,35 @@ pub fn visit(ctx: *const TaskContext) {
             == 0;
     let cpu = if valid { END_VALID } else { END_DISTURBED };
     visit.write(&SlotRecord { mm: mm as u64, tgid, cpu, pages: sum });
+}
+
+/// A list on its way from CPU to CPU.
+struct Walk {
+    visit: Visit,
+    slots: Slots,
+    mm: *const u8,
+    tgid: u32,
+    /// 0 when a slot could not be read.
+    readable: u32,
+    sum: [i32; MEMBERS],
+}
+
+/// One CPU of [`visit`].
+#[inline(never)]
+extern "C" fn write_slots(cpu: u32, walk: &mut Walk) -> i64 {
+    match walk.slots.read(cpu) {
+        Some(pages) => {
+            if (pages[0] | pages[1] | pages[2] | pages[3]) != 0 {
+                walk.sum[0] += pages[0];
+                walk.sum[1] += pages[1];
+                walk.sum[2] += pages[2];
+                walk.sum[3] += pages[3];
+                walk.visit.write(&SlotRecord { mm: walk.mm as u64, tgid: walk.tgid, cpu, pages });
+            }
+        }
+        None => walk.readable = 0,
+    }
+    GO_ON
 }
 
 /// Whether the reading is about this thread group.

@@ -15,9 +15,10 @@ use rss_drift_common::{
 };
 
 use crate::{
+    each_cpu::{GO_ON, each_cpu},
     iterator::{Identity, TaskContext, Visit, write_record},
     kernel::{PF_KTHREAD, layout, load, probe},
-    shadow::reader,
+    shadow::{reader, sweep},
 };
 
 /// `__per_cpu_offset` of every possible CPU; written by user space from what [`offsets`] found.
@@ -48,7 +49,13 @@ pub fn visit(ctx: *const TaskContext) {
 /// As [`visit`], with the mm's shadow behind the record.
 #[inline(always)]
 pub fn visit_with_shadow(ctx: *const TaskContext) {
-    let Some(visit) = Visit::of(ctx) else { return };
+    let Some(visit) = Visit::of(ctx) else {
+        sweep::end_of_reading();
+        return;
+    };
+    if visit.number == 0 {
+        sweep::begin_of_reading();
+    }
     if let Some(mm) = write_exact(&visit) {
         // SAFETY: the mm of a task, known to the verifier.
         unsafe { reader::write_shadow(&visit, mm) };
@@ -110,7 +117,6 @@ fn write_exact(visit: &Visit) -> Option<*const u8> {
 fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
     let first = layout!(mm_rss_stat);
     let stride = layout!(mm_rss_stride);
-    *cached = [0; MEMBERS];
     if layout!(counter_has_slots) == 0 {
         *count = counts(mm, first, stride);
         return true;
@@ -118,25 +124,38 @@ fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
     let Some(slots) = Slots::of(mm) else { return false };
     let locked_before = locks(mm, first, stride);
     *count = counts(mm, first, stride);
-    let mut readable = true;
-    let mut cpu = 0;
-    while cpu < layout!(cpus) {
-        match slots.read(cpu) {
-            Some(pages) => {
-                cached[0] += i64::from(pages[0]);
-                cached[1] += i64::from(pages[1]);
-                cached[2] += i64::from(pages[2]);
-                cached[3] += i64::from(pages[3]);
-            }
-            None => readable = false,
-        }
-        cpu += 1;
-    }
+    let mut walk = Walk { slots, cached: [0; MEMBERS], readable: 1 };
+    each_cpu(layout!(cpus), &mut walk, add_slots);
+    *cached = walk.cached;
+    let readable = walk.readable != 0;
     let locked_after = locks(mm, first, stride);
     let after = counts(mm, first, stride);
     readable
         && (locked_before | locked_after) == 0
         && (after[0] ^ count[0]) | (after[1] ^ count[1]) | (after[2] ^ count[2]) | (after[3] ^ count[3]) == 0
+}
+
+/// A reading on its way from CPU to CPU.
+struct Walk {
+    slots: Slots,
+    cached: Pages,
+    /// 0 when a slot could not be read.
+    readable: u64,
+}
+
+/// One CPU of [`read_counters`].
+#[inline(never)]
+extern "C" fn add_slots(cpu: u32, walk: &mut Walk) -> i64 {
+    match walk.slots.read(cpu) {
+        Some(pages) => {
+            walk.cached[0] += i64::from(pages[0]);
+            walk.cached[1] += i64::from(pages[1]);
+            walk.cached[2] += i64::from(pages[2]);
+            walk.cached[3] += i64::from(pages[3]);
+        }
+        None => walk.readable = 0,
+    }
+    GO_ON
 }
 
 /// Where the slots of an mm's four counters lie, as per-CPU pointers.

@@ -28,7 +28,7 @@ enum Verb {
     Run(run::Arguments),
     /// Check formatting, lints and documentation
     Lint(lint::Arguments),
-    /// Run the tests: unit tests, then the live tests as root
+    /// Run the tests: unit tests, the live tests as root, and those on other kernels in virtual machines
     Test(test::Arguments),
     /// Measure what rss-drift costs
     #[command(subcommand)]

@@ -9,14 +9,15 @@ use crate::{
     build,
     cargo::{cargo, succeed},
     privilege::as_root,
-    setup, workspace,
+    setup, vm, workspace,
 };
 
 /// The package of the live tests: one static binary.
 const LIVE: &str = "live-tests";
 
-/// Run the tests: unit tests, then the live tests as root.
+/// Run the tests: unit tests, then the live tests as root, here and on other kernels in virtual machines.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct Arguments {
     /// Only the unit tests: without root, without the kernel's help
     #[arg(long, conflicts_with = "live")]
@@ -24,10 +25,16 @@ pub(crate) struct Arguments {
     /// Only the live tests: eBPF programs in the running kernel
     #[arg(long)]
     live: bool,
+    /// Leave the virtual machines out: the live tests run on this kernel only
+    #[arg(long)]
+    no_vm: bool,
+    /// Count a kernel that cannot be fetched as skipped
+    #[arg(long)]
+    allow_missing_kernel: bool,
     /// Install missing Debian packages without asking
     #[arg(short, long)]
     yes: bool,
-    /// What the tests are given: a filter or other arguments
+    /// What the tests are given: a filter or other arguments (leaves the virtual machines out)
     #[arg(last = true, value_name = "ARGS")]
     passed_on: Vec<OsString>,
 }
@@ -39,7 +46,24 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.live {
         unit(&root, &arguments.passed_on)?;
     }
-    if arguments.unit { Ok(ExitCode::SUCCESS) } else { live(&root, &arguments.passed_on) }
+    if arguments.unit {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let here = live(&root, &arguments.passed_on)?;
+    let why = if here != ExitCode::SUCCESS {
+        "tests failed on this kernel"
+    } else if arguments.no_vm {
+        "--no-vm"
+    } else if arguments.live {
+        "--live is for this kernel"
+    } else if !arguments.passed_on.is_empty() {
+        "arguments were given"
+    } else {
+        let everything = vm::test::Args::everything(arguments.allow_missing_kernel, arguments.yes);
+        return vm::test::run(&everything);
+    };
+    eprintln!("no tests in virtual machines: {why} (`cargo xtask vm test` runs them)");
+    Ok(here)
 }
 
 /// The unit tests of every crate that runs in user space.

@@ -6,7 +6,7 @@ use rss_drift_common::{
     shadow::{CPU_WORDS, Cpu, State},
 };
 
-use super::{apply, maps, words};
+use super::{apply, maps, report, words};
 use crate::{
     atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
@@ -39,6 +39,7 @@ pub unsafe fn find_or_create(this: *mut Cpu, mm: *const u8) -> Option<u32> {
         let counts = &raw mut (*this).counts;
         let Ok(Some(index)) = maps::FREE.pop() else {
             (*counts).refused += 1;
+            report::refused((*counts).refused);
             return None;
         };
         let state = maps::state(index)?;
@@ -46,6 +47,7 @@ pub unsafe fn find_or_create(this: *mut Cpu, mm: *const u8) -> Option<u32> {
         let id = atomic::fetch_add(&raw mut (*shared).last_id, 1) + 1;
         (*state).mm = address;
         (*state).seeded = 0;
+        (*state).visited = (*shared).pass;
         atomic::swap(&raw mut (*state).id, id.cast_unsigned());
         if maps::INDEX.insert(address, index, u64::from(BPF_NOEXIST)).is_err() {
             (*state).id = 0;
@@ -85,6 +87,7 @@ pub unsafe fn end(this: *mut Cpu, mm: u64, last: bool) {
         if rest != 0 {
             (*counts).deaths_with_rest += 1;
             (*counts).rest += rest;
+            report::rest((*state).tgid, rest);
         }
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);
@@ -191,6 +194,8 @@ unsafe fn wipe(state: *mut State, index: u32) {
         (*state).active = 0;
         (*state).active_max = 0;
         (*state).cpus = [0; CPU_WORDS];
+        (*state).looked = 0;
+        (*state).tgid = 0;
     }
 }
 

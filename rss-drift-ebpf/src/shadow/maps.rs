@@ -41,6 +41,12 @@ pub struct Shared {
     pub last_id: i64,
     /// What the reader works on: index of the state plus 1.
     pub reading: u64,
+    /// Always 0, see [`zero`].
+    pub zero: i64,
+    /// Number of this reading.
+    pub pass: u64,
+    /// Mms that this reading visited.
+    pub visited: u64,
     /// A state that ended while the reader worked on it, index plus 1: the reader may have written into it what was read
     /// of a freed mm, and frees it when it is done.
     pub orphan: u64,
@@ -57,6 +63,14 @@ macro_rules! config {
     };
 }
 pub(crate) use config;
+
+/// 0, which the verifier does not know: a sum over CPUs that begins with a constant and decides a branch later is a state
+/// of its own at each of its values, and the verifier walks through all of them.
+#[inline(always)]
+pub fn zero() -> i64 {
+    // SAFETY: a map value; volatile, or the compiler would see that nobody writes it.
+    SHARED.get_ptr_mut(0).map_or(0, |shared| unsafe { core::ptr::read_volatile(&raw const (*shared).zero) })
+}
 
 /// What belongs to a CPU.
 #[inline(always)]

@@ -2,11 +2,14 @@
 //!
 //! [`maps`] is where everything stands, [`apply`] adds what a slot gives up, [`words`] turns readings of the kernel's
 //! counters into deltas (per-cpu accounting), [`lifecycle`] creates and ends the states of mms, [`events`] handles the
-//! tracepoints, [`reader`] is the iterator of full mode.
+//! tracepoints, [`reader`] is the iterator of full mode, [`sweep`] finds states whose mm ended unseen, [`report`] writes to the
+//! daemon's log.
 
 mod apply;
 pub mod events;
 pub mod lifecycle;
 mod maps;
 pub mod reader;
+mod report;
+pub mod sweep;
 mod words;

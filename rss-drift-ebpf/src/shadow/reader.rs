@@ -6,7 +6,7 @@ use rss_drift_common::{
     shadow::{SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord, State},
 };
 
-use super::{lifecycle, maps, words};
+use super::{lifecycle, maps, report, words};
 use crate::{
     atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
@@ -66,12 +66,14 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
         atomic::swap(&raw mut (*shared).reading, u64::from(index) + 1);
         let id = core::ptr::read_volatile(&raw const (*state).id);
         if id != 0 && (*state).mm == mm as u64 && (*state).seeded != 0 {
+            let tgid: u32 = load(task, layout!(task_tgid));
             let refreshed = words::refresh_all(mm, index, state);
             if refreshed.changed != 0 {
                 atomic::add(&raw mut (*state).repaired, refreshed.changed);
             }
             if refreshed.unsettled != 0 {
                 (*this).counts.unsettled += refreshed.unsettled;
+                report::unsettled(tgid, refreshed.unsettled);
                 record.flags |= SHADOW_UNSETTLED;
             }
             let mut tries = 0;
@@ -83,6 +85,9 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
                 tries += 1;
             }
             record.id = id;
+            (*state).visited = (*shared).pass;
+            (*state).tgid = u64::from(tgid);
+            (*shared).visited += 1;
         }
         lifecycle::done_reading(shared);
     }
@@ -116,7 +121,7 @@ unsafe fn add_up(state: *const State, index: u32, id: u64, record: &mut ShadowRe
         record.faults = (*state).faults;
         record.churn = (*state).churn;
         record.holders = 0;
-        let mut walk = Walk { record, id, index: u64::from(index), busy: 0 };
+        let mut walk = Walk { record, id, index: u64::from(index), busy: maps::zero().cast_unsigned() };
         each_cpu(layout!(cpu_ids), &mut walk, add_slot);
         let Walk { record, busy, .. } = walk;
         record.misses = (*state).misses;

@@ -93,12 +93,13 @@ pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refre
         let together = slots[1] == slots[0] + SLOT_BYTES
             && slots[2] == slots[0] + 2 * SLOT_BYTES
             && slots[3] == slots[0] + 3 * SLOT_BYTES;
+        let zero = maps::zero();
         let mut walk = Walk {
             slots,
             together: u64::from(together),
             index: u64::from(index),
-            deltas: [0; MEMBERS],
-            refreshed: Refreshed { changed: 0, unsettled: 0 },
+            deltas: [zero; MEMBERS],
+            refreshed: Refreshed { changed: zero.cast_unsigned(), unsettled: zero.cast_unsigned() },
         };
         each_cpu(layout!(cpu_ids), &mut walk, refresh_cpu);
         let Walk { mut deltas, mut refreshed, .. } = walk;

@@ -5,6 +5,7 @@ use aya::{
     maps::{Array, Stack},
     programs::Program,
 };
+use aya_log::EbpfLogger;
 use rss_drift_common::shadow::{Counts, Cpu, ShadowConfig};
 
 use crate::{
@@ -89,6 +90,11 @@ pub(super) fn fill_maps(
         free.push(index, 0).map_err(error)?;
     }
     Ok(())
+}
+
+/// The log of our programs. Without it everything goes on: what it says is counted too.
+pub(super) fn log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
+    EbpfLogger::init(ebpf).inspect_err(|error| log::warn!("no log of our eBPF programs: {error}")).ok()
 }
 
 /// The programs of the events in the order in which they are attached: `kmem:rss_stat`, which creates states, is last.

@@ -10,6 +10,7 @@ use aya::{
     maps::{Array, Map, MapError},
     programs::{Iter, ProgramError, links::LinkError},
 };
+use aya_log::EbpfLogger;
 use rss_drift_common::shadow::Counts;
 
 use crate::{
@@ -112,13 +113,24 @@ pub struct Probe {
     full: Option<Full>,
 }
 
+/// What our programs write to the log; drained once per reading.
+type EventLog = EbpfLogger<&'static dyn log::Log>;
+
 /// What full mode adds to a probe.
-#[derive(Debug)]
 struct Full {
     /// Mms that the maps hold.
     capacity: u32,
     /// How ends of mms are seen.
     end: EndOfMm,
+    /// Rare events that the programs told of; none where the log could not be opened.
+    log: Option<EventLog>,
+}
+
+impl std::fmt::Debug for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { capacity, end, log: _ } = self;
+        f.debug_struct("Full").field("capacity", capacity).field("end", end).finish_non_exhaustive()
+    }
 }
 
 impl Probe {
@@ -168,6 +180,7 @@ impl Probe {
         load_iterator(&mut ebpf, PROGRAM, &btf, &kernel.release)?;
         let offsets = find_cpus(&mut ebpf, kernel, &btf)?;
         full::fill_maps(&mut ebpf, &kernel.cpus.possible, &offsets, capacity)?;
+        let log = full::log(&mut ebpf);
         let end = full::attach(&mut ebpf, &btf, &kernel.release, options)?;
         Ok(Self {
             ebpf,
@@ -175,7 +188,7 @@ impl Probe {
             reader: Reader::new(PROGRAM),
             slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
-            full: Some(Full { capacity, end }),
+            full: Some(Full { capacity, end, log }),
         })
     }
 
@@ -191,8 +204,11 @@ impl Probe {
         self.full.as_ref().map(|_| full::counts(&self.ebpf))
     }
 
-    /// One reading of all processes.
+    /// One reading of all processes; what our programs had to tell meanwhile goes to the log.
     pub fn snapshot(&mut self) -> Result<Snapshot, ProbeError> {
+        if let Some(log) = self.full.as_mut().and_then(|full| full.log.as_mut()) {
+            log.flush();
+        }
         self.reader.read(&mut self.ebpf, self.accounting)
     }
 
@@ -246,7 +262,9 @@ fn loader(kernel: &Kernel) -> EbpfLoader<'_> {
         // minutes to write, and aya asks for it ten times.
         .verifier_log_level(VerifierLogLevel::STATS)
         .override_global("LAYOUT", bytemuck::bytes_of(&kernel.layout), true)
-        .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1));
+        .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1))
+        // A page: its messages are rare, and each names a process.
+        .map_max_entries("AYA_LOGS", 4096);
     loader
 }
 

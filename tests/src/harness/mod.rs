@@ -27,6 +27,9 @@ pub enum Outcome {
 /// A test by its name. It fails by a panic.
 pub type Test = (&'static str, fn() -> Outcome);
 
+/// How a line of a test's output begins that is kept also when it passes: `report: key=value`.
+const REPORT: &str = "report: ";
+
 /// Exit status of a test's process for the first of [`Reason::ALL`]; the others follow.
 const SKIPPED: u8 = 64;
 
@@ -126,6 +129,10 @@ impl Tally {
             Verdict::Passed => {
                 self.passed += 1;
                 println!("ok   {seconds:7.2} s  {name}");
+                // Figures that a test measured.
+                for line in ended.output.lines().filter(|line| line.starts_with(REPORT)) {
+                    println!("{line}");
+                }
             }
             Verdict::Skipped(reason) => {
                 self.skipped += 1;

@@ -10,6 +10,7 @@ mod processes;
 mod runs;
 mod shadow;
 mod startup;
+mod strain;
 mod threads;
 mod usage;
 
@@ -65,6 +66,16 @@ pub const TESTS: &[Test] = tests! {
         a_full_map_is_counted
         two_at_once
         threads_on_all_cpus
+    }
+    strain {
+        a_stopped_process
+        a_stopped_daemon
+        busy_cpus
+        an_mm_that_ends_unseen
+        every_run_is_counted
+        with_256_cpu_numbers
+        a_reader_for_256_cpus
+        steps_down_when_it_costs_too_much
     }
     usage {
         unknown_words_are_refused_with_the_valid_ones

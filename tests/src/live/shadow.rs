@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A session of full mode; a skip on kernels with per-task accounting.
-fn open(options: FullOptions) -> Result<Meter, Outcome> {
+pub(super) fn open(options: FullOptions) -> Result<Meter, Outcome> {
     let meter = Meter::open_as(Mode::Full(options));
     match meter.session.kernel.accounting {
         Accounting::PerTask => Err(Outcome::Skipped(Reason::PerTask)),
@@ -33,18 +33,18 @@ fn open(options: FullOptions) -> Result<Meter, Outcome> {
     }
 }
 
-fn counts(meter: &Meter) -> Counts {
+pub(super) fn counts(meter: &Meter) -> Counts {
     meter.session.probe.counts().expect("full mode").expect("read the counts")
 }
 
-fn shadow(snapshot: &Snapshot, pid: u32) -> ShadowRecord {
+pub(super) fn shadow(snapshot: &Snapshot, pid: u32) -> ShadowRecord {
     let shadow = *snapshot.shadow(pid).expect("a process that was visited has a state");
     assert_eq!(shadow.flags, SHADOW_VALID, "nothing moves: {shadow:?}");
     shadow
 }
 
 /// What holds at every reading: no error at rest, nothing repaired at rest, no death with a rest, no state too many.
-fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFindings {
+pub(super) fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFindings {
     let snapshot = meter.snapshot();
     let found = rest.look(&snapshot);
     assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact at rest: {found:?}");
@@ -54,7 +54,7 @@ fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFindings {
 }
 
 /// States that no living mm has.
-fn stale(meter: &mut Meter) -> i64 {
+pub(super) fn stale(meter: &mut Meter) -> i64 {
     // Two readings: the first makes states for mms that had none.
     meter.snapshot();
     let snapshot = meter.snapshot();

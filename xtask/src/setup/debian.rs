@@ -151,7 +151,7 @@ fn consent(yes: bool, command: &str) -> Result<()> {
         if is_root() {
             return Ok(());
         }
-        bail!("not installed without being asked: run `cargo xtask setup --yes`, or as root `{command}`");
+        bail!("not installed without being asked: run it again with --yes, or as root `{command}`");
     }
     eprint!("Install these packages? [Y/n] ");
     io::stderr().flush().context("cannot ask")?;

@@ -62,8 +62,8 @@ pub(crate) fn ensure(root: &Path, yes: bool) -> Result<Tools> {
 }
 
 /// Installs what `cargo xtask vm` needs.
-pub(crate) fn virtual_machines() -> Result<()> {
-    debian::install(&debian::VIRTUAL_MACHINES, false)
+pub(crate) fn virtual_machines(yes: bool) -> Result<()> {
+    debian::install(&debian::VIRTUAL_MACHINES, yes)
 }
 
 /// Installs what is missing.

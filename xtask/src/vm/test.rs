@@ -21,6 +21,7 @@ use super::{
     matrix::{self, Cell},
     qemu::{self, Machine},
     summary::{self, Printed, Row},
+    tools,
 };
 use crate::{build, setup, workspace};
 
@@ -46,6 +47,9 @@ pub(crate) struct Args {
     /// Count a kernel that cannot be fetched as skipped
     #[arg(long)]
     allow_missing_kernel: bool,
+    /// Install missing Debian packages without asking
+    #[arg(short, long)]
+    yes: bool,
     /// Run everything this many times
     #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
@@ -60,10 +64,27 @@ pub(crate) struct Args {
     arguments: Vec<String>,
 }
 
+impl Args {
+    /// All tests in every guest, once.
+    pub(crate) fn everything(allow_missing_kernel: bool, yes: bool) -> Self {
+        Self {
+            kernel: Vec::new(),
+            cpus: Vec::new(),
+            allow_missing_kernel,
+            yes,
+            repeat: 1,
+            timeout: None,
+            append: Vec::new(),
+            arguments: Vec::new(),
+        }
+    }
+}
+
 /// Runs the tests.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let root = workspace::root();
-    setup::ensure(&root, false)?;
+    tools::ensure(args.yes)?;
+    setup::ensure(&root, args.yes)?;
     let program = build::static_binary(&root, "live-tests")?;
     let stop = qemu::stop_flag()?;
     let cells = matrix::select(&args.kernel, &args.cpus);

@@ -12,10 +12,10 @@ use crate::setup;
 
 const QEMU: &str = "qemu-system-x86_64";
 
-/// Installs what is missing.
-pub(crate) fn ensure() -> Result<()> {
+/// Installs what is missing. Asks first where there is somebody to ask, unless `yes`.
+pub(crate) fn ensure(yes: bool) -> Result<()> {
     // Programs that came another way than by packages will do as well.
-    if find(QEMU).is_some() && busybox().is_ok() { Ok(()) } else { setup::virtual_machines() }
+    if find(QEMU).is_some() && busybox().is_ok() { Ok(()) } else { setup::virtual_machines(yes) }
 }
 
 /// The emulator.

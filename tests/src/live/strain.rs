@@ -1,0 +1,251 @@
+//! Full mode where it is hard: processes and the daemon stopped, CPUs that never idle, mms that end unseen, many CPUs.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, Pid, fork},
+};
+use rss_drift::{
+    drift::rest::RestTracker,
+    kernel::Kernel,
+    probe::{Counting, FullOptions, Probe},
+};
+
+use super::shadow::{assert_right, counts, open, shadow, stale};
+use crate::{
+    command::{Running, run},
+    harness::{Outcome, allowed_cpus},
+    helper::{Helper, Kind},
+    measure::Meter,
+    records::{Record, parse},
+    truth::page_size,
+};
+
+/// How long something is stopped.
+const STOPPED: Duration = Duration::from_secs(2);
+
+/// CPU numbers of a large host.
+const MANY_CPUS: u32 = 256;
+
+/// A session of full mode, or the test's end.
+macro_rules! full {
+    () => {
+        match open(FullOptions::default()) {
+            Ok(meter) => meter,
+            Err(skipped) => return skipped,
+        }
+    };
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(pid.cast_signed()), signal).expect("signal a child of ours");
+}
+
+/// A process that is stopped keeps its slot's deltas; its figures are right meanwhile and afterwards.
+pub fn a_stopped_process() -> Outcome {
+    let mut meter = full!();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, 200);
+    helper.write(&region, 0..77);
+    let exact = meter.rest(helper.pid()).mm.exact();
+    signal(helper.pid(), Signal::SIGSTOP);
+    let mut rest = RestTracker::default();
+    let end = Instant::now() + STOPPED;
+    while Instant::now() < end {
+        assert_right(&mut meter, &mut rest);
+        assert_eq!(shadow(&meter.snapshot(), helper.pid()).shadow, exact);
+        thread::sleep(Duration::from_millis(100));
+    }
+    signal(helper.pid(), Signal::SIGCONT);
+    helper.write(&region, 77..200);
+    let exact = meter.rest(helper.pid()).mm.exact();
+    assert_eq!(shadow(&meter.snapshot(), helper.pid()).shadow, exact);
+    Outcome::Passed
+}
+
+/// The daemon is stopped while processes come and go and a process changes: the events go on without it, and the second
+/// report after its return (the first was begun before) is right.
+pub fn a_stopped_daemon() -> Outcome {
+    drop(full!());
+    let mut helper = Helper::start();
+    let mut storm = Helper::start_as("live-storm");
+    let region = helper.map(Kind::Anon, 300);
+    let pid = helper.pid().to_string();
+    let mut daemon = Running::start(&["-p", &pid, "-i", "0.2", "--format", "csv"]);
+    let header = daemon.line().expect("a header");
+    let row = |daemon: &mut Running| -> Record {
+        let line = daemon.line().expect("a row");
+        parse(&(header.clone() + &line)).remove(0)
+    };
+    row(&mut daemon);
+    daemon.signal(Signal::SIGSTOP);
+    storm.begin_storm(200);
+    helper.write(&region, 0..300);
+    helper.give_up(&region, 100..300);
+    thread::sleep(STOPPED);
+    storm.end_storm();
+    helper.write(&region, 100..150);
+    daemon.signal(Signal::SIGCONT);
+    row(&mut daemon);
+    let first = row(&mut daemon);
+    let exact = Meter::open().rest(helper.pid()).exact() * page_size();
+    for row in [first, row(&mut daemon)] {
+        assert_eq!(row.must("uncertainty_bytes"), 0, "nothing moves any more: {row:?}");
+        assert_eq!(row.must("exact_bytes"), exact, "{row:?}");
+        assert_eq!(row.must("shadow_bytes"), exact, "{row:?}");
+    }
+    daemon.signal(Signal::SIGINT);
+    let done = daemon.finish();
+    done.must_say(0, &[]);
+    Outcome::Passed
+}
+
+/// CPUs that never idle publish nothing by idling: what their slots hold is read from them.
+pub fn busy_cpus() -> Outcome {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let mut meter = full!();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, 400);
+    // In an emulated guest all CPUs are one: more than a few would only slow it down.
+    let spinners: Vec<_> = allowed_cpus()
+        .into_iter()
+        .take(8)
+        .map(|_| {
+            thread::spawn(|| {
+                while !STOP.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    let mut rest = RestTracker::default();
+    for step in 0..8 {
+        helper.write(&region, step * 50..(step + 1) * 50);
+        // One reading after the helper said that it is done.
+        let snapshot = meter.snapshot();
+        let mm = *snapshot.process(helper.pid()).expect("the helper lives");
+        assert_eq!(shadow(&snapshot, helper.pid()).shadow, mm.exact(), "step {step}");
+        assert_right(&mut meter, &mut rest);
+    }
+    STOP.store(true, Ordering::Relaxed);
+    for spinner in spinners {
+        spinner.join().expect("a spinner ends");
+    }
+    Outcome::Passed
+}
+
+/// An mm without a single mapping has no `exit_mmap` event up to 6.18: where that is how ends are seen, a sweep finds it.
+pub fn an_mm_that_ends_unseen() -> Outcome {
+    const CHILDREN: usize = 20;
+    let mut meter = full!();
+    meter.snapshot();
+    for _ in 0..CHILDREN {
+        // SAFETY: the child makes one system call, which takes its code away.
+        match unsafe { fork() }.expect("fork") {
+            // SAFETY: as above; nothing runs behind it.
+            ForkResult::Child => unsafe {
+                libc::syscall(libc::SYS_munmap, 0, 0x7fff_ffff_f000_u64);
+                libc::_exit(1)
+            },
+            ForkResult::Parent { child } => {
+                let status = waitpid(child, None).expect("wait for a child");
+                assert!(
+                    matches!(status, WaitStatus::Signaled(_, Signal::SIGSEGV, _)),
+                    "all of its memory was taken away: {status:?}"
+                );
+            }
+        }
+    }
+    let before = counts(&meter);
+    // Two readings without a visit, one that looks, one that finds nothing new; `stale` makes two of its own.
+    for _ in 0..4 {
+        meter.snapshot();
+    }
+    assert_eq!(stale(&mut meter), 0, "{before:?}, then {:?}", counts(&meter));
+    println!("report: swept={}", counts(&meter).swept);
+    assert_right(&mut meter, &mut RestTracker::default());
+    Outcome::Passed
+}
+
+/// What the kernel says of the programs' runs is what they say themselves: each run of the update's program ends as a hit,
+/// a miss or a missed one. Runs that are in progress while the figures are read may differ: one on each CPU, twice.
+pub fn every_run_is_counted() -> Outcome {
+    const PAGES: u64 = 1000;
+    let meter = full!();
+    let Some(counting) = Counting::begin() else { panic!("the kernel counts runs since 5.8") };
+    let runs = || -> u64 {
+        let statistics = meter.session.probe.run_statistics();
+        statistics.iter().find(|(name, _)| name == "shadow_rss_stat").expect("it is loaded").1.run_count
+    };
+    let counted = || -> u64 {
+        let counts = counts(&meter);
+        counts.hits + counts.misses + counts.nested
+    };
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    let (runs_before, before) = (runs(), counted());
+    helper.write(&region, 0..PAGES);
+    let (runs, after) = (runs() - runs_before, counted() - before);
+    drop(counting);
+    let tolerance = 2 * meter.session.kernel.cpus.online.len() as u64;
+    assert!(runs >= PAGES, "{runs} runs for {PAGES} pages");
+    assert!(runs.abs_diff(after) <= tolerance, "{runs} runs, {after} counted, {tolerance} may differ");
+    Outcome::Passed
+}
+
+/// The programs are accepted for a host with 256 CPU numbers, and figures are right there: numbers without a CPU hold
+/// nothing. (The count of instructions is in the tests' output.)
+pub fn with_256_cpu_numbers() -> Outcome {
+    drop(full!());
+    let mut kernel = Kernel::detect().expect("it was detected before");
+    kernel.layout.cpu_ids = kernel.layout.cpu_ids.max(MANY_CPUS);
+    let mut probe = Probe::open_full(&kernel, &FullOptions::default(), 100, u64::MAX).expect("it is loaded");
+    for (name, instructions) in probe.footprint().programs {
+        println!("report: instructions_{name}={instructions}");
+    }
+    let (capacity, _) = probe.full_mode().expect("full mode");
+    assert!(capacity >= 4096, "room for {capacity} mms in 64 MiB");
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, 100);
+    helper.write(&region, 0..100);
+    let snapshot = probe.snapshot().expect("read the iterator");
+    let exact = Meter::open().rest(helper.pid()).mm.exact();
+    assert_eq!(shadow(&snapshot, helper.pid()).shadow, exact);
+    Outcome::Passed
+}
+
+/// The passive reader too is accepted for 256 possible CPUs. What it would read of those that are not there is not looked
+/// at.
+pub fn a_reader_for_256_cpus() -> Outcome {
+    let mut kernel = Kernel::detect().expect("this kernel has what is needed");
+    kernel.layout.cpus = MANY_CPUS;
+    let probe = Probe::open(&kernel).expect("it is loaded");
+    for (name, instructions) in probe.footprint().programs {
+        println!("report: instructions_{name}_256={instructions}");
+    }
+    Outcome::Passed
+}
+
+/// The overhead guard: what is allowed next to nothing steps down, says so, and goes on.
+pub fn steps_down_when_it_costs_too_much() -> Outcome {
+    drop(full!());
+    let mut storm = Helper::start_as("live-storm");
+    storm.begin_storm(100);
+    let done = run(&["-n", "4", "-i", "0.3", "--max-overhead", "0.000001"]);
+    storm.end_storm();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let words = "more than --max-overhead 0.000001: passive mode from here on";
+    assert_eq!(done.stdout.matches(words).count(), 1, "{done:#?}");
+    let (full, passive) = done.stdout.split_once(words).expect("it was found");
+    assert!(full.contains(", full mode,"), "{done:#?}");
+    assert!(passive.contains(", passive mode,") && !passive.contains(", full mode,"), "{done:#?}");
+    Outcome::Passed
+}
