@@ -4,7 +4,7 @@
 //! - a file of /proc that is exact here says something else than exact, or
 //! - drift is beyond its bound, or
 //! - the process ran not at all from one report to the next, its figures are the same, and exact is not what its page
-//!   tables hold.
+//!   tables hold, or the shadow (full mode) is not what exact is.
 //!
 //! A process that took and gave back memory within one reading shows no movement: whether it ran at all is taken from its
 //! CPU time and its page faults, which this program reads by itself.
@@ -42,8 +42,20 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         return ExitCode::from(2);
     };
     let exact_sources = exact_sources();
-    let mut command =
-        rss_drift(&["--all", "--resident", "-i", "1", "-d", &seconds.to_string(), "--format", "csv"]);
+    let seconds_word = seconds.to_string();
+    // Whatever it costs: this is about right or wrong, and the shadow is part of it.
+    let mut command = rss_drift(&[
+        "--all",
+        "--resident",
+        "-i",
+        "1",
+        "-d",
+        &seconds_word,
+        "--max-overhead",
+        "100",
+        "--format",
+        "csv",
+    ]);
     let mut child = command.stderr(Stdio::inherit()).spawn().expect("start this very program");
     let mut own = OwnMemory::new(child.id(), Duration::from_secs(seconds));
     let mut watch = Watch { exact_sources, ..Watch::default() };
@@ -98,6 +110,10 @@ struct Watch {
     rows: u64,
     uncertain: u64,
     at_rest: u64,
+    /// Those at rest that have a shadow (full mode).
+    shadows: u64,
+    /// Events that full mode missed.
+    missed: i64,
     /// Rows in which figures contradict each other, of processes that ran meanwhile: up and down within the reading.
     up_and_down: u64,
     wrong: u64,
@@ -114,6 +130,7 @@ impl Watch {
             self.seen.retain(|_, seen| seen.report + 3 > report);
         }
         self.rows += 1;
+        self.missed = self.missed.max(row.number("missed_events").unwrap_or(0));
         let activity = Activity::of(row.pid());
         let before = self.seen.remove(&identity);
         let still = activity.is_some() && before.as_ref().is_some_and(|before| before.activity == activity);
@@ -131,6 +148,12 @@ impl Watch {
                 self.at_rest += 1;
                 if row.must("exact_bytes") != row.must("resident_bytes") {
                     self.complain("at rest exact is not what the page tables hold", &row);
+                }
+                if let Some(shadow) = row.number("shadow_bytes") {
+                    self.shadows += 1;
+                    if shadow != row.must("exact_bytes") {
+                        self.complain("at rest the shadow is not what exact is", &row);
+                    }
                 }
             }
         }
@@ -166,10 +189,12 @@ impl std::fmt::Display for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} rows in {} reports: {} at rest, {} uncertain, {} of processes that moved up and down, {} wrong",
+            "{} rows in {} reports: {} at rest ({} with a shadow, {} events missed), {} uncertain, {} of processes that moved up and down, {} wrong",
             self.rows,
             self.report + 1,
             self.at_rest,
+            self.shadows,
+            self.missed,
             self.uncertain,
             self.up_and_down,
             self.wrong,

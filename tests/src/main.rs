@@ -12,6 +12,7 @@ mod live;
 mod measure;
 mod records;
 mod scratch;
+mod soak;
 mod terminal;
 mod thp;
 mod truth;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         }
         Some(helper::AS_HELPER) => helper::main(&arguments[1..]),
         Some(harness::AS_TEST) => harness::main_of_test(&arguments[1..], live::TESTS),
+        Some(soak::SOAK) => soak::main(&arguments[1..]),
         Some(beside::BESIDE) => beside::main(&arguments[1..]),
         _ => harness::main(&arguments, live::TESTS),
     }

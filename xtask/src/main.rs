@@ -7,6 +7,7 @@ mod lint;
 mod privilege;
 mod run;
 mod setup;
+mod soak;
 mod test;
 mod vm;
 mod workspace;
@@ -30,6 +31,8 @@ enum Verb {
     Lint(lint::Arguments),
     /// Run the tests: unit tests, the live tests as root, and those on other kernels in virtual machines
     Test(test::Arguments),
+    /// Soak full mode in random orders, every invariant checked each second
+    Soak(soak::Arguments),
     /// Measure what rss-drift costs
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -55,6 +58,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Run(arguments) => run::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
         Verb::Test(arguments) => test::main(&arguments),
+        Verb::Soak(arguments) => soak::main(&arguments),
         Verb::Bench(verb) => bench::main(&verb),
         Verb::Vm(verb) => vm::main(verb),
     }

@@ -24,6 +24,8 @@ pub struct FullOptions {
     pub precise_peaks: bool,
     /// Leave the page-fault programs out.
     pub no_faults: bool,
+    /// Do as if fentry were refused, as it is by some security modules: for tests.
+    pub no_fentry: bool,
 }
 
 /// Bytes that one mm takes per CPU (`SEEN`).
@@ -135,14 +137,7 @@ pub(super) fn attach(
     kernel: &str,
     options: &FullOptions,
 ) -> Result<EndOfMm, ProbeError> {
-    let end = match attach_one(ebpf, btf, "shadow_mmdrop", "__mmdrop", kernel) {
-        Ok(()) => EndOfMm::Mmdrop,
-        Err(error) => {
-            log::info!("no fentry on __mmdrop: {error}");
-            attach_one(ebpf, btf, "shadow_exit_mmap", "exit_mmap", kernel)?;
-            EndOfMm::ExitMmap
-        }
-    };
+    let end = attach_end(ebpf, btf, kernel, options)?;
     for &(name, tracepoint) in EVENTS {
         if options.no_faults && name.starts_with("shadow_fault") {
             continue;
@@ -150,6 +145,23 @@ pub(super) fn attach(
         attach_one(ebpf, btf, name, tracepoint, kernel)?;
     }
     Ok(end)
+}
+
+/// Who ends states: the best that this kernel has.
+fn attach_end(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    kernel: &str,
+    options: &FullOptions,
+) -> Result<EndOfMm, ProbeError> {
+    if !options.no_fentry {
+        match attach_one(ebpf, btf, "shadow_mmdrop", "__mmdrop", kernel) {
+            Ok(()) => return Ok(EndOfMm::Mmdrop),
+            Err(error) => log::info!("no fentry on __mmdrop: {error}"),
+        }
+    }
+    attach_one(ebpf, btf, "shadow_exit_mmap", "exit_mmap", kernel)?;
+    Ok(EndOfMm::ExitMmap)
 }
 
 fn attach_one(

@@ -8,15 +8,17 @@ use super::Reason;
 pub const USAGE: &str = "\
 Usage: live-tests [OPTIONS] [PART OF A NAME]...
        live-tests --beside SECONDS
+       live-tests --soak SECONDS [--seed N]
 
 Tests rss-drift on the running kernel; needs root. With parts of names: the tests whose names hold one of them.
 
   --list                 print the names and end
   --repeat N             run everything N times
-  --timeout SECONDS      kill a test after this time (120)
+  --timeout SECONDS      kill a test after this time (300)
   --allow-skips LIST     reasons for which a test may be skipped, separated by commas, `none` for none; without it, every
                          reason that the kernel confirms
   --beside SECONDS       instead of the tests: watch whatever runs on this host and check every row
+  --soak SECONDS         instead of the tests: random orders to processes of our own, every invariant checked each second
 
 Exit: 0 when no test failed, 1 when one did, 2 usage. The last line is `N passed, N failed, N skipped`.";
 
@@ -42,7 +44,7 @@ impl Options {
             help: false,
             list: false,
             repeat: 1,
-            timeout: Duration::from_secs(120),
+            timeout: Duration::from_secs(300),
             allowed: None,
             parts: Vec::new(),
         };

@@ -72,10 +72,12 @@ pub const TESTS: &[Test] = tests! {
         a_stopped_daemon
         busy_cpus
         an_mm_that_ends_unseen
+        without_fentry
         every_run_is_counted
         with_256_cpu_numbers
         a_reader_for_256_cpus
         steps_down_when_it_costs_too_much
+        random_orders
     }
     usage {
         unknown_words_are_refused_with_the_valid_ones

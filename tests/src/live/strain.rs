@@ -16,7 +16,7 @@ use nix::{
 use rss_drift::{
     drift::rest::RestTracker,
     kernel::Kernel,
-    probe::{Counting, FullOptions, Probe},
+    probe::{Counting, EndOfMm, FullOptions, Probe},
 };
 
 use super::shadow::{assert_right, counts, open, shadow, stale};
@@ -26,6 +26,7 @@ use crate::{
     helper::{Helper, Kind},
     measure::Meter,
     records::{Record, parse},
+    soak,
     truth::page_size,
 };
 
@@ -175,6 +176,29 @@ pub fn an_mm_that_ends_unseen() -> Outcome {
     Outcome::Passed
 }
 
+/// Where fentry is refused the tracepoint `exit_mmap` tells the ends: as right, and nothing stays.
+pub fn without_fentry() -> Outcome {
+    let mut meter = match open(FullOptions { no_fentry: true, ..FullOptions::default() }) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
+    let (_, end) = meter.session.probe.full_mode().expect("full mode");
+    assert_eq!(end, EndOfMm::ExitMmap);
+    let mut storm = Helper::start_as("live-storm");
+    let mut rest = RestTracker::default();
+    storm.begin_storm(200);
+    for _ in 0..10 {
+        assert_right(&mut meter, &mut rest);
+        thread::sleep(Duration::from_millis(100));
+    }
+    let lives = storm.end_storm();
+    assert_right(&mut meter, &mut rest);
+    let deaths = counts(&meter).deaths;
+    assert!(deaths >= lives, "{deaths} deaths of {lives} lives");
+    assert_eq!(stale(&mut meter), 0, "{:?}", counts(&meter));
+    Outcome::Passed
+}
+
 /// What the kernel says of the programs' runs is what they say themselves: each run of the update's program ends as a hit,
 /// a miss or a missed one. Runs that are in progress while the figures are read may differ: one on each CPU, twice.
 pub fn every_run_is_counted() -> Outcome {
@@ -231,6 +255,12 @@ pub fn a_reader_for_256_cpus() -> Outcome {
     for (name, instructions) in probe.footprint().programs {
         println!("report: instructions_{name}_256={instructions}");
     }
+    Outcome::Passed
+}
+
+/// Half a minute of random orders. A failure prints the seed for `--soak`.
+pub fn random_orders() -> Outcome {
+    soak::run(Duration::from_secs(30), soak::any_seed());
     Outcome::Passed
 }
 

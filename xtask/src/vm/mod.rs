@@ -11,18 +11,18 @@ mod apt;
 mod fetch;
 mod guest;
 mod image;
-mod kernels;
+pub(crate) mod kernels;
 mod marker;
 mod matrix;
 mod qemu;
 mod report;
 mod results;
-mod run;
+pub(crate) mod run;
 mod shell;
 mod summary;
 mod table;
 pub(crate) mod test;
-mod tools;
+pub(crate) mod tools;
 
 /// What `cargo xtask vm` can do.
 #[derive(Debug, clap::Subcommand)]

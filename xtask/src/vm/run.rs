@@ -1,6 +1,10 @@
 //! `vm run`: one command in a guest, as if it ran here.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -9,6 +13,7 @@ use super::{
     guest::{self, Job},
     kernels::Kernel,
     qemu::{self, End, Machine},
+    test,
 };
 
 /// What makes up a guest, the same for `run` and `shell`.
@@ -55,6 +60,29 @@ pub(crate) struct Args {
     /// The command: with a `/` a static program or a script of this host, else a program of the guest's busybox
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
+}
+
+impl Args {
+    /// The live tests' binary with these words, in a guest prepared as for the tests; it may take `seconds` longer than a
+    /// guest's set-up does.
+    pub(crate) fn of_live_tests(
+        kernel: Kernel,
+        cpus: u32,
+        program: &Path,
+        words: &[String],
+        seconds: u64,
+    ) -> Self {
+        let command = ["sh", "-c", test::SCRIPT, "test.sh"].map(str::to_owned);
+        let hardware = Hardware {
+            kernel,
+            cpus,
+            memory: test::MEMORY,
+            append: Vec::new(),
+            file: vec![program.to_owned()],
+        };
+        let command = command.into_iter().chain(words.iter().cloned()).collect();
+        Self { hardware, timeout: seconds + test::SLACK, command }
+    }
 }
 
 /// Runs the command; its status is ours.

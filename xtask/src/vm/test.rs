@@ -29,7 +29,13 @@ use crate::{build, setup, workspace};
 const SIDE_BY_SIDE: usize = 2;
 
 /// Enough for the demo of 10,000 threads and for tests that fill memory.
-const MEMORY: u32 = 4096;
+pub(super) const MEMORY: u32 = 4096;
+
+/// What a guest runs: the live tests, or another mode of their binary.
+pub(super) const SCRIPT: &str = include_str!("test.sh");
+
+/// Seconds that a guest may take for nothing: emulation beside other work is slow.
+pub(super) const SLACK: u64 = 1800;
 
 /// Arguments of `vm test`.
 #[derive(Debug, clap::Args)]
@@ -157,9 +163,9 @@ fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicB
     let cpus = cell.cpus;
     eprintln!("{cell}: started");
     let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append: args.append.clone() };
-    let command = ["sh", "-c", include_str!("test.sh"), "test.sh"].map(str::to_owned);
+    let command = ["sh", "-c", SCRIPT, "test.sh"].map(str::to_owned);
     let command: Vec<_> = command.into_iter().chain(args.arguments.iter().cloned()).collect();
-    let timeout = args.timeout.unwrap_or(600 + 15 * u64::from(cpus));
+    let timeout = args.timeout.unwrap_or(SLACK + 15 * u64::from(cpus));
     let files = [program.to_owned()];
     let job = Job { command: &command, files: &files, timeout: Duration::from_secs(timeout) };
     let (mut out, mut err) = (Vec::new(), Vec::new());

@@ -4,7 +4,8 @@
 # Swap, so that tests of it need not be skipped. A kernel without it skips them.
 modprobe zram && echo 256M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && swapon /dev/zram0
 
-live-tests --timeout 300 "$@"
+[ "$1" = --soak ] && exec live-tests "$@"
+live-tests --timeout 600 "$@"
 status=$?
 if [ $# -eq 0 ]; then
     echo "@vm doctor"

@@ -111,6 +111,7 @@ impl Args {
             max_memory: self.max_memory.map(|mib| mib << 20),
             precise_peaks: self.precise_peaks,
             no_faults: self.no_faults,
+            no_fentry: false,
         })
     }
 }

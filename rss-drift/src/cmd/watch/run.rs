@@ -134,7 +134,8 @@ impl Run {
             sink.block(&block)?;
         }
         if !self.args.pids.is_empty() {
-            self.last_rows = rows.into_iter().map(|row| (row.process.pid, row)).collect();
+            // Those before stay: a process that ended while its row was made has none in this report, and is gone in the next.
+            self.last_rows.extend(rows.into_iter().map(|row| (row.process.pid, row)));
         }
         Ok(())
     }
@@ -201,6 +202,7 @@ impl Run {
     fn step_down(&mut self, events: &mut Vec<String>) -> anyhow::Result<()> {
         let share = self.guard.share().unwrap_or(0.0);
         self.session.probe = Probe::open(&self.session.kernel)?;
+        super::give_memory_back();
         self.host.mode = self.session.host().mode;
         self.map_bytes = self.session.probe.footprint().bytes;
         events.push(format!(

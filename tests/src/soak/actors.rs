@@ -1,0 +1,184 @@
+//! Who moves memory in a soak: a few helpers that take orders, and one that starts short lives all the time.
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::random::Random;
+use crate::{
+    harness::allowed_cpus,
+    helper::{Helper, Kind, Region},
+};
+
+/// Helpers that take orders.
+const HELPERS: usize = 4;
+
+/// Most regions of one helper at once.
+const REGIONS: usize = 8;
+
+/// Pages of a region.
+const PAGES: u64 = 600;
+
+/// Most children and threads of one helper, before it is replaced.
+const FAMILY: u32 = 12;
+
+/// Short lives a second.
+const RATE: u64 = 40;
+
+/// A helper and what it has.
+struct Actor {
+    helper: Helper,
+    regions: Vec<Region>,
+    children: Vec<u32>,
+    /// Threads and processes that were started.
+    family: u32,
+    leader: u32,
+}
+
+impl Actor {
+    fn start() -> Self {
+        let helper = Helper::start();
+        Self { leader: helper.pid(), helper, regions: Vec::new(), children: Vec::new(), family: 0 }
+    }
+
+    fn region(&mut self, random: &mut Random) -> Option<(usize, Region)> {
+        if self.regions.is_empty() {
+            return None;
+        }
+        let index = usize::try_from(random.below(self.regions.len() as u64)).expect("an index");
+        Some((index, self.regions[index]))
+    }
+
+    fn map(&mut self, random: &mut Random) -> String {
+        if self.regions.len() == REGIONS {
+            let region = self.regions.remove(0);
+            self.helper.unmap(&region);
+        }
+        let kind =
+            random.of(&[Kind::Anon, Kind::Anon, Kind::Huge, Kind::Shmem, Kind::Memfd, Kind::PrivateMemfd]);
+        let region = self.helper.map(kind, PAGES);
+        self.regions.push(region);
+        format!("map {kind:?}")
+    }
+}
+
+/// All of them.
+pub struct Actors {
+    actors: Vec<Actor>,
+    storm: Option<Helper>,
+}
+
+impl Actors {
+    /// Starts them.
+    pub fn start() -> Self {
+        let actors = (0..HELPERS).map(|_| Actor::start()).collect();
+        let mut storm = Helper::start_as("live-storm");
+        storm.begin_storm(RATE);
+        Self { actors, storm: Some(storm) }
+    }
+
+    /// Gives one order; its words.
+    pub fn act(&mut self, random: &mut Random) -> String {
+        let number = usize::try_from(random.below(HELPERS as u64)).expect("an index");
+        let actor = &mut self.actors[number];
+        let words = order(actor, random);
+        if actor.family > FAMILY {
+            *actor = Actor::start();
+            return format!("{number}: {words}; a new process");
+        }
+        format!("{number}: {words}")
+    }
+
+    /// The processes that rest now and have memory of their own.
+    pub fn pids(&self) -> Vec<u32> {
+        self.actors.iter().flat_map(|actor| actor.children.iter().copied().chain([actor.leader])).collect()
+    }
+
+    /// Ends the short lives; how many it were.
+    pub fn end(&mut self) -> u64 {
+        self.storm.take().map_or(0, |mut storm| storm.end_storm())
+    }
+}
+
+/// A part of a region.
+fn part(region: &Region, random: &mut Random) -> std::ops::Range<u64> {
+    let start = random.below(region.pages);
+    let length = 1 + random.below(region.pages - start);
+    start..start + length
+}
+
+fn order(actor: &mut Actor, random: &mut Random) -> String {
+    let choice = random.below(100);
+    let Some((index, region)) = actor.region(random) else { return actor.map(random) };
+    let pages = part(&region, random);
+    let words = |verb: &str| format!("{verb} {pages:?} of region {index}");
+    match choice {
+        0..10 => actor.map(random),
+        10..40 => {
+            actor.helper.write(&region, pages.clone());
+            words("write")
+        }
+        40..48 => {
+            actor.helper.read(&region, pages.clone());
+            words("read")
+        }
+        48..62 => {
+            actor.helper.give_up(&region, pages.clone());
+            words("give up")
+        }
+        62..68 => {
+            actor.helper.page_out(&region, pages.clone());
+            words("page out")
+        }
+        68..74 => {
+            actor.regions.remove(index);
+            actor.helper.unmap(&region);
+            format!("unmap region {index}")
+        }
+        74..80 => {
+            let cpu = random.of(&allowed_cpus());
+            actor.helper.pin(cpu);
+            format!("pin to {cpu}")
+        }
+        80..84 => {
+            actor.family += 2;
+            let child = actor.helper.fork(&region, pages.end);
+            actor.children.push(child);
+            format!("fork {child}, {} pages", pages.end)
+        }
+        84..88 => {
+            actor.family += 3;
+            let threads = 1 + random.below(4);
+            actor.helper.threads(threads, &region, PAGES / threads);
+            format!("{threads} threads")
+        }
+        88..91 => {
+            actor.family += 3;
+            let cpus = allowed_cpus().len() as u64;
+            actor.helper.hop(2, &region, PAGES / (2 * cpus));
+            "2 threads over all CPUs".to_owned()
+        }
+        91..94 => {
+            stop_for_a_moment(actor.leader);
+            "stop for a moment".to_owned()
+        }
+        94..97 if actor.family == 0 => {
+            actor.helper.exec();
+            actor.regions.clear();
+            "exec".to_owned()
+        }
+        _ => {
+            *actor = Actor::start();
+            "die; a new process".to_owned()
+        }
+    }
+}
+
+/// SIGSTOP and SIGCONT: both are seen by the process whenever it runs next.
+fn stop_for_a_moment(pid: u32) {
+    let pid = Pid::from_raw(pid.cast_signed());
+    for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
+        kill(pid, signal).expect("signal a child of ours");
+    }
+}
