@@ -42,7 +42,7 @@ impl Saved {
 }
 
 /// What the signal handler has to put back; more at a time no test needs.
-static CHANGED: [AtomicPtr<Saved>; 4] = [const { AtomicPtr::new(ptr::null_mut()) }; 4];
+static CHANGED: [AtomicPtr<Saved>; 8] = [const { AtomicPtr::new(ptr::null_mut()) }; 8];
 
 /// A changed setting. Dropping it puts the old value back.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! harness, one test, a helper process that a test measures, and rss-drift itself.
 
 mod beside;
+mod cgroup;
 mod command;
 mod guard;
 mod harness;

@@ -1,6 +1,9 @@
 //! The code under test as a library: a session, and one process read at rest by it and by [`crate::truth`].
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use rss_drift::{
     drift::{
@@ -8,16 +11,29 @@ use rss_drift::{
         collect::{self, Rules},
         sample::{Row, Source},
     },
-    probe::{Mm, Snapshot},
+    probe::{FullOptions, Mm, Snapshot},
     proc::Wanted,
     session::{Mode, Session, Startup},
 };
-use rss_drift_common::record::FLAG_VALID;
+use rss_drift_common::{Pages, record::FLAG_VALID, shadow::SHADOW_VALID};
 
 use crate::truth::{Printed, Walk};
 
 /// How often a process that is not at rest is read again: reclaim, khugepaged and late exits of threads end by then.
 const ATTEMPTS: u32 = 200;
+
+/// How long a test waits for something that the kernel does in its own time. Emulated CPUs take theirs.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// Waits until `condition` holds; panics after long enough.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "waited {} s for this: {what}", PATIENCE.as_secs());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
 
 /// A session that measures.
 pub struct Meter {
@@ -37,12 +53,19 @@ pub struct Rest {
     pub printed: Printed,
     /// The page tables.
     pub walk: Walk,
+    /// What the shadow says; `None` in passive mode, and where the process has no state.
+    pub shadow: Option<Pages>,
 }
 
 impl Meter {
     /// Starts a session. This process has one thread.
     pub fn open() -> Self {
         Self::open_as(Mode::Passive)
+    }
+
+    /// As [`Self::open`], in full mode where the kernel's accounting has it, else in passive mode.
+    pub fn open_fullest() -> Self {
+        Self::open_as(Mode::Full(FullOptions::default()))
     }
 
     /// As [`Self::open`], in this mode.
@@ -87,7 +110,11 @@ impl Meter {
         }
         let row = rows.pop().expect("a process at rest has a row");
         assert_eq!(faults.disagreements, 0, "at rest /proc prints what the counters say: {row:?}");
-        Some(Rest { mm, row, printed, walk })
+        let shadow = after.shadow(pid);
+        if shadow.is_some_and(|shadow| shadow.flags & SHADOW_VALID == 0) {
+            return None;
+        }
+        Some(Rest { mm, row, printed, walk, shadow: shadow.map(|shadow| shadow.shadow) })
     }
 }
 
@@ -100,7 +127,7 @@ impl Rest {
     /// What holds for every process at rest: the counters are what a walk of the page tables finds, member by member, and
     /// drift is what /proc lacks of it.
     fn assert_exact(&self, precisions: rss_drift::probe::behaviour::Precisions) {
-        let Self { mm, row, printed, walk } = self;
+        let Self { mm, row, printed, walk, shadow } = self;
         assert_eq!(self.exact(), printed.rollup, "exact and smaps_rollup: {self:#?}");
         assert_eq!(walk.rss(), printed.rollup, "smaps and smaps_rollup: {self:#?}");
         assert_eq!(
@@ -108,6 +135,9 @@ impl Rest {
             walk.members(),
             "file, anon, swap, shmem by the counters and by smaps: {self:#?}"
         );
+        if let Some(shadow) = shadow {
+            assert_eq!(*shadow, mm.exact(), "the shadow of a process at rest: {self:#?}");
+        }
 
         assert_eq!(row.exact, mm.exact(), "the row's figures: {self:#?}");
         assert_eq!(row.moved, Some(0), "a process at rest: {row:?}");

@@ -77,6 +77,13 @@ impl Drop for Scratch {
     }
 }
 
+/// Hides what is below a directory from this process and its children: an empty tmpfs is over it.
+pub fn hide(path: &str) -> io::Result<()> {
+    make_mounts_private()?;
+    mount(Some("none"), path, Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+    Ok(())
+}
+
 /// From here on this process's mounts are its own.
 fn make_mounts_private() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;

@@ -1,7 +1,12 @@
 //! What the kernel says of a process by other ways than its RSS counters: a walk of the page tables (`smaps`), mapping by
 //! mapping, and the figures of /proc, parsed here and not by the code under test. In pages.
 
-use std::{fs, io, ops::Range};
+use std::{
+    fs::{self, File},
+    io,
+    ops::Range,
+    os::unix::fs::FileExt as _,
+};
 
 use rss_drift_common::{MEMBERS, Member, Pages};
 
@@ -16,7 +21,7 @@ pub struct Mapping {
     pub anonymous: i64,
     /// Those of them that are in huge pages.
     pub huge: i64,
-    /// Swapped out.
+    /// Swapped out: entries in the page tables, of which smaps shows more for shared memory, whose file may be in swap.
     pub swap: i64,
     /// What its other resident pages count as: file or shmem.
     pub backing: Member,
@@ -51,6 +56,11 @@ impl Walk {
             };
             *field = kib_as_pages(second).ok_or_else(|| malformed(line))?;
         }
+        for mapping in &mut mappings {
+            if mapping.backing == Member::Shmem && mapping.swap > 0 {
+                mapping.swap = swap_entries(tid, &mapping.range)?;
+            }
+        }
         Ok(Self(mappings))
     }
 
@@ -61,15 +71,13 @@ impl Walk {
 
     /// Pages per member, as the kernel counts them (`include/linux/mm.h:mm_counter`): an anonymous page counts as one
     /// wherever it is mapped; of the others those of shmem are told from those of files. Swapped pages of shmem belong to
-    /// its file, not to a process.
+    /// its file, not to a process, but for private copies of them.
     pub fn members(&self) -> Pages {
         let mut members = [0; MEMBERS];
         for mapping in &self.0 {
             members[Member::Anon.index()] += mapping.anonymous;
             members[mapping.backing.index()] += mapping.rss - mapping.anonymous;
-            if mapping.backing != Member::Shmem {
-                members[Member::Swap.index()] += mapping.swap;
-            }
+            members[Member::Swap.index()] += mapping.swap;
         }
         members
     }
@@ -158,6 +166,17 @@ fn backing(tid: u32, range: &Range<u64>) -> Member {
         Ok(found) if found.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC => Member::Shmem,
         _ => Member::File,
     }
+}
+
+/// Pages of a mapping whose page table entry is one of swap, by `/proc/PID/pagemap`
+/// (`Documentation/admin-guide/mm/pagemap.rst`).
+fn swap_entries(tid: u32, range: &Range<u64>) -> io::Result<i64> {
+    const SWAPPED: u64 = 1 << 62;
+    let page = page_size().unsigned_abs();
+    let mut bytes = vec![0; usize::try_from((range.end - range.start) / page * 8).map_err(io::Error::other)?];
+    File::open(format!("/proc/{tid}/pagemap"))?.read_exact_at(&mut bytes, range.start / page * 8)?;
+    let (entries, _) = bytes.as_chunks::<8>();
+    Ok(entries.iter().map(|entry| i64::from(u64::from_ne_bytes(*entry) & SWAPPED != 0)).sum())
 }
 
 fn malformed(what: &str) -> io::Error {

@@ -6,7 +6,7 @@ mod reason;
 
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
-pub use reason::{Reason, allowed_cpus};
+pub use reason::{KSM_RUN, Reason, allowed_cpus, kib_of};
 
 use crate::guard;
 use isolate::{Ended, Verdict};

@@ -1,10 +1,13 @@
 //! Why a test may be skipped: what a kernel or a machine can lack. Each is looked for, never taken from a test's word.
 
-use std::fmt;
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+};
 
 use rss_drift::kernel::Accounting;
 
-use crate::{scratch, terminal, thp};
+use crate::{cgroup, helper::userfaultfd, scratch, terminal, thp};
 
 /// What is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +26,24 @@ pub enum Reason {
     NoSeccomp,
     /// The kernel accounts RSS per task: full mode follows per-cpu accounting.
     PerTask,
+    /// It is not a guest of `cargo xtask vm`: what the test does would be felt by everybody on this host, and a part of
+    /// it stays (a process that is bound to a CPU loses it for good when the CPU goes offline).
+    NotAGuest,
+    /// The kernel was built without KSM, or it cannot be switched on.
+    NoKsm,
+    /// The kernel has no userfaultfd, or refuses it to us.
+    NoUserfaultfd,
+    /// Memory cannot be limited by control groups of version 2.
+    NoMemoryCgroup,
+    /// The kernel is not locked down to confidentiality.
+    NoLockdown,
+    /// Too little memory is available for the RFC's program in full size.
+    NoMemory,
 }
 
 impl Reason {
     /// All of them, in the order of their exit statuses.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::NoThp,
         Self::NoSwap,
         Self::OneCpu,
@@ -35,6 +51,12 @@ impl Reason {
         Self::NoNamespaces,
         Self::NoSeccomp,
         Self::PerTask,
+        Self::NotAGuest,
+        Self::NoKsm,
+        Self::NoUserfaultfd,
+        Self::NoMemoryCgroup,
+        Self::NoLockdown,
+        Self::NoMemory,
     ];
 
     /// The word for `--allow-skips`.
@@ -47,6 +69,12 @@ impl Reason {
             Self::NoNamespaces => "no-namespaces",
             Self::NoSeccomp => "no-seccomp",
             Self::PerTask => "per-task",
+            Self::NotAGuest => "not-a-guest",
+            Self::NoKsm => "no-ksm",
+            Self::NoUserfaultfd => "no-userfaultfd",
+            Self::NoMemoryCgroup => "no-memory-cgroup",
+            Self::NoLockdown => "no-lockdown",
+            Self::NoMemory => "no-memory",
         }
     }
 
@@ -67,6 +95,13 @@ impl Reason {
             Self::PerTask => {
                 rss_drift::kernel::Kernel::detect().is_ok_and(|it| it.accounting == Accounting::PerTask)
             }
+            Self::NotAGuest => !is_a_guest(),
+            Self::NoKsm => OpenOptions::new().write(true).open(KSM_RUN).is_err(),
+            Self::NoUserfaultfd => userfaultfd::open().is_err(),
+            Self::NoMemoryCgroup => cgroup::root().is_none(),
+            Self::NoLockdown => !fs::read_to_string("/sys/kernel/security/lockdown")
+                .is_ok_and(|text| text.contains("[confidentiality]")),
+            Self::NoMemory => kib_of("/proc/meminfo", "MemAvailable:").is_none_or(|kib| kib < DEMO_KIB),
         }
     }
 }
@@ -75,6 +110,23 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// KSM's switch.
+pub const KSM_RUN: &str = "/sys/kernel/mm/ksm/run";
+
+/// What the RFC's program takes in full size, with some to spare.
+const DEMO_KIB: u64 = 2 << 20;
+
+/// xtask gives its guests a word on the kernel's command line.
+fn is_a_guest() -> bool {
+    fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.contains(" vmtoken="))
+}
+
+/// A line of a file of /proc that has a size.
+pub fn kib_of(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }
 
 /// The CPUs that this process may run on.
@@ -86,7 +138,7 @@ pub fn allowed_cpus() -> Vec<usize> {
 
 fn swap_is_in_use() -> bool {
     // Without CONFIG_SWAP there is no such file; its first line is a heading.
-    std::fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
+    fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
 }
 
 fn seccomp_is_built_in() -> bool {

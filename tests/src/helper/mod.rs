@@ -4,6 +4,7 @@ mod regions;
 mod serve;
 mod storm;
 mod tasks;
+pub mod userfaultfd;
 
 use std::{
     ffi::OsString,
@@ -13,6 +14,10 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 pub use regions::Kind;
 
 use crate::truth::page_size;
@@ -109,12 +114,22 @@ impl Helper {
 
     /// `MADV_DONTNEED`.
     pub fn give_up(&mut self, region: &Region, pages: Range<u64>) {
-        self.on("dontneed", region, pages);
+        self.advise(region, pages, libc::MADV_DONTNEED);
     }
 
     /// `MADV_PAGEOUT`.
     pub fn page_out(&mut self, region: &Region, pages: Range<u64>) {
-        self.on("pageout", region, pages);
+        self.advise(region, pages, libc::MADV_PAGEOUT);
+    }
+
+    /// madvise(2).
+    pub fn advise(&mut self, region: &Region, pages: Range<u64>, advice: libc::c_int) {
+        self.on(&format!("advise {advice}"), region, pages);
+    }
+
+    /// A child of its fills the first `pages` of `region` through userfaultfd(2), and ends.
+    pub fn fill_by_userfaultfd(&mut self, region: &Region, pages: u64) {
+        self.numbers(&format!("userfaultfd {} {pages}", region.index));
     }
 
     /// mlock(2), which brings in every page by itself.
@@ -163,6 +178,30 @@ impl Helper {
     /// Starts a process that shares this memory (`CLONE_VM`), writes to `pages` of `region` from its end on, and rests.
     pub fn share_memory(&mut self, region: &Region, pages: u64) -> u32 {
         self.pid_of(&format!("clone-vm {} {pages}", region.index))
+    }
+
+    /// vfork(2): the child lives in this memory, writes to the first `pages` of `region` and rests, while the helper is
+    /// held until [`Self::end_vfork`]. The child's pid.
+    pub fn vfork(&mut self, region: &Region, pages: u64) -> u32 {
+        self.pid_of(&format!("vfork {} {pages}", region.index))
+    }
+
+    /// Ends the child of a vfork: the helper goes on.
+    pub fn end_vfork(&mut self, child: u32) {
+        kill(Pid::from_raw(child.cast_signed()), Signal::SIGKILL).expect("kill a process of ours");
+        self.answer("the end of a vfork");
+    }
+
+    /// Forks a child into a new PID namespace, of which it is the first; it writes to the first `pages` of `region` and
+    /// rests. Its pid outside.
+    pub fn fork_into_pid_namespace(&mut self, region: &Region, pages: u64) -> u32 {
+        self.pid_of(&format!("pid-namespace {} {pages}", region.index))
+    }
+
+    /// execve(2) of `path` with `count` arguments of `bytes` each, which fails. Its error.
+    pub fn fail_to_exec(&mut self, path: &Path, count: u64, bytes: u64) -> i32 {
+        let errno = self.numbers(&format!("exec-of {} {count} {bytes}", path.display()))[0];
+        i32::try_from(errno).expect("an error number")
     }
 
     /// Forks a child that writes to `pages` of `region`, enters seccomp's strict mode and rests.

@@ -114,6 +114,11 @@ impl Mapped {
         Ok(region)
     }
 
+    /// Bytes of so many pages.
+    pub(super) const fn bytes(&self, pages: usize) -> usize {
+        pages * self.page
+    }
+
     /// Writes one byte to each of these pages.
     pub(super) fn write(&self, first: usize, count: usize) {
         for page in first..(first + count).min(self.pages) {

@@ -7,10 +7,12 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use nix::unistd::execv;
+
 use super::{
     AS_HELPER, Kind, NAME, SERVE,
     regions::{self, Mapped},
-    storm, tasks,
+    storm, tasks, userfaultfd,
 };
 
 /// What a helper has.
@@ -79,8 +81,11 @@ impl Server {
                 region(1)?.read(number(2)?, number(3)?);
                 Ok(Vec::new())
             }
-            ["dontneed", ..] => done(region(1)?.advise(number(2)?, number(3)?, libc::MADV_DONTNEED)),
-            ["pageout", ..] => done(region(1)?.advise(number(2)?, number(3)?, libc::MADV_PAGEOUT)),
+            ["advise", ..] => {
+                let advice = number(1)?.try_into().map_err(io::Error::other)?;
+                done(region(2)?.advise(number(3)?, number(4)?, advice))
+            }
+            ["userfaultfd", ..] => done(userfaultfd::fill(region(1)?, number(2)?)),
             ["mlock", ..] => done(region(1)?.lock()),
             ["munmap", ..] => done(region(1)?.unmap()),
             ["pin", _] => done(tasks::pin(number(1)?)),
@@ -89,11 +94,19 @@ impl Server {
             ["fork", ..] => tasks::fork_child(region(1)?, number(2)?),
             ["seccomp", ..] => tasks::sandbox(region(1)?, number(2)?),
             ["clone-vm", ..] => tasks::share_memory(region(1)?, number(2)?),
+            ["vfork", ..] => tasks::vfork(region(1)?, number(2)?),
+            ["pid-namespace", ..] => tasks::fork_into_pid_namespace(region(1)?, number(2)?),
             ["zombie"] => tasks::zombie(),
             ["storm", _] => storm::run(number(1)?),
             ["enough"] => Ok(Vec::new()),
             // On success it does not come back: the new program says that it is ready.
             ["exec"] => Err(Command::new("/proc/self/exe").args([AS_HELPER, SERVE]).exec()),
+            ["exec-of", path, ..] => {
+                let arguments = vec![CString::new("x".repeat(number(3)?))?; number(2)?];
+                // On success it does not come back, as below. Command would try a shell.
+                let Err(error) = execv(&CString::new(path)?, &arguments);
+                Ok(vec![u64::from((error as i32).unsigned_abs())])
+            }
             _ => Err(io::Error::other("no such order")),
         }
     }

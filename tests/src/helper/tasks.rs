@@ -13,7 +13,8 @@ use std::{
 };
 
 use nix::{
-    sched::{CpuSet, sched_setaffinity},
+    sched::{CloneFlags, CpuSet, sched_setaffinity, unshare},
+    sys::wait::waitpid,
     unistd::{ForkResult, Pid, fork, gettid, pipe},
 };
 
@@ -147,6 +148,12 @@ pub(super) fn fork_child(region: Mapped, pages: usize) -> Answer {
     })
 }
 
+/// A child in a PID namespace of its own, and with it all later children.
+pub(super) fn fork_into_pid_namespace(region: Mapped, pages: usize) -> Answer {
+    unshare(CloneFlags::CLONE_NEWPID)?;
+    fork_child(region, pages)
+}
+
 /// A child in seccomp's strict mode.
 pub(super) fn sandbox(region: Mapped, pages: usize) -> Answer {
     fork_and(|| {
@@ -190,23 +197,51 @@ extern "C" fn live_in_shared_memory(told: *mut libc::c_void) -> libc::c_int {
 
 /// A process of its own with this very memory.
 pub(super) fn share_memory(region: Mapped, pages: usize) -> Answer {
-    let told: &'static Shared = Box::leak(Box::new(Shared { region, pages, rests: AtomicBool::new(false) }));
-    let stack: &'static mut [u8] = Box::leak(vec![0; SMALL_STACK].into_boxed_slice());
-    let top = stack.as_mut_ptr_range().end.addr() & !15;
-    // SAFETY: the child gets a stack of its own and a function that makes system calls and touches the region only.
-    let pid = unsafe {
-        libc::clone(
-            live_in_shared_memory,
-            top as *mut _,
-            libc::CLONE_VM | libc::SIGCHLD,
-            (&raw const *told).cast_mut().cast(),
-        )
-    };
-    if pid < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let told = tell(region, pages);
+    let pid = clone_with_our_memory(live_in_shared_memory, told, 0)?;
     while !told.rests.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(1));
     }
-    Ok(vec![u64::from(pid.unsigned_abs())])
+    Ok(vec![u64::from(pid.as_raw().unsigned_abs())])
+}
+
+extern "C" fn live_in_a_held_parent(told: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the parent gave the address of a Shared that it never frees.
+    let told = unsafe { &*told.cast::<Shared>() };
+    die_with_the_parent();
+    told.region.write(0, told.pages);
+    // The parent is held in the kernel: nobody else uses this memory, its locks included.
+    reply(&Ok(vec![std::process::id().into()]));
+    rest()
+}
+
+/// A process with this very memory that holds its parent until it is killed; it gives the first answer, its pid.
+pub(super) fn vfork(region: Mapped, pages: usize) -> Answer {
+    let pid = clone_with_our_memory(live_in_a_held_parent, tell(region, pages), libc::CLONE_VFORK)?;
+    waitpid(pid, None)?;
+    Ok(Vec::new())
+}
+
+fn tell(region: Mapped, pages: usize) -> &'static Shared {
+    Box::leak(Box::new(Shared { region, pages, rests: AtomicBool::new(false) }))
+}
+
+fn clone_with_our_memory(
+    live: extern "C" fn(*mut libc::c_void) -> libc::c_int,
+    told: &'static Shared,
+    flags: libc::c_int,
+) -> io::Result<Pid> {
+    let stack: &'static mut [u8] = Box::leak(vec![0; SMALL_STACK].into_boxed_slice());
+    let top = stack.as_mut_ptr_range().end.addr() & !15;
+    // SAFETY: the child gets a stack of its own and a function that makes system calls, touches the region, and answers
+    // only where the parent is held.
+    let pid = unsafe {
+        libc::clone(
+            live,
+            top as *mut _,
+            libc::CLONE_VM | libc::SIGCHLD | flags,
+            (&raw const *told).cast_mut().cast(),
+        )
+    };
+    if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(Pid::from_raw(pid)) }
 }

@@ -117,31 +117,6 @@ pub fn adds_up_in_every_row() -> Outcome {
     Outcome::Passed
 }
 
-/// The RFC's program in small: what the files say of it beside what is there.
-pub fn of_the_rfcs_program() -> Outcome {
-    let done = run(&["demo", "--threads", "1000", "--spread", "--json"]);
-    done.must_be_fine();
-    let report: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
-    let bytes = |pointer: &str| {
-        report
-            .pointer(pointer)
-            .and_then(serde_json::Value::as_i64)
-            .unwrap_or_else(|| panic!("no {pointer}: {report}"))
-    };
-    let (exact, resident) = (bytes("/exact_bytes"), bytes("/resident_bytes"));
-    let stat = bytes("/sources/stat/reported_bytes");
-    assert_eq!(exact, resident, "{report}");
-    let touched = 1000 * 32 * page_size();
-    assert!((touched..touched + touched / 4).contains(&resident), "{touched} touched: {report}");
-    let most = match report["accounting"].as_str() {
-        // Each thread's 32 pages are fewer than the faults that it may gather: none of them has reached the count.
-        Some("per-task") => resident - touched,
-        _ => resident,
-    };
-    assert!(stat <= most, "{report}");
-    Outcome::Passed
-}
-
 /// What holders hold is what the row lacks.
 pub fn sits_somewhere() -> Outcome {
     let mut helper = Helper::start();

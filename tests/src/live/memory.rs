@@ -17,20 +17,27 @@ use crate::{
 const PAGES: u64 = 333;
 
 /// How much each member of a process at rest grew from one reading to another.
-fn growth(before: &Rest, after: &Rest) -> Pages {
+pub(super) fn growth(before: &Rest, after: &Rest) -> Pages {
     assert_eq!(before.mm.mm, after.mm.mm, "it is the same memory");
     let (before, after) = (before.mm.exact(), after.mm.exact());
     std::array::from_fn(|member| after[member] - before[member])
 }
 
 /// So many pages of one member and nothing of the others.
-fn only(member: Member, pages: i64) -> Pages {
+pub(super) fn only(member: Member, pages: i64) -> Pages {
     let mut only = [0; 4];
     only[member.index()] = pages;
     only
 }
 
-fn signed(pages: u64) -> i64 {
+/// So many anonymous pages that went to swap.
+pub(super) fn to_swap(pages: i64) -> Pages {
+    let mut moved = only(Member::Anon, -pages);
+    moved[Member::Swap.index()] = pages;
+    moved
+}
+
+pub(super) fn signed(pages: u64) -> i64 {
     pages.cast_signed()
 }
 
@@ -218,7 +225,7 @@ pub fn swapped_pages() -> Outcome {
     if Reason::NoSwap.holds() {
         return Outcome::Skipped(Reason::NoSwap);
     }
-    let mut meter = Meter::open();
+    let mut meter = Meter::open_fullest();
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, PAGES);
     helper.write(&region, 0..PAGES);
@@ -227,8 +234,6 @@ pub fn swapped_pages() -> Outcome {
     let after = meter.rest(helper.pid());
     let swapped = after.walk.within(&region.addresses(), |mapping| mapping.swap);
     assert!(swapped > 0, "nothing was swapped out");
-    let mut expected = only(Member::Anon, -swapped);
-    expected[Member::Swap.index()] = swapped;
-    assert_eq!(growth(&before, &after), expected);
+    assert_eq!(growth(&before, &after), to_swap(swapped));
     Outcome::Passed
 }

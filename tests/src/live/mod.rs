@@ -1,12 +1,16 @@
 //! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
 //! that touched a known number of pages, the kernel's own words.
 
+mod demo;
 mod drift;
 mod files;
+mod foreign;
 mod host;
+mod hotplug;
 mod memory;
 mod output;
 mod processes;
+mod reclaim;
 mod runs;
 mod shadow;
 mod startup;
@@ -43,7 +47,24 @@ pub const TESTS: &[Test] = tests! {
         a_process_without_its_leader
         two_processes_with_one_memory
         a_process_in_a_sandbox
+        a_vfork_on_its_parents_memory
+        an_execve_that_fails
+        a_process_in_a_pid_namespace
         processes_without_memory
+    }
+    foreign {
+        khugepaged_fills_the_gaps
+        ksm_makes_equal_pages_one
+        userfaultfd_fills_another
+        process_madvise_of_another
+        process_vm_writev_into_another
+    }
+    reclaim {
+        kswapd_swaps_out_who_rests
+        a_process_at_the_limit_of_its_group
+    }
+    hotplug {
+        cpus_that_go_and_come
     }
     threads {
         two_thousand_threads
@@ -53,8 +74,11 @@ pub const TESTS: &[Test] = tests! {
         stays_within_its_bound_and_gets_there
         is_what_the_files_lack
         adds_up_in_every_row
-        of_the_rfcs_program
         sits_somewhere
+    }
+    demo {
+        of_a_thousand_threads
+        of_ten_thousand_threads
     }
     shadow {
         is_exact_for_every_process_at_rest
@@ -111,6 +135,8 @@ pub const TESTS: &[Test] = tests! {
     startup {
         doctor_finds_all_that_is_needed
         doctor_in_a_pid_namespace
+        lockdown_to_confidentiality
+        a_kernel_without_btf
         without_privileges
     }
     host {

@@ -1,6 +1,6 @@
 //! Processes of every sort: children, new programs, dead leaders, shared memory, sandboxes, and those without memory.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use rss_drift::{
     drift::sample::Note,
@@ -12,6 +12,7 @@ use crate::{
     harness::{Outcome, Reason},
     helper::{Helper, Kind},
     measure::Meter,
+    scratch::Scratch,
 };
 
 const PAGES: u64 = 333;
@@ -118,6 +119,72 @@ pub fn a_process_in_a_sandbox() -> Outcome {
     let status = fs::read_to_string(format!("/proc/{sandboxed}/status")).expect("read /proc");
     assert!(status.contains("Seccomp:\t1"), "it is in strict mode: {status}");
     let rest = meter.rest(sandboxed);
+    assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    Outcome::Passed
+}
+
+/// vfork(2): two processes in one memory, the parent held; the child's end changes nothing.
+pub fn a_vfork_on_its_parents_memory() -> Outcome {
+    let mut meter = Meter::open_fullest();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    helper.write(&region, 100..PAGES);
+    let child = helper.vfork(&region, 100);
+    let (one, two) = (meter.rest(helper.pid()), meter.rest(child));
+    assert_eq!((one.mm.mm, one.mm.exact()), (two.mm.mm, two.mm.exact()));
+    for rest in [&one, &two] {
+        assert_eq!(rest.row.notes, [Note::SharedMm]);
+        assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    }
+    helper.end_vfork(child);
+    let alone = meter.rest(helper.pid());
+    assert!(alone.row.notes.is_empty(), "{:?}", alone.row.notes);
+    assert_eq!(alone.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    Outcome::Passed
+}
+
+/// execve(2) that fails after its arguments' pages were charged to the old memory, or before: nothing stays of them.
+pub fn an_execve_that_fails() -> Outcome {
+    let scratch = Scratch::new();
+    let no_program = scratch.file("no-program");
+    fs::write(&no_program, "not a program\n").expect("write a file");
+    fs::set_permissions(&no_program, fs::Permissions::from_mode(0o755)).expect("chmod");
+    let mut meter = Meter::open_fullest();
+    let mut helper = Helper::start();
+    let tries = [
+        (scratch.file("nothing"), 8, libc::ENOENT),
+        // Known as no program only after the arguments were copied.
+        (no_program.clone(), 8, libc::ENOEXEC),
+        // More than a quarter of the stack's limit (8 MiB) and than any kernel takes.
+        (no_program, 64, libc::E2BIG),
+    ];
+    // What the first time needs is there afterwards.
+    for (path, count, error) in &tries {
+        assert_eq!(helper.fail_to_exec(path, *count, 120_000), *error, "{count} arguments");
+    }
+    let before = meter.rest(helper.pid());
+    for (path, count, error) in &tries {
+        assert_eq!(helper.fail_to_exec(path, *count, 120_000), *error);
+        let after = meter.rest(helper.pid());
+        assert_eq!((after.mm.mm, after.mm.exec_id), (before.mm.mm, before.mm.exec_id), "the old memory");
+        assert_eq!(after.mm.exact(), before.mm.exact(), "after error {error}");
+    }
+    Outcome::Passed
+}
+
+/// A process in a PID namespace is seen from outside, by its pid there.
+pub fn a_process_in_a_pid_namespace() -> Outcome {
+    if Reason::NoNamespaces.holds() {
+        return Outcome::Skipped(Reason::NoNamespaces);
+    }
+    let mut meter = Meter::open_fullest();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    let first = helper.fork_into_pid_namespace(&region, PAGES);
+    let status = fs::read_to_string(format!("/proc/{first}/status")).expect("read /proc");
+    assert!(status.contains(&format!("NSpid:\t{first}\t1\n")), "the first of its namespace: {status}");
+    let rest = meter.rest(first);
+    assert_eq!((rest.row.process.pid, rest.mm.tgid), (first, first));
     assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
     Outcome::Passed
 }

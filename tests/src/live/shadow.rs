@@ -53,6 +53,15 @@ pub(super) fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFin
     found
 }
 
+/// [`assert_right`] where the session is in full mode; else a reading.
+pub(super) fn assert_right_if_full(meter: &mut Meter, rest: &mut RestTracker) {
+    if meter.session.probe.full_mode().is_some() {
+        assert_right(meter, rest);
+    } else {
+        meter.snapshot();
+    }
+}
+
 /// States that no living mm has.
 pub(super) fn stale(meter: &mut Meter) -> i64 {
     // Two readings: the first makes states for mms that had none.

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::{
     command::{AS_RSS_DRIFT, finish, rss_drift, run},
     harness::{Outcome, Reason},
+    scratch,
 };
 
 /// Everything is found here, as text and as JSON, and both say the same.
@@ -77,6 +78,52 @@ pub fn doctor_in_a_pid_namespace() -> Outcome {
     assert_eq!(failed(&json.stdout), ["pid-namespace"]);
     assert!(json.stdout.contains("--pid=host"), "with the remedy: {}", json.stdout);
     Outcome::Passed
+}
+
+/// A kernel that is locked down to confidentiality lets nobody read its memory: one line, and the remedy.
+pub fn lockdown_to_confidentiality() -> Outcome {
+    if Reason::NoLockdown.holds() {
+        return Outcome::Skipped(Reason::NoLockdown);
+    }
+    cannot_measure(
+        "lockdown",
+        &["confidentiality: BPF programs may not read", "boot with lockdown=integrity"],
+    );
+    Outcome::Passed
+}
+
+/// A kernel without BTF, or with a file of it that holds none.
+pub fn a_kernel_without_btf() -> Outcome {
+    const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+    if Reason::NoNamespaces.holds() {
+        return Outcome::Skipped(Reason::NoNamespaces);
+    }
+    let remedy = "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y";
+    scratch::hide("/sys/kernel/btf").expect("mount over /sys/kernel/btf");
+    cannot_measure("btf", &[VMLINUX, remedy]);
+    for content in ["", "no types"] {
+        fs::write(VMLINUX, content).expect("write a file of ours");
+        cannot_measure("btf", &["not BTF", remedy]);
+    }
+    Outcome::Passed
+}
+
+/// Asserts that this check alone fails, and is told in one line with its remedy: by `watch`, and by `doctor`.
+fn cannot_measure(check: &str, words: &[&str]) {
+    let done = run(&["-n", "1"]);
+    done.must_say(1, words);
+    assert_eq!(done.stdout, "");
+    let lines: Vec<_> = done.stderr.lines().collect();
+    let [head, found, remedy] = lines[..] else { panic!("a line and its remedy: {}", done.stderr) };
+    assert!(head.contains("cannot measure"), "{head}");
+    assert!(
+        found.starts_with(&format!("  {check}: ")) && remedy.starts_with("    remedy: "),
+        "{}",
+        done.stderr
+    );
+    let done = run(&["doctor", "--json"]);
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_eq!(failed(&done.stdout), [check]);
 }
 
 /// Not root: what is missing and how to give it.

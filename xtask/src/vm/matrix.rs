@@ -9,23 +9,51 @@ pub(crate) struct Cell {
     pub(crate) kernel: Kernel,
     /// Its number of CPUs.
     pub(crate) cpus: u32,
+    /// Whether it is locked down to confidentiality: nothing can be measured there, and how that is told is all that is
+    /// tested.
+    pub(crate) lockdown: bool,
+}
+
+impl Cell {
+    /// A guest in which everything is tested.
+    pub(crate) const fn new(kernel: Kernel, cpus: u32) -> Self {
+        Self { kernel, cpus, lockdown: false }
+    }
+
+    /// What it adds to the kernel's command line.
+    pub(crate) fn append(self) -> Option<String> {
+        self.lockdown.then(|| "lockdown=confidentiality".to_owned())
+    }
+
+    /// The part of a name of the tests that it is for.
+    pub(crate) fn part(self) -> Option<String> {
+        self.lockdown.then(|| "lockdown".to_owned())
+    }
+
+    /// Its number of CPUs, and what else is special, in tables.
+    pub(crate) fn size(self) -> String {
+        if self.lockdown { format!("{} (lockdown)", self.cpus) } else { self.cpus.to_string() }
+    }
 }
 
 impl std::fmt::Display for Cell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "kernel {}, {} CPUs", self.kernel, self.cpus)
+        let end = if self.lockdown { ", locked down" } else { "" };
+        write!(f, "kernel {}, {} CPUs{end}", self.kernel, self.cpus)
     }
 }
 
 /// What is tested unless told otherwise. Many CPUs matter where each has a slot of its own: with per-cpu accounting. The
-/// slow ones come first, so that they do not run alone at the end.
-pub(crate) const DEFAULT: [Cell; 6] = [
-    Cell { kernel: Kernel::V7, cpus: 64 },
-    Cell { kernel: Kernel::V6_12, cpus: 64 },
-    Cell { kernel: Kernel::V5_10, cpus: 8 },
-    Cell { kernel: Kernel::V6_1, cpus: 8 },
-    Cell { kernel: Kernel::V6_12, cpus: 8 },
-    Cell { kernel: Kernel::V7, cpus: 8 },
+/// slow ones come first, so that they do not run alone at the end. One CPU, and lockdown, are special on any kernel.
+pub(crate) const DEFAULT: [Cell; 8] = [
+    Cell::new(Kernel::V7, 64),
+    Cell::new(Kernel::V6_12, 64),
+    Cell::new(Kernel::V5_10, 8),
+    Cell::new(Kernel::V6_1, 8),
+    Cell::new(Kernel::V6_12, 8),
+    Cell::new(Kernel::V7, 8),
+    Cell::new(Kernel::V6_12, 1),
+    Cell { lockdown: true, ..Cell::new(Kernel::V6_12, 2) },
 ];
 
 /// The cells asked for: given numbers of CPUs hold for every kernel, else those of [`DEFAULT`].
@@ -35,7 +63,7 @@ pub(crate) fn select(kernels: &[Kernel], cpus: &[u32]) -> Vec<Cell> {
         return DEFAULT.into_iter().filter(|cell| wanted(cell.kernel)).collect();
     }
     let kernels = Kernel::ALL.into_iter().filter(|kernel| wanted(*kernel));
-    kernels.flat_map(|kernel| cpus.iter().map(move |&cpus| Cell { kernel, cpus })).collect()
+    kernels.flat_map(|kernel| cpus.iter().map(move |&cpus| Cell::new(kernel, cpus))).collect()
 }
 
 /// Whether these cells hold all of [`DEFAULT`].
@@ -51,16 +79,16 @@ mod tests {
     fn the_default_holds_every_kernel() {
         let cells = select(&[], &[]);
         assert!(is_complete(&cells));
-        assert!(Kernel::ALL.iter().all(|kernel| cells.contains(&Cell { kernel: *kernel, cpus: 8 })));
+        assert!(Kernel::ALL.iter().all(|kernel| cells.contains(&Cell::new(*kernel, 8))));
     }
 
     #[test]
     fn a_selection_is_a_part_or_a_product() {
         let part = select(&[Kernel::V6_12], &[]);
-        assert_eq!(part.iter().map(|cell| cell.cpus).collect::<Vec<_>>(), [64, 8]);
+        assert_eq!(part.iter().map(|cell| cell.size()).collect::<Vec<_>>(), ["64", "8", "1", "2 (lockdown)"]);
         assert!(!is_complete(&part));
         let product = select(&[Kernel::V5_10, Kernel::V7], &[1, 2]);
         assert_eq!(product.len(), 4);
-        assert_eq!(product[3], Cell { kernel: Kernel::V7, cpus: 2 });
+        assert_eq!(product[3], Cell::new(Kernel::V7, 2));
     }
 }

@@ -77,7 +77,7 @@ fn guests(results: &Value) -> Result<Vec<Guest<'_>>> {
         let kernel = Kernel::ALL.into_iter().find(|kernel| value["kernel"] == kernel.name());
         let cpus = value["cpus"].as_u64().and_then(|cpus| u32::try_from(cpus).ok());
         let (Some(kernel), Some(cpus)) = (kernel, cpus) else { bail!("a guest without kernel or CPUs") };
-        let cell = Cell { kernel, cpus };
+        let cell = Cell { kernel, cpus, lockdown: value["lockdown"] == true };
         guests.retain(|guest| guest.cell != cell);
         guests.push(Guest { cell, value });
     }
@@ -117,7 +117,7 @@ fn section(title: &str, text: &str, heading: &[&str], rows: Vec<Vec<String>>) ->
 
 fn kernels(guests: &[Guest]) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
-    for guest in guests {
+    for guest in guests.iter().filter(|guest| !guest.cell.lockdown) {
         let files = SOURCES.map(|source| part(guest.found("proc-files"), source));
         let [stat, statm, status] = files;
         let accounting = guest.found("accounting").to_owned();
@@ -166,9 +166,10 @@ fn demo(guests: &[Guest]) -> String {
 }
 
 fn tests(guests: &[Guest]) -> String {
-    let rows = guests
-        .iter()
-        .map(|guest| guest.row(["cpus", "passed", "failed", "skipped"].map(|key| guest.text(key))));
+    let rows = guests.iter().map(|guest| {
+        let [passed, failed, skipped] = ["passed", "failed", "skipped"].map(|key| guest.text(key));
+        guest.row([guest.cell.size(), passed, failed, skipped])
+    });
     section(
         "Live tests",
         "The same binary as on a host, run in each guest.",
@@ -224,7 +225,7 @@ fn facts(guests: &[Guest]) -> String {
 }
 
 fn place(guest: &Guest) -> String {
-    format!("{} x {}", guest.cell.kernel, guest.cell.cpus)
+    format!("{} x {}", guest.cell.kernel, guest.cell.size())
 }
 
 /// The part of "stat approximate, statm exact" that is about `name`.
@@ -259,7 +260,8 @@ mod tests {
     fn results() -> Value {
         let guest = |cell: &Cell| {
             json!({
-                "kernel": cell.kernel.name(), "cpus": cell.cpus, "release": "R", "version": "V",
+                "kernel": cell.kernel.name(), "cpus": cell.cpus, "lockdown": cell.lockdown,
+                "release": "R", "version": "V",
                 "passed": 30, "failed": 0, "skipped": 1,
                 "skips": [{ "test": "swap::zram", "reason": "no-swap" }],
                 "facts": { "rows": "5" },
@@ -289,7 +291,8 @@ mod tests {
             "| 6.12 | 64 | stat 97536 KiB (file 32512), statm, status 0 KiB | 64 CPUs online, batch 128 |",
             "| 7.x | 8 | 1,402,940 |  |  | 1,403,000 |  |",
             "| 5.10 | 8 | 30 | 0 | 1 |",
-            "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x x 64 |",
+            "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 1, 6.12 x 2 (lockdown), 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x x 64 |",
+            "| 6.12 | 2 (lockdown) | 30 | 0 | 1 |",
             "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",
             "| 6.1 | 8 | rows | 5 |",
         ] {

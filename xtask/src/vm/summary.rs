@@ -49,7 +49,8 @@ impl Printed {
 }
 
 fn log_file(cell: Cell, ending: &str) -> PathBuf {
-    super::target().join("log").join(format!("{}-{}.{ending}", cell.kernel, cell.cpus))
+    let special = if cell.lockdown { "-lockdown" } else { "" };
+    super::target().join("log").join(format!("{}-{}{special}.{ending}", cell.kernel, cell.cpus))
 }
 
 /// Cuts long lines: a verifier's log in one line buries all other failures.
@@ -90,6 +91,7 @@ impl Row {
         let mut value = results.to_json(counts);
         value["kernel"] = json!(cell.kernel.name());
         value["cpus"] = json!(cell.cpus);
+        value["lockdown"] = json!(cell.lockdown);
         value["release"] = json!(kernel.release);
         value["version"] = json!(kernel.version);
         Self { cell, counts, value: Some(value), release: kernel.release.clone(), took, remark, explanation }
@@ -118,7 +120,7 @@ impl Row {
         vec![
             self.cell.kernel.to_string(),
             self.release.clone(),
-            self.cell.cpus.to_string(),
+            self.cell.size(),
             passed.to_string(),
             failed.to_string(),
             skipped.to_string(),
@@ -163,7 +165,7 @@ mod tests {
     use super::super::kernels::Kernel;
     use super::*;
 
-    const CELL: Cell = Cell { kernel: Kernel::V6_12, cpus: 8 };
+    const CELL: Cell = Cell::new(Kernel::V6_12, 8);
 
     fn row(end: &End, out: &str) -> Row {
         let kernel = Cached {

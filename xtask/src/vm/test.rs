@@ -40,7 +40,8 @@ pub(super) const SLACK: u64 = 1800;
 /// Arguments of `vm test`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, and 6.12 and 7.x with 64 too.\n\n\
+    after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, 6.12 and 7.x with 64, and 6.12 with one CPU and, \
+    without LIVE-TEST-ARGS, in lockdown.\n\n\
     Example: cargo xtask vm test --kernel 6.12 --cpus 8 -- exact"
 )]
 pub(crate) struct Args {
@@ -93,7 +94,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     setup::ensure(&root, args.yes)?;
     let program = build::static_binary(&root, "live-tests")?;
     let stop = qemu::stop_flag()?;
-    let cells = matrix::select(&args.kernel, &args.cpus);
+    let mut cells = matrix::select(&args.kernel, &args.cpus);
+    // Other tests than its own have nothing to say in lockdown.
+    cells.retain(|cell| !cell.lockdown || args.arguments.is_empty());
     let mut fetched = Vec::new();
     let mut rows = Vec::new();
     for kernel in Kernel::ALL.into_iter().filter(|kernel| cells.iter().any(|cell| cell.kernel == *kernel)) {
@@ -162,9 +165,11 @@ fn round_of(
 fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicBool) -> Result<Row> {
     let cpus = cell.cpus;
     eprintln!("{cell}: started");
-    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append: args.append.clone() };
+    let append = args.append.iter().cloned().chain(cell.append()).collect();
+    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append };
     let command = ["sh", "-c", SCRIPT, "test.sh"].map(str::to_owned);
-    let command: Vec<_> = command.into_iter().chain(args.arguments.iter().cloned()).collect();
+    let command: Vec<_> =
+        command.into_iter().chain(args.arguments.iter().cloned()).chain(cell.part()).collect();
     let timeout = args.timeout.unwrap_or(SLACK + 15 * u64::from(cpus));
     let files = [program.to_owned()];
     let job = Job { command: &command, files: &files, timeout: Duration::from_secs(timeout) };

@@ -1,0 +1,53 @@
+//! A control group of version 2 that limits memory.
+
+use std::{fs, io, path::PathBuf, thread, time::Duration};
+
+/// Its name: always the same, so that what a killed test left behind is taken up and removed by the next one.
+pub const NAME: &str = "live-tests";
+
+/// Where groups can be made that limit memory.
+pub fn root() -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    // Device, path, kind, and more.
+    let mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let path = PathBuf::from(mounts.into_iter().find(|words| words.get(2) == Some(&"cgroup2"))?[1]);
+    let controllers = fs::read_to_string(path.join("cgroup.subtree_control")).ok()?;
+    controllers.split_whitespace().any(|controller| controller == "memory").then_some(path)
+}
+
+/// A group. Removed when dropped: its processes have to be gone by then.
+#[derive(Debug)]
+pub struct Group(PathBuf);
+
+impl Group {
+    /// Makes a group that holds at most so many bytes of memory.
+    pub fn new(bytes: u64) -> io::Result<Self> {
+        let root = root().ok_or_else(|| io::Error::other("no control groups that limit memory"))?;
+        let path = root.join(NAME);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let group = Self(path);
+        fs::write(group.0.join("memory.max"), bytes.to_string())?;
+        Ok(group)
+    }
+
+    /// Moves a process into it; the memory that it has stays with the group that it had it in.
+    pub fn take(&self, pid: u32) -> io::Result<()> {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for _ in 0..200 {
+            // Busy for as long as the last process of it is not wholly gone.
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        eprintln!("cannot remove {}", self.0.display());
+    }
+}

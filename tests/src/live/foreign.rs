@@ -1,0 +1,173 @@
+//! Memory that changes by another hand than its process's: the kernel's threads and other processes.
+
+use std::{fs, io};
+
+use rss_drift_common::Member;
+
+use super::memory::{growth, only, signed, to_swap};
+use crate::{
+    guard::Setting,
+    harness::{KSM_RUN, Outcome, Reason},
+    helper::{Helper, Kind, Region},
+    measure::{Meter, wait_until},
+    thp,
+    truth::{Walk, page_size},
+};
+
+const PAGES: u64 = 333;
+
+/// khugepaged makes huge pages of a resting process's small ones, and fills the gaps between them.
+pub fn khugepaged_fills_the_gaps() -> Outcome {
+    const WRITTEN: u64 = 300;
+    if !thp::can_be_had() {
+        return Outcome::Skipped(Reason::NoThp);
+    }
+    let in_one = (2 << 20) / page_size().unsigned_abs();
+    let mut meter = Meter::open_fullest();
+    let _allowed = thp::allow().expect("a setting that can be written");
+    let khugepaged = |name: &str, value: &str| {
+        let path = format!("/sys/kernel/mm/transparent_hugepage/khugepaged/{name}");
+        Setting::change(&path, value).expect("a setting that can be written")
+    };
+    let _settings = [khugepaged("max_ptes_none", "511"), khugepaged("pages_to_scan", "8192")];
+    let _soon = khugepaged("scan_sleep_millisecs", "10");
+    let mut helper = Helper::start();
+    let pid = helper.pid();
+    let region = helper.map(Kind::Huge, 4 * in_one);
+    helper.advise(&region, 0..region.pages, libc::MADV_NOHUGEPAGE);
+    for huge in 0..4 {
+        helper.write(&region, huge * in_one..huge * in_one + WRITTEN);
+    }
+    let huge = |walk: &Walk| walk.within(&region.addresses(), |mapping| mapping.huge);
+    let small = meter.rest(pid);
+    assert_eq!(huge(&small.walk), 0, "it begins with small pages");
+    helper.advise(&region, 0..region.pages, libc::MADV_HUGEPAGE);
+    let all = signed(region.pages);
+    wait_until("khugepaged makes four huge pages", || huge(&Walk::of(pid).expect("read smaps")) == all);
+    assert_eq!(growth(&small, &meter.rest(pid)), only(Member::Anon, signed(4 * (in_one - WRITTEN))));
+    Outcome::Passed
+}
+
+/// KSM makes one page of many equal ones: each process that maps it goes on counting it, as its page tables do.
+pub fn ksm_makes_equal_pages_one() -> Outcome {
+    if Reason::NoKsm.holds() {
+        return Outcome::Skipped(Reason::NoKsm);
+    }
+    let ksm = |name: &str| format!("/sys/kernel/mm/ksm/{name}");
+    let sharing = || -> i64 {
+        let text = fs::read_to_string(ksm("pages_sharing")).expect("read KSM's count");
+        text.trim().parse().expect("a number")
+    };
+    let mut meter = Meter::open_fullest();
+    let mut helper = Helper::start();
+    let pid = helper.pid();
+    // Every page of it is equal.
+    let region = helper.map(Kind::Anon, PAGES);
+    helper.write(&region, 0..PAGES);
+    let before = meter.rest(pid);
+    let shared = sharing();
+    let _fast = [("sleep_millisecs", "10"), ("pages_to_scan", "2000")]
+        .map(|(name, value)| Setting::change(&ksm(name), value).expect("a setting that can be written"));
+    let _on = Setting::change(KSM_RUN, "1").expect("a setting that can be written");
+    helper.advise(&region, 0..PAGES, libc::MADV_MERGEABLE);
+    // One of 256 at most is kept for itself (`max_page_sharing`).
+    wait_until("KSM merges most of the pages", || sharing() - shared > signed(PAGES) - 10);
+    assert_eq!(growth(&before, &meter.rest(pid)), [0; 4]);
+    // A write takes a page out again.
+    helper.write(&region, 0..100);
+    assert_eq!(growth(&before, &meter.rest(pid)), [0; 4]);
+    helper.unmap(&region);
+    assert_eq!(growth(&before, &meter.rest(pid)), only(Member::Anon, -signed(PAGES)));
+    Outcome::Passed
+}
+
+/// A child fills its parent's memory through userfaultfd: it counts in the parent, who touched nothing.
+pub fn userfaultfd_fills_another() -> Outcome {
+    if Reason::NoUserfaultfd.holds() {
+        return Outcome::Skipped(Reason::NoUserfaultfd);
+    }
+    let mut meter = Meter::open_fullest();
+    let mut helper = Helper::start();
+    let pid = helper.pid();
+    for kind in [Kind::Anon, Kind::Shmem] {
+        let region = helper.map(kind, PAGES);
+        assert_eq!(resident(&Walk::of(pid).expect("read smaps"), &region), 0);
+        helper.fill_by_userfaultfd(&region, 200);
+        assert_eq!(resident(&meter.rest(pid).walk, &region), 200, "{kind:?}");
+    }
+    Outcome::Passed
+}
+
+/// `process_madvise(2)` of a resting process: nothing changes by `MADV_COLD`; `MADV_PAGEOUT` swaps out where there is swap.
+pub fn process_madvise_of_another() -> Outcome {
+    let mut meter = Meter::open_fullest();
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, PAGES);
+    helper.write(&region, 0..PAGES);
+    let before = meter.rest(helper.pid());
+    advise(helper.pid(), &region, libc::MADV_COLD).expect("process_madvise");
+    assert_eq!(growth(&before, &meter.rest(helper.pid())), [0; 4]);
+    advise(helper.pid(), &region, libc::MADV_PAGEOUT).expect("process_madvise");
+    let after = meter.rest(helper.pid());
+    let swapped = after.walk.within(&region.addresses(), |mapping| mapping.swap);
+    assert_eq!(swapped > 0, !Reason::NoSwap.holds(), "{swapped} pages were swapped out");
+    assert_eq!(growth(&before, &after), to_swap(swapped));
+    Outcome::Passed
+}
+
+/// `process_vm_writev(2)` into pages that their process never touched.
+pub fn process_vm_writev_into_another() -> Outcome {
+    let mut meter = Meter::open_fullest();
+    let mut helper = Helper::start();
+    let pid = helper.pid();
+    for (kind, member) in [(Kind::Anon, Member::Anon), (Kind::Memfd, Member::Shmem)] {
+        let region = helper.map(kind, PAGES);
+        let before = meter.rest(pid);
+        write_into(pid, &region, 200).expect("process_vm_writev");
+        assert_eq!(growth(&before, &meter.rest(pid)), only(member, 200), "{kind:?}");
+    }
+    Outcome::Passed
+}
+
+fn resident(walk: &Walk, region: &Region) -> i64 {
+    walk.within(&region.addresses(), |mapping| mapping.rss)
+}
+
+/// The whole region, as the kernel's calls want it.
+fn vector(region: &Region, pages: u64) -> libc::iovec {
+    let bytes = usize::try_from(pages * page_size().unsigned_abs()).expect("a small region");
+    libc::iovec { iov_base: region.start as *mut _, iov_len: bytes }
+}
+
+fn advise(pid: u32, region: &Region, advice: libc::c_int) -> io::Result<()> {
+    use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+    let check = |result: libc::c_long| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
+    // SAFETY: a new descriptor that nobody else knows.
+    let pidfd = unsafe {
+        let fd = check(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?)
+    };
+    let vector = vector(region, region.pages);
+    // SAFETY: one vector, as the count says; the advice does not change what memory holds.
+    let advised = check(unsafe {
+        libc::syscall(libc::SYS_process_madvise, pidfd.as_raw_fd(), &raw const vector, 1, advice, 0)
+    })?;
+    assert_eq!(advised.cast_unsigned(), vector.iov_len as u64, "all of it");
+    Ok(())
+}
+
+fn write_into(pid: u32, region: &Region, pages: u64) -> io::Result<()> {
+    let to = vector(region, pages);
+    let content = vec![3_u8; to.iov_len];
+    let from = libc::iovec { iov_base: content.as_ptr().cast_mut().cast(), iov_len: content.len() };
+    // SAFETY: one vector each; the kernel reads from ours and writes to the helper's memory.
+    let written =
+        unsafe { libc::process_vm_writev(pid.cast_signed(), &raw const from, 1, &raw const to, 1, 0) };
+    match usize::try_from(written) {
+        Ok(written) => {
+            assert_eq!(written, content.len(), "all of it");
+            Ok(())
+        }
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,115 @@
+//! CPUs that go offline and come back while pages move.
+
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+use rss_drift::{drift::rest::RestTracker, kernel::Accounting};
+
+use super::shadow::assert_right_if_full;
+use crate::{
+    command::run,
+    guard::Setting,
+    harness::{Outcome, Reason, allowed_cpus},
+    helper::{Helper, Kind},
+    measure::Meter,
+    records::{Record, parse},
+    truth::page_size,
+};
+
+/// The slot of a CPU that goes away is folded into the count, the bound follows the number of CPUs, and exact is right
+/// before, meanwhile and afterwards.
+pub fn cpus_that_go_and_come() -> Outcome {
+    for reason in [Reason::NotAGuest, Reason::OneCpu] {
+        if reason.holds() {
+            return Outcome::Skipped(reason);
+        }
+    }
+    let cpus = allowed_cpus();
+    let (first, last) = (cpus[0], cpus[cpus.len() - 1]);
+    let mut meter = Meter::open_fullest();
+    let per_cpu = meter.session.kernel.accounting == Accounting::PerCpu;
+    let mut rest = RestTracker::default();
+    let mut storm = Helper::start();
+    storm.begin_storm(50);
+
+    // The helper begins where this process is, so that it has nothing in the last CPU's slot before it goes there.
+    let mut set = CpuSet::new();
+    set.set(first).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).expect("stay on a CPU");
+    let mut helper = Helper::start();
+    helper.pin(first);
+    let pid = helper.pid();
+    let region = helper.map(Kind::Anon, 100);
+    helper.write(&region, 0..7);
+    helper.pin(last);
+    helper.write(&region, 7..18);
+    let before = meter.rest(pid);
+    let online = online_cpus();
+    assert_eq!(bound(&row(pid)), expected_bound(&meter, online));
+
+    for round in 0..2 {
+        let offline = take_offline(last);
+        assert_eq!(online_cpus(), online - 1);
+        for _ in 0..3 {
+            assert_right_if_full(&mut meter, &mut rest);
+        }
+        let without = meter.rest(pid);
+        assert_eq!(without.mm.exact(), before.mm.exact());
+        if round == 0 {
+            let folded = without.printed.stat - before.printed.stat;
+            assert_eq!(folded, if per_cpu { 11 } else { 0 }, "a dead CPU's slot is in the count");
+            // A session that begins now knows fewer CPUs and reads the same.
+            let row = row(pid);
+            assert_eq!(row.must("exact_bytes"), before.exact() * page_size());
+            assert_eq!(bound(&row), expected_bound(&meter, online - 1));
+        }
+        drop(offline);
+        assert_eq!(online_cpus(), online);
+        assert_right_if_full(&mut meter, &mut rest);
+    }
+
+    // The CPU that is back has a slot as before.
+    helper.pin(last);
+    let back = meter.rest(pid);
+    helper.write(&region, 18..23);
+    let after = meter.rest(pid);
+    assert_eq!(after.exact() - back.exact(), 5);
+    if per_cpu {
+        assert_eq!(after.printed.stat, back.printed.stat, "the new pages are in the CPU's slot");
+    }
+    storm.end_storm();
+    assert_right_if_full(&mut meter, &mut rest);
+    Outcome::Passed
+}
+
+fn take_offline(cpu: usize) -> Setting {
+    Setting::change(&format!("/sys/devices/system/cpu/cpu{cpu}/online"), "0").expect("take a CPU offline")
+}
+
+/// What the C library counts.
+fn online_cpus() -> u64 {
+    // SAFETY: sysconf has no preconditions.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).expect("CPUs")
+}
+
+/// The row of a process, of a run of its own.
+fn row(pid: u32) -> Record {
+    let done = run(&["-p", &pid.to_string(), "-n", "1", "--resident", "--format", "csv"]);
+    done.must_be_fine();
+    let row = parse(&done.stdout).pop().expect("a row");
+    assert_eq!(row.must("exact_bytes"), row.must("resident_bytes"));
+    row
+}
+
+fn bound(row: &Record) -> u64 {
+    row.must("bound_bytes").unsigned_abs() / page_size().unsigned_abs()
+}
+
+/// Pages: three members, each of which has a slot on every online CPU that holds less than the batch; or one thread's
+/// faults on files, of 16 pages each.
+fn expected_bound(meter: &Meter, online: u64) -> u64 {
+    match meter.session.kernel.accounting {
+        Accounting::PerCpu => 3 * online * ((2 * online).max(32) - 1),
+        Accounting::PerTask => 66 * 16,
+    }
+}
