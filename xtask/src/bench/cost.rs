@@ -1,6 +1,6 @@
 //! `cargo xtask bench cost`: what full mode adds to the kernel's hot paths, beside other ways to follow RSS.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Result;
 use clap::Args;
@@ -50,26 +50,12 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(&root, arguments.yes)?;
     setup::bench(arguments.yes)?;
     let programs = Programs::build(&root)?;
-    let in_guest = if arguments.no_vm {
-        None
-    } else {
-        Some(build::static_example(&root, "rss-drift", "bench")?)
-    };
+    let in_guest =
+        (!arguments.no_vm).then(|| build::static_example(&root, "rss-drift", "bench")).transpose()?;
     let host = host::describe()?;
     let words = ["cost".into(), programs.command.clone().into(), arguments.rounds.to_string().into()];
     let figures = programs.measure(&words)?;
-    let mut guests = Vec::new();
-    for &cpus in arguments.cpus.iter().filter(|_| !arguments.no_vm) {
-        eprintln!("counting instructions with kernel {} and {cpus} CPUs", arguments.kernel.name());
-        let program = in_guest.as_deref().unwrap_or(&root);
-        let text = vm::count_instructions(
-            arguments.kernel,
-            cpus,
-            program,
-            &["cost-in-instructions", ROUNDS_IN_GUEST],
-        )?;
-        guests.push(InGuest { cpus, figures: Figures::parse(&text)? });
-    }
+    let guests = in_guest.map_or(Ok(Vec::new()), |program| in_guests(arguments, &program))?;
     let report = report(&figures, arguments.kernel.name(), &guests)?;
     let text = format!("{host} {} rounds.\n\n{report}", arguments.rounds);
     println!("{text}");
@@ -78,4 +64,15 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("wrote {PAGE}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Counts instructions with each number of CPUs.
+fn in_guests(arguments: &Arguments, program: &Path) -> Result<Vec<InGuest>> {
+    let count = |&cpus: &u32| {
+        eprintln!("counting instructions with kernel {} and {cpus} CPUs", arguments.kernel.name());
+        let words = ["cost-in-instructions", ROUNDS_IN_GUEST];
+        let text = vm::count_instructions(arguments.kernel, cpus, program, &words)?;
+        Ok(InGuest { cpus, figures: Figures::parse(&text)? })
+    };
+    arguments.cpus.iter().map(count).collect()
 }

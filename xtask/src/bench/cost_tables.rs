@@ -20,10 +20,11 @@ const WORKLOADS: [(&str, &str); 4] = [
 ];
 
 /// What runs beside it, by its name in the figures.
-const CONTENDERS: [(&str, &str); 6] = [
+const CONTENDERS: [(&str, &str); 7] = [
     ("empty", "empty programs on full mode's hooks"),
     ("passive", "`rss-drift --passive`, 1 Hz"),
     ("full", "full mode"),
+    ("full-no-faults", "full mode, `--no-faults`"),
     ("classic", "eBPF on the classic `kmem:rss_stat`, a count per mm in a hash"),
     ("ftrace", "ftrace event `kmem:rss_stat`"),
     ("perf", "`perf record -a -e kmem:rss_stat`"),
@@ -46,7 +47,7 @@ pub(crate) fn report(figures: &Figures, kernel: &str, guests: &[InGuest]) -> Res
         text += &contenders(figures, workload)?.render();
     }
     text += "\n### Run time of the programs, as the kernel counts it\n\n";
-    text += &run_times(figures)?.render();
+    text += &run_times(figures).render();
     if !guests.is_empty() {
         write!(text, "\n### Instructions of one event `kmem:rss_stat`, kernel {kernel}\n\n")?;
         text += &instructions(guests)?.render();
@@ -71,7 +72,12 @@ fn bars(figures: &Figures) -> Result<Table> {
         ("fault", "classic", 0.5, "page fault: at most half of what eBPF on the classic tracepoint adds"),
         ("fault", "ftrace", 0.5, "page fault: at most half of what the ftrace event adds"),
         ("fault", "empty", 2.0, "page fault: at most twice what empty programs add"),
-        ("fault-threads", "classic", 0.5, "page faults of threads: at most half of eBPF on the classic tracepoint"),
+        (
+            "fault-threads",
+            "classic",
+            0.5,
+            "page faults of threads: at most half of eBPF on the classic tracepoint",
+        ),
         ("fault-threads", "ftrace", 0.5, "page faults of threads: at most half of the ftrace event"),
         ("fault-threads", "empty", 2.0, "page faults of threads: at most twice empty programs"),
         ("switch", "empty", 1.5, "context switch: at most 1.5 times what empty programs add"),
@@ -103,7 +109,7 @@ fn contenders(figures: &Figures, workload: &str) -> Result<Table> {
 }
 
 /// Each program's runs and their mean time in each workload.
-fn run_times(figures: &Figures) -> Result<Table> {
+fn run_times(figures: &Figures) -> Table {
     let mut head = vec!["program"];
     head.extend(WORKLOADS.iter().map(|&(name, _)| name));
     let mut table = Table::new(&head);
@@ -123,7 +129,7 @@ fn run_times(figures: &Figures) -> Result<Table> {
         }
         table.row(row);
     }
-    Ok(table)
+    table
 }
 
 /// Instructions by the number of CPUs.
@@ -139,7 +145,7 @@ fn instructions(guests: &[InGuest]) -> Result<Table> {
     };
     for (contender, what) in CONTENDERS {
         // Neither has a part in it in the guests.
-        if !["passive", "perf"].contains(&contender) {
+        if !["passive", "full-no-faults", "perf"].contains(&contender) {
             row(what, &|figures| per_event(figures, contender))?;
         }
     }
@@ -153,7 +159,8 @@ fn instructions(guests: &[InGuest]) -> Result<Table> {
 
 /// Instructions that a contender adds to one event.
 fn per_event(figures: &Figures, contender: &str) -> Result<f64> {
-    let added = figures.spread(&format!("event/{contender}"))?.median - figures.spread("event/nothing")?.median;
+    let added =
+        figures.spread(&format!("event/{contender}"))?.median - figures.spread("event/nothing")?.median;
     Ok(added / figures.single("event/per-page")?)
 }
 
@@ -170,11 +177,13 @@ mod tests {
                 ("empty", 1100),
                 ("passive", 1000),
                 ("full", 1180),
+                ("full-no-faults", 1120),
                 ("classic", 1450),
                 ("ftrace", 1300),
                 ("perf", 1800),
             ] {
-                writeln!(text, "{workload}/{contender} 0 {ns}\n{workload}/{contender} 1 {}", ns + 5000).unwrap();
+                writeln!(text, "{workload}/{contender} 0 {ns}\n{workload}/{contender} 1 {}", ns + 5000)
+                    .unwrap();
             }
         }
         text += "run/fault/shadow_rss_stat/runs 0 4096\nrun/fault/shadow_rss_stat/ns 0 61.5\n";

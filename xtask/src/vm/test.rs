@@ -135,7 +135,8 @@ fn round_of(
 fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicBool) -> Result<Row> {
     let cpus = cell.cpus;
     eprintln!("{cell}: started");
-    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append: args.append.clone(), icount: false };
+    let machine =
+        Machine { kernel: cached.clone(), cpus, memory: MEMORY, append: args.append.clone(), icount: false };
     let command = ["sh", "-c", include_str!("test.sh"), "test.sh"].map(str::to_owned);
     let command: Vec<_> = command.into_iter().chain(args.arguments.iter().cloned()).collect();
     let timeout = args.timeout.unwrap_or(600 + 15 * u64::from(cpus));

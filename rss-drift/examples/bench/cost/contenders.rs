@@ -30,6 +30,8 @@ pub enum Contender {
     Passive,
     /// Full mode.
     Full,
+    /// Full mode without its programs on page faults.
+    FullNoFaults,
     /// A program on the classic tracepoint that counts in a hash.
     Classic,
     /// The event in ftrace's buffer.
@@ -46,6 +48,7 @@ impl Contender {
             Self::Empty => "empty",
             Self::Passive => "passive",
             Self::Full => "full",
+            Self::FullNoFaults => "full-no-faults",
             Self::Classic => "classic",
             Self::Ftrace => "ftrace",
             Self::Perf => "perf",
@@ -65,7 +68,7 @@ impl Contenders {
     pub fn new(command: &Path) -> Result<Self> {
         ensure_tracefs()?;
         let instance = Instance::make()?;
-        Ok(Self { command: command.to_owned(), peers: Peers::load(end_of_mm(&full()?)?)?, instance })
+        Ok(Self { command: command.to_owned(), peers: Peers::load(end_of_mm(&full(false)?)?)?, instance })
     }
 
     /// Starts one; it ends when what is returned is dropped.
@@ -74,7 +77,9 @@ impl Contenders {
             Contender::Nothing => Ok(Box::new(())),
             Contender::Empty => self.peers.attach_empty(),
             Contender::Passive => passive(&self.command).map(|program| Box::new(program) as _),
-            Contender::Full => full().map(|session| Box::new(session) as _),
+            Contender::Full | Contender::FullNoFaults => {
+                full(contender == Contender::FullNoFaults).map(|session| Box::new(session) as _)
+            }
             Contender::Classic => self.peers.attach_classic(),
             Contender::Ftrace => self.instance.switch_on().map(|event| Box::new(event) as _),
             Contender::Perf => perf::record().map(|program| Box::new(program) as _),
@@ -89,15 +94,17 @@ impl Contenders {
 }
 
 /// Full mode as `watch` has it: attached, and all mms read once.
-pub fn full() -> Result<Session> {
-    let mut session = Startup::run(Mode::Full(FullOptions::default())).session()?;
+pub fn full(no_faults: bool) -> Result<Session> {
+    let mut session =
+        Startup::run(Mode::Full(FullOptions { no_faults, ..FullOptions::default() })).session()?;
     end_of_mm(&session)?;
     session.probe.snapshot()?;
     Ok(session)
 }
 
 fn end_of_mm(session: &Session) -> Result<EndOfMm> {
-    let (_, end) = session.probe.full_mode().context("this kernel has no full mode: `rss-drift doctor` says why")?;
+    let (_, end) =
+        session.probe.full_mode().context("this kernel has no full mode: `rss-drift doctor` says why")?;
     Ok(end)
 }
 

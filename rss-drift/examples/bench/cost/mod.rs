@@ -8,7 +8,7 @@ mod tracing;
 mod worker;
 mod workloads;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use rss_drift::probe::{Counting, RunStatistics};
@@ -23,11 +23,12 @@ use crate::figures;
 pub use instructions::run as count_instructions;
 
 /// All of them in the order of the tables.
-const ALL: [Contender; 7] = [
+const ALL: [Contender; 8] = [
     Contender::Nothing,
     Contender::Empty,
     Contender::Passive,
     Contender::Full,
+    Contender::FullNoFaults,
     Contender::Classic,
     Contender::Ftrace,
     Contender::Perf,
@@ -66,7 +67,7 @@ fn run_times(worker: &mut Worker, contenders: &mut Contenders) -> Result<()> {
         let _attached = contenders.start(contender)?;
         print_run_times(worker, || contenders.peers().run_statistics())?;
     }
-    let session = full()?;
+    let session = full(false)?;
     print_run_times(worker, || session.probe.run_statistics())
 }
 
@@ -77,7 +78,7 @@ fn print_run_times(worker: &mut Worker, statistics: impl Fn() -> Vec<(String, Ru
         worker.measure(workload)?;
         for ((name, after), (_, before)) in statistics().into_iter().zip(before) {
             let runs = after.run_count - before.run_count;
-            let time: Duration = after.run_time - before.run_time;
+            let time = after.run_time.saturating_sub(before.run_time);
             if runs > 0 {
                 let name = format!("run/{}/{name}", workload.name());
                 figures::print(format_args!("{name}/runs"), 0, runs)?;

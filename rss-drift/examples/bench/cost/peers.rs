@@ -42,7 +42,9 @@ impl Peers {
             .with_context(|| format!("the kernel refuses {name}"))?;
             empty.push(name);
         }
-        let Program::TracePoint(classic) = program(&mut ebpf, CLASSIC)? else { bail!("{CLASSIC} is of another type") };
+        let Program::TracePoint(classic) = program(&mut ebpf, CLASSIC)? else {
+            bail!("{CLASSIC} is of another type")
+        };
         classic.load().with_context(|| format!("the kernel refuses {CLASSIC}"))?;
         Ok(Self { ebpf, empty })
     }
@@ -79,7 +81,7 @@ impl Peers {
         let map = self.ebpf.map("UPDATES").context("the bench's object has no map UPDATES")?;
         let map = HashMap::<_, u32, u64>::try_from(map).context("UPDATES is of another type")?;
         let mut sum = 0;
-        for entry in map.iter() {
+        for entry in &map {
             sum += entry.context("cannot read UPDATES")?.1;
         }
         Ok(sum)

@@ -26,8 +26,16 @@ pub fn record() -> Result<Running> {
     inherited(&control)?;
     inherited(&acknowledge)?;
     let control_argument = format!("--control=fd:{},{}", control.as_raw_fd(), acknowledge.as_raw_fd());
-    let arguments =
-        ["record", "--all-cpus", "--event", "kmem:rss_stat", "--output", "/dev/null", "--delay=-1", &control_argument];
+    let arguments = [
+        "record",
+        "--all-cpus",
+        "--event",
+        "kmem:rss_stat",
+        "--output",
+        "/dev/null",
+        "--delay=-1",
+        &control_argument,
+    ];
     let mut command = program(Path::new("perf"), &arguments);
     // It tells how often it woke up.
     let perf = Running(start(command.stdout(Stdio::null()).stderr(Stdio::null()))?);

@@ -35,7 +35,10 @@ pub fn ensure_tracefs() -> Result<()> {
     let path = Path::new(TRACEFS).join(EVENT).join("format");
     let format = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     if !format.contains(MM_ID) {
-        bail!("{} has mm_id elsewhere than {MM_ID:?}: see MM_ID in rss-drift-ebpf/src/peers/main.rs", path.display());
+        bail!(
+            "{} has mm_id elsewhere than {MM_ID:?}: see MM_ID in rss-drift-ebpf/src/peers/main.rs",
+            path.display()
+        );
     }
     Ok(())
 }

@@ -24,16 +24,16 @@ use nix::{
 use crate::{clock, resting::end_with_parent};
 
 /// Bursts of one measurement; a first one warms up and does not count.
-const BURSTS: usize = 9;
+const BURSTS: usize = 31;
 /// Pages of a mapping, and how often a burst touches and unmaps all of them.
 const PAGES: usize = 512;
-const PASSES: usize = 8;
+const PASSES: usize = 2;
 /// Bytes per page here; a larger page is only touched more than once.
 const PAGE: usize = 4096;
 /// There and back again: two context switches each.
-const ROUND_TRIPS: u32 = 1500;
+const ROUND_TRIPS: u32 = 500;
 /// Processes that one burst starts.
-const STARTS: u32 = 10;
+const STARTS: u32 = 2;
 /// An empty program.
 const TRUE: &CStr = c"/bin/true";
 
@@ -139,9 +139,8 @@ fn faults_of_threads(cpus: &CpuSet) -> Result<f64> {
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Result<Vec<_>>>()
     })?;
-    let mean_of_burst = |burst: usize| {
-        of_threads.iter().map(|bursts| bursts[burst]).sum::<f64>() / of_threads.len() as f64
-    };
+    let mean_of_burst =
+        |burst: usize| of_threads.iter().map(|bursts| bursts[burst]).sum::<f64>() / of_threads.len() as f64;
     Ok(median((0..BURSTS).map(mean_of_burst).collect()))
 }
 
@@ -229,7 +228,9 @@ impl Partner {
         let parent = getpid();
         // SAFETY: there is no other thread.
         match unsafe { fork() }.context("cannot fork")? {
-            ForkResult::Parent { child } => Ok(Self { pid: child, cpu, there: there.into(), back: back.into() }),
+            ForkResult::Parent { child } => {
+                Ok(Self { pid: child, cpu, there: there.into(), back: back.into() })
+            }
             ForkResult::Child => {
                 drop((there, back));
                 let ended = end_with_parent(parent).is_err() || pin(cpu).is_err();
