@@ -45,10 +45,10 @@ const MM_ID: usize = 8;
 /// The classic tracepoint `kmem:rss_stat`, counted per mm in a hash, as a bpftrace one-liner does it.
 #[unsafe(link_section = "tracepoint/kmem/rss_stat")]
 #[unsafe(no_mangle)]
-extern "C" fn classic_rss_stat(ctx: *const u8) -> i32 {
+extern "C" fn classic_rss_stat(ctx: *const u32) -> i32 {
     // SAFETY: the verifier holds the read against the size of the tracepoint's record.
-    let mm_id = unsafe { core::ptr::read_volatile(ctx.add(MM_ID).cast::<u32>()) };
-    match UPDATES.get_ptr_mut(&mm_id) {
+    let mm_id = unsafe { core::ptr::read_volatile(ctx.byte_add(MM_ID)) };
+    match UPDATES.get_ptr_mut(mm_id) {
         // SAFETY: a map value; the hash does not free it under a running program.
         Some(updates) => unsafe {
             atomic_xadd::<u64, u64, { SeqCst }>(updates, 1);
