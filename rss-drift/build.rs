@@ -1,9 +1,9 @@
-//! Builds the eBPF object and tells the crate where it is, as `RSS_DRIFT_EBPF`.
+//! Builds the eBPF objects and tells the crate where they are: `RSS_DRIFT_EBPF`, and for the bench `PEERS_EBPF`.
 
 use std::{env, error::Error, fs, path::PathBuf, process::ExitCode};
 
-/// The binary of rss-drift-ebpf that is part of rss-drift.
-const OBJECT: &str = "rss-drift";
+/// The binaries of rss-drift-ebpf: what is part of rss-drift, and what examples/bench/ compares it with.
+const OBJECTS: [(&str, &str); 2] = [("rss-drift", "RSS_DRIFT_EBPF"), ("peers", "PEERS_EBPF")];
 
 fn main() -> ExitCode {
     match build() {
@@ -31,11 +31,14 @@ fn build() -> Result<(), Box<dyn Error>> {
     }
     ebpf_build::build(root, &tools)?;
 
-    // A copy of our own: another build may replace the shared one while this one's compiler reads it.
-    let built = ebpf_build::object(root, OBJECT)?;
-    let copy = PathBuf::from(env::var("OUT_DIR")?).join("rss-drift.bpf.o");
-    fs::copy(&built, &copy)
-        .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), copy.display()))?;
-    println!("cargo:rustc-env=RSS_DRIFT_EBPF={}", copy.display());
+    let out_dir = PathBuf::from(env::var("OUT_DIR")?);
+    for (object, variable) in OBJECTS {
+        // A copy of our own: another build may replace the shared one while this one's compiler reads it.
+        let built = ebpf_build::object(root, object)?;
+        let copy = out_dir.join(format!("{object}.bpf.o"));
+        fs::copy(&built, &copy)
+            .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), copy.display()))?;
+        println!("cargo:rustc-env={variable}={}", copy.display());
+    }
     Ok(())
 }

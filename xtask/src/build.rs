@@ -67,15 +67,25 @@ pub(crate) fn command(root: &Path, profile: Profile) -> Result<PathBuf> {
 /// Builds a package's binary without any shared library, so that it runs on any kernel with nothing beside it, and
 /// returns its path. The set-up has been done.
 pub(crate) fn static_binary(root: &Path, package: &str) -> Result<PathBuf> {
+    Ok(build_static(root, package, "--bin", package)?.join(package))
+}
+
+/// As [`static_binary`], one of a package's examples.
+pub(crate) fn static_example(root: &Path, package: &str, example: &str) -> Result<PathBuf> {
+    Ok(build_static(root, package, "--example", example)?.join("examples").join(example))
+}
+
+/// Builds it and returns the folder of binaries.
+fn build_static(root: &Path, package: &str, kind: &str, name: &str) -> Result<PathBuf> {
     // A directory of its own: with other flags cargo would build everything again each time.
     let target_dir = root.join("target/static");
     let mut command = cargo(root, "build");
     forget_outer_cargo(&mut command);
     command
-        .args(["--locked", "--release", "--package", package, "--bin", package, "--target", STATIC_TARGET])
+        .args(["--locked", "--release", "--package", package, kind, name, "--target", STATIC_TARGET])
         .arg("--target-dir")
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    succeed(&mut command, &format!("building the static {package}"))?;
-    Ok(target_dir.join(STATIC_TARGET).join("release").join(package))
+    succeed(&mut command, &format!("building the static {name}"))?;
+    Ok(target_dir.join(STATIC_TARGET).join("release"))
 }

@@ -9,7 +9,7 @@ use crate::{
     build,
     privilege::as_root,
     setup,
-    vm::{self, kernels::Kernel},
+    vm::{self, Kernel},
     workspace,
 };
 

@@ -31,26 +31,28 @@ pub unsafe fn rss_stat(mm: *const u8, member: u32) {
         }
         let address = mm as u64;
         let holds = (*slot).mm == address;
-        let mut known = false;
+        let mut known = None;
         if holds && (*slot).id != 0 {
             let Some(state) = maps::state((*slot).index) else { return };
-            known = (*state).id == (*slot).id;
-            if !known {
+            if (*state).id == (*slot).id {
+                known = Some(((*slot).index, state));
+            } else {
                 // The slot's mm ended behind its back (execve), and a new one has the address: begin again with that.
                 (*this).counts.ended += 1;
                 let _ = (*slot).take(address);
             }
         }
-        let index = if known {
-            (*slot).index
+        let (index, state) = if let Some(known) = known {
+            known
         } else {
             let Some(index) = lifecycle::find_or_create(this, mm) else {
                 count_only(this, holds);
                 return;
             };
-            index
+            let Some(state) = maps::state(index) else { return };
+            (index, state)
         };
-        let (Some(state), Some(seen)) = (maps::state(index), maps::seen(number, index)) else { return };
+        let Some(seen) = maps::seen(number, index) else { return };
         if !holds {
             miss(this, state, seen, mm, member);
             return;

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use rss_drift_common::{
     MEMBERS,
-    shadow::{CPU_WORDS, Cpu, State},
+    shadow::{Cpu, State},
 };
 
 use super::{apply, maps, report, words};
@@ -166,7 +166,7 @@ extern "C" fn add_pending(cpu: u32, rest: &mut Rest) -> i64 {
 extern "C" fn wipe_words(cpu: u32, index: &mut u64) -> i64 {
     let Some(seen) = maps::seen(cpu, *index as u32) else { return STOP };
     // SAFETY: a map value.
-    unsafe { *seen = [0; MEMBERS] };
+    unsafe { clear(seen) };
     GO_ON
 }
 
@@ -179,8 +179,8 @@ unsafe fn wipe(state: *mut State, index: u32) {
         // Field by field: a whole struct at once becomes a call of memset, which this target has not.
         (*state).mm = 0;
         (*state).seeded = 0;
-        (*state).global = [0; MEMBERS];
-        (*state).totals = [0; MEMBERS];
+        clear(&raw mut (*state).global);
+        clear(&raw mut (*state).totals);
         (*state).hits = 0;
         (*state).misses = 0;
         (*state).flushes = 0;
@@ -193,9 +193,25 @@ unsafe fn wipe(state: *mut State, index: u32) {
         (*state).transients = 0;
         (*state).active = 0;
         (*state).active_max = 0;
-        (*state).cpus = [0; CPU_WORDS];
         (*state).looked = 0;
         (*state).tgid = 0;
+        clear(&raw mut (*state).cpus);
+    }
+}
+
+/// Zeroes four words, each by a store: an array at once becomes a call of memset too, which goes byte by byte.
+///
+/// # Safety
+/// `words` must lie in a map value.
+#[inline(always)]
+unsafe fn clear<T: Copy + Default>(words: *mut [T; 4]) {
+    let words: *mut T = words.cast();
+    // SAFETY: by the caller.
+    unsafe {
+        core::ptr::write_volatile(words, T::default());
+        core::ptr::write_volatile(words.add(1), T::default());
+        core::ptr::write_volatile(words.add(2), T::default());
+        core::ptr::write_volatile(words.add(3), T::default());
     }
 }
 

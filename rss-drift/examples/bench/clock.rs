@@ -23,7 +23,12 @@ pub struct Took {
 
 /// Times work that this thread does.
 pub fn own_work(work: impl FnOnce() -> Result<()>) -> Result<Took> {
-    time(|| clock(ClockId::CLOCK_THREAD_CPUTIME_ID), work)
+    time(of_thread, work)
+}
+
+/// CPU time of this thread so far.
+pub fn of_thread() -> Result<Duration> {
+    clock(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
 /// Times work that is done by child processes, which have ended when `work` returns.
@@ -50,8 +55,8 @@ fn clock(id: ClockId) -> Result<Duration> {
     Ok(clock_gettime(id).context("cannot read a CPU clock")?.into())
 }
 
-/// CPU time of all children that have been waited for.
-fn children() -> Result<Duration> {
+/// CPU time of all children that have been waited for, to the microsecond.
+pub fn children() -> Result<Duration> {
     let usage =
         getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read the CPU time of child processes")?;
     let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();

@@ -3,7 +3,7 @@
 use std::{
     io::Read as _,
     path::Path,
-    process::{Child, ChildStdout, Stdio},
+    process::{ChildStdout, Stdio},
     sync::mpsc::{self, Receiver, Sender},
     thread,
     time::Duration,
@@ -14,7 +14,7 @@ use rss_drift::probe::Probe;
 
 use crate::{
     clock, figures,
-    programs::{program, start},
+    programs::{Running, program, start},
 };
 
 /// What is not counted, from the first output on: the first reports.
@@ -27,20 +27,20 @@ const PERIOD: Duration = Duration::from_secs(4);
 /// A program that runs until it is dropped.
 struct Daemon {
     name: &'static str,
-    child: Child,
+    program: Running,
     /// Told at its first output, where that goes into a pipe.
     began: Option<Receiver<()>>,
 }
 
 impl Daemon {
     fn start(name: &'static str, path: &Path, arguments: &[&str], output: Stdio) -> Result<Self> {
-        let mut child = start(program(path, arguments).stdout(output))?;
-        let began = child.stdout.take().map(|output| {
+        let mut program = Running(start(program(path, arguments).stdout(output))?);
+        let began = program.0.stdout.take().map(|output| {
             let (tell, began) = mpsc::channel();
             thread::spawn(move || read_all(output, &tell));
             began
         });
-        Ok(Self { name, child, began })
+        Ok(Self { name, program, began })
     }
 
     /// Waits for its first output.
@@ -61,14 +61,6 @@ fn read_all(mut output: ChildStdout, tell: &Sender<()>) {
     }
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Lets all run for `periods` and prints what each used in each period; at the end the memory of ours.
 pub fn run(command: &Path, periods: usize, probe: &mut Probe, page_size: u64) -> Result<()> {
     const WATCH: [&str; 4] = ["watch", "--passive", "--interval", "1"];
@@ -80,7 +72,7 @@ pub fn run(command: &Path, periods: usize, probe: &mut Probe, page_size: u64) ->
         Daemon::start("top-pipe", Path::new("top"), &TOP, Stdio::piped())?,
     ];
     let used =
-        || daemons.iter().map(|daemon| clock::of_process(daemon.child.id())).collect::<Result<Vec<_>>>();
+        || daemons.iter().map(|daemon| clock::of_process(daemon.program.0.id())).collect::<Result<Vec<_>>>();
     // A start is no part of running; those without a pipe were started before those with one.
     daemons.iter().try_for_each(Daemon::wait_for_output)?;
     thread::sleep(WARM_UP);
@@ -95,7 +87,7 @@ pub fn run(command: &Path, periods: usize, probe: &mut Probe, page_size: u64) ->
         }
         before = now;
     }
-    memory(daemons[0].child.id(), probe, page_size)
+    memory(daemons[0].program.0.id(), probe, page_size)
 }
 
 /// Our memory: what the kernel's counters of the process add up to, and what our programs and maps take in the kernel.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use crate::clock::Took;
 
 /// Prints one figure of one round. Nobody reads on when the write fails: the caller ends.
-pub fn print(name: impl Display, round: usize, value: u64) -> Result<()> {
+pub fn print(name: impl Display, round: usize, value: impl Display) -> Result<()> {
     writeln!(io::stdout(), "{name} {round} {value}").context("cannot write the figures")
 }
 

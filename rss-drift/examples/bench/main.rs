@@ -2,6 +2,7 @@
 //! is worked out by xtask, which knows no eBPF.
 
 mod clock;
+mod cost;
 mod daemons;
 mod figures;
 mod proc_files;
@@ -31,6 +32,8 @@ fn perform(arguments: &[&str]) -> Result<()> {
             let processes = processes.iter().map(|number| number.parse()).collect::<Result<Vec<_>, _>>()?;
             snapshot::run(command.as_ref(), rounds.parse()?, &processes)
         }
+        ["cost", command, rounds] => cost::run(command.as_ref(), rounds.parse()?),
+        ["cost-in-instructions", rounds] => cost::count_instructions(rounds.parse()?),
         _ => bail!("this is a part of `cargo xtask bench`: run that"),
     }
 }

@@ -24,10 +24,23 @@ pub fn program(path: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A program that runs until it is dropped.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Starts a program.
 pub fn start(command: &mut Command) -> Result<Child> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.spawn().with_context(|| format!("cannot run {name}: ps and top are in Debian's package procps"))
+    command.spawn().with_context(|| {
+        format!("cannot run {name}: ps and top are in Debian's package procps, perf is in linux-perf")
+    })
 }
 
 /// Runs a program to its end and reads all that it prints. The time from its start to the first of that, or to its end where

@@ -41,7 +41,8 @@ impl Counting {
 }
 
 /// Name and counts of each loaded program.
-pub(super) fn of_programs(ebpf: &Ebpf) -> Vec<(String, RunStatistics)> {
+#[must_use]
+pub fn of_programs(ebpf: &Ebpf) -> Vec<(String, RunStatistics)> {
     ebpf.programs()
         .filter_map(|(name, program)| {
             // What is not loaded has no descriptor.

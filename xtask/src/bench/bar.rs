@@ -9,6 +9,8 @@ use super::stats::Spread;
 pub(crate) enum Bar {
     /// It has to be this or more.
     AtLeast(f64),
+    /// It has to be this or less.
+    AtMost(f64),
     /// It has to be less than this.
     Below(f64),
 }
@@ -29,6 +31,7 @@ impl Bar {
     pub(crate) fn judge(self, spread: &Spread) -> Verdict {
         let met = |value: f64| match self {
             Self::AtLeast(limit) => value >= limit,
+            Self::AtMost(limit) => value <= limit,
             Self::Below(limit) => value < limit,
         };
         match (met(spread.p25), met(spread.p75)) {
@@ -60,6 +63,9 @@ mod tests {
             (Bar::AtLeast(4.0), Verdict::Met),
             (Bar::AtLeast(5.0), Verdict::NotResolved),
             (Bar::AtLeast(9.0), Verdict::NotMet),
+            (Bar::AtMost(8.0), Verdict::Met),
+            (Bar::AtMost(7.0), Verdict::NotResolved),
+            (Bar::AtMost(3.0), Verdict::NotMet),
             (Bar::Below(9.0), Verdict::Met),
             (Bar::Below(7.0), Verdict::NotResolved),
             (Bar::Below(4.0), Verdict::NotMet),

@@ -4,6 +4,9 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
 
+/// The page that `--write` writes.
+pub(crate) const PAGE: &str = "docs/overhead.md";
+
 /// Replaces the part that `bench` (`snapshot`, ...) made of the page at `path`.
 pub(crate) fn write(path: &Path, bench: &str, generated: &str) -> Result<()> {
     let page = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -43,6 +43,16 @@ impl Figures {
         Spread::of(self.of(name)?).with_context(|| format!("there was no round of {name}"))
     }
 
+    /// How much more the values of a name are than those of another, round by round.
+    pub(crate) fn added(&self, name: &str, base: &str) -> Result<Vec<f64>> {
+        Ok(self.of(name)?.iter().zip(self.of(base)?).map(|(value, base)| value - base).collect())
+    }
+
+    /// The names that begin with `prefix`, without it.
+    pub(crate) fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.values.keys().filter_map(move |name| name.strip_prefix(prefix))
+    }
+
     /// What one name's values are in relation to those of another, round by round.
     pub(crate) fn ratio(&self, name: &str, base: &str) -> Result<Spread> {
         Spread::of_ratios(self.of(name)?, self.of(base)?)
@@ -67,6 +77,13 @@ mod tests {
         assert_eq!(figures.single("b").unwrap().to_bits(), 2.0_f64.to_bits());
         assert_eq!(figures.ratio("a/x", "b").unwrap(), Spread { p25: 5.0, median: 5.0, p75: 5.0 });
         assert!(figures.spread("c").is_err());
+    }
+
+    #[test]
+    fn what_is_added_is_of_the_same_round() {
+        let figures = Figures::parse("a/x 0 30\na/x 1 21\na/y 1 20\na/y 0 10\n").unwrap();
+        assert_eq!(figures.added("a/x", "a/y").unwrap(), [20.0, 1.0]);
+        assert_eq!(figures.names("a/").collect::<Vec<_>>(), ["x", "y"]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! is done as root by rss-drift/examples/bench/, here is what the figures come to.
 
 mod bar;
+mod cost;
+mod cost_tables;
 mod docs;
 mod figures;
 mod host;
@@ -20,11 +22,14 @@ use clap::Subcommand;
 pub(crate) enum Verb {
     /// One reading of the host, the daemon and the start, beside /proc, ps and top
     Snapshot(snapshot::Arguments),
+    /// What full mode adds to page faults, context switches and starts of processes, beside other ways to follow RSS
+    Cost(cost::Arguments),
 }
 
 /// The verb.
 pub(crate) fn main(verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Snapshot(arguments) => snapshot::main(arguments),
+        Verb::Cost(arguments) => cost::main(arguments),
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     bar::Bar,
-    docs,
+    docs::{self, PAGE},
     figures::Figures,
     host,
     measure::Programs,
@@ -15,9 +15,6 @@ use super::{
     table::{Table, bytes, ratio, time, times},
 };
 use crate::{setup, workspace};
-
-/// The page that `--write` writes.
-const PAGE: &str = "docs/overhead.md";
 
 /// One reading of the host, the daemon and the start, beside /proc, ps and top.
 #[derive(Args, Debug)]
@@ -40,6 +37,7 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let root = workspace::root();
     setup::ensure(&root, arguments.yes)?;
+    setup::bench(arguments.yes)?;
     let programs = Programs::build(&root)?;
     // They are added to those that are there.
     let mut processes = arguments.processes.clone();

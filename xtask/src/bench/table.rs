@@ -56,8 +56,9 @@ fn line(text: &mut String, cells: impl Iterator<Item = String>) {
 /// A time of so many nanoseconds, with three digits that count.
 pub(crate) fn time(ns: f64) -> String {
     let (value, unit) = match ns {
-        ns if ns < 1e6 => (ns / 1e3, "us"),
-        ns if ns < 1e9 => (ns / 1e6, "ms"),
+        ns if ns.abs() < 1e3 => (ns, "ns"),
+        ns if ns.abs() < 1e6 => (ns / 1e3, "us"),
+        ns if ns.abs() < 1e9 => (ns / 1e6, "ms"),
         ns => (ns / 1e9, "s"),
     };
     format!("{} {unit}", digits(value))
@@ -84,11 +85,11 @@ pub(crate) fn bytes(bytes: f64) -> String {
 }
 
 /// Three digits that count.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     match value {
-        value if value < 1.0 => format!("{value:.3}"),
-        value if value < 10.0 => format!("{value:.2}"),
-        value if value < 100.0 => format!("{value:.1}"),
+        value if value.abs() < 1.0 => format!("{value:.3}"),
+        value if value.abs() < 10.0 => format!("{value:.2}"),
+        value if value.abs() < 100.0 => format!("{value:.1}"),
         value => format!("{value:.0}"),
     }
 }
@@ -112,6 +113,8 @@ mod tests {
 
     #[test]
     fn three_digits_count() {
+        assert_eq!(time(123.4), "123 ns");
+        assert_eq!(time(-2_345.0), "-2.35 us");
         assert_eq!(time(1_234.0), "1.23 us");
         assert_eq!(time(12_345_678.0), "12.3 ms");
         assert_eq!(time(2e9), "2.00 s");

@@ -41,6 +41,13 @@ pub(crate) const VIRTUAL_MACHINES: Group = Group {
     minimum: None,
 };
 
+/// What `cargo xtask bench` compares rss-drift with.
+pub(crate) const BENCH: Group = Group {
+    reason: "what the bench compares rss-drift with: ps, top and perf",
+    packages: &["procps", "linux-perf"],
+    minimum: None,
+};
+
 /// Installs the packages of this group that are missing. Asks first where there is somebody to ask, unless `yes`.
 pub(crate) fn install(group: &Group, yes: bool) -> Result<()> {
     for tool in ["apt-get", "apt-cache", "dpkg-query"] {

@@ -16,7 +16,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
 use ebpf_build::{BPF_LINKER_VARIABLE, Compiler, RUSTC_VARIABLE, Survey, Tools};
 
-use crate::workspace;
+use crate::{privilege::in_path, workspace};
 
 /// Install the tools of the build that are missing.
 #[derive(Args, Debug)]
@@ -64,6 +64,12 @@ pub(crate) fn ensure(root: &Path, yes: bool) -> Result<Tools> {
 /// Installs what `cargo xtask vm` needs.
 pub(crate) fn virtual_machines(yes: bool) -> Result<()> {
     debian::install(&debian::VIRTUAL_MACHINES, yes)
+}
+
+/// Installs what `cargo xtask bench` compares rss-drift with.
+pub(crate) fn bench(yes: bool) -> Result<()> {
+    // Programs that came another way than by packages will do as well.
+    if ["ps", "top", "perf"].into_iter().all(in_path) { Ok(()) } else { debian::install(&debian::BENCH, yes) }
 }
 
 /// Installs what is missing.

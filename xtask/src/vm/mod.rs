@@ -3,15 +3,25 @@
 //! Nothing is installed and no disk is made: a kernel of the cloud flavour boots with an initrd of busybox and the files
 //! asked for, and ends when its one command has ended.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
+use anyhow::{Context as _, Result, bail};
+
+use self::{
+    guest::Job,
+    qemu::{End, Machine},
+};
 use crate::workspace;
 
 mod apt;
 mod fetch;
 mod guest;
 mod image;
-pub(crate) mod kernels;
+mod kernels;
 mod marker;
 mod matrix;
 mod qemu;
@@ -23,6 +33,8 @@ mod summary;
 mod table;
 pub(crate) mod test;
 pub(crate) mod tools;
+
+pub(crate) use kernels::Kernel;
 
 /// What `cargo xtask vm` can do.
 #[derive(Debug, clap::Subcommand)]
@@ -40,7 +52,7 @@ pub(crate) enum Verb {
 }
 
 /// Runs one verb.
-pub(crate) fn main(verb: Verb) -> anyhow::Result<ExitCode> {
+pub(crate) fn main(verb: Verb) -> Result<ExitCode> {
     if !matches!(verb, Verb::Report | Verb::Test(_)) {
         tools::ensure(false)?;
     }
@@ -51,6 +63,32 @@ pub(crate) fn main(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Shell(args) => shell::run(&args),
         Verb::Report => report::run(),
     }
+}
+
+/// What the static `program` prints in a guest whose clock counts instructions. Its errors go to the terminal.
+pub(crate) fn count_instructions(
+    kernel: Kernel,
+    cpus: u32,
+    program: &Path,
+    arguments: &[&str],
+) -> Result<String> {
+    /// Enough for the programs' maps with any number of CPUs.
+    const MEMORY: u32 = 2048;
+    tools::ensure(false)?;
+    let machine =
+        Machine { kernel: fetch::ensure(kernel)?, cpus, memory: MEMORY, append: Vec::new(), icount: true };
+    let program = program.to_str().context("a path that is no text")?;
+    let command: Vec<_> = [program].iter().chain(arguments).map(ToString::to_string).collect();
+    // Counting is slow, and so is one thread for all CPUs.
+    let timeout = Duration::from_secs(300 + 15 * u64::from(cpus));
+    let job = Job { command: &command, files: &[], timeout };
+    let mut out = Vec::new();
+    let (end, console) = job.run(&machine, &*qemu::stop_flag()?, &mut out, &mut std::io::stderr())?;
+    if end != End::Exited(0) {
+        eprint!("{}", guest::tail(&console));
+        bail!("measuring in a guest with kernel {} and {cpus} CPUs failed: {end:?}", kernel.name());
+    }
+    String::from_utf8(out).context("the guest printed something else than text")
 }
 
 /// Where kernels are kept: outside of target/, so that `cargo clean` does not cost a download.

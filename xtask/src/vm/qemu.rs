@@ -36,6 +36,8 @@ pub(crate) struct Machine {
     pub(crate) memory: u32,
     /// More words for the kernel's command line.
     pub(crate) append: Vec<String>,
+    /// The guest's clock counts instructions, of all its CPUs together: one is a nanosecond. Emulation alone can do that.
+    pub(crate) icount: bool,
 }
 
 /// How a guest ended.
@@ -104,14 +106,20 @@ impl Machine {
         let mut words: Vec<_> = ["console=ttyS0", "panic=-1", "loglevel=5", "transparent_hugepage=never"]
             .map(str::to_owned)
             .into();
-        if has_kvm() {
+        if has_kvm() && !self.icount {
             qemu.args(["-accel", "kvm", "-cpu", "host"]);
         } else {
+            let mut tsc_khz = tsc_khz();
+            if self.icount {
+                // A nanosecond each, which is what the time stamp counter counts then. Idle CPUs do not wait in real time.
+                qemu.args(["-icount", "shift=0,sleep=off"]);
+                tsc_khz = 1_000_000;
+            }
             // One thread per guest: with more, text patching broke. cx16: emulating it crashes 6.12 now and then.
             qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,-cx16"]);
             // A guest that gets too little of a busy host measures its clocks wrongly, up to a clock that runs five times
             // too fast: it is told. Calibrating delays would cost a second per CPU.
-            words.push(format!("tsc=reliable tsc_early_khz={} no_timer_check lpj=5000000", tsc_khz()));
+            words.push(format!("tsc=reliable tsc_early_khz={tsc_khz} no_timer_check lpj=5000000"));
         }
         words.extend(self.append.iter().cloned());
         words.push(append.to_owned());

@@ -31,6 +31,9 @@ pub(crate) struct Hardware {
     /// More words for the kernel's command line
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub(crate) append: Vec<String>,
+    /// Let the guest's clock count instructions, one a nanosecond (emulated, slower)
+    #[arg(long)]
+    pub(crate) icount: bool,
     /// A file to put into the guest's /vm, its working directory (may be given several times)
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
@@ -44,6 +47,7 @@ impl Hardware {
             cpus: self.cpus,
             memory: self.memory,
             append: self.append.clone(),
+            icount: self.icount,
         })
     }
 }
@@ -79,6 +83,7 @@ impl Args {
             memory: test::MEMORY,
             append: Vec::new(),
             file: vec![program.to_owned()],
+            icount: false,
         };
         let command = command.into_iter().chain(words.iter().cloned()).collect();
         Self { hardware, timeout: seconds + test::SLACK, command }

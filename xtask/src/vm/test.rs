@@ -166,7 +166,7 @@ fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicB
     let cpus = cell.cpus;
     eprintln!("{cell}: started");
     let append = args.append.iter().cloned().chain(cell.append()).collect();
-    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append };
+    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append, icount: false };
     let command = ["sh", "-c", SCRIPT, "test.sh"].map(str::to_owned);
     let command: Vec<_> =
         command.into_iter().chain(args.arguments.iter().cloned()).chain(cell.part()).collect();

@@ -1,0 +1,98 @@
+//! The eBPF programs that full mode is held against: loaded once, attached for a while.
+
+use std::any::Any;
+
+use anyhow::{Context as _, Result, bail};
+use aya::{Btf, Ebpf, EbpfLoader, maps::HashMap, programs::Program};
+use rss_drift::probe::{EVENTS, EndOfMm, RunStatistics, of_programs};
+
+/// The object that build.rs makes from rss-drift-ebpf/src/peers/.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PEERS_EBPF"));
+
+/// The program on the classic tracepoint.
+const CLASSIC: &str = "classic_rss_stat";
+
+/// What is attached as long as it lives.
+pub type Attached = Box<dyn Any>;
+
+/// The programs, loaded.
+pub struct Peers {
+    ebpf: Ebpf,
+    empty: Vec<String>,
+}
+
+impl Peers {
+    /// Loads them: an empty program for each hook of full mode, which sees the end of an mm by `end`.
+    pub fn load(end: EndOfMm) -> Result<Self> {
+        let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
+        let mut ebpf = EbpfLoader::new().btf(None).load(OBJECT).context("cannot load the bench's object")?;
+        let end = match end {
+            EndOfMm::Mmdrop => ("mmdrop", "__mmdrop"),
+            EndOfMm::ExitMmap => ("exit_mmap", "exit_mmap"),
+        };
+        let hooks = EVENTS.iter().map(|&(_, tracepoint)| (tracepoint, tracepoint)).chain([end]);
+        let mut empty = Vec::new();
+        for (name, target) in hooks {
+            let name = format!("empty_{name}");
+            match program(&mut ebpf, &name)? {
+                Program::BtfTracePoint(program) => program.load(target, &btf),
+                Program::FEntry(program) => program.load(target, &btf),
+                _ => bail!("{name} is a program of another type"),
+            }
+            .with_context(|| format!("the kernel refuses {name}"))?;
+            empty.push(name);
+        }
+        let Program::TracePoint(classic) = program(&mut ebpf, CLASSIC)? else {
+            bail!("{CLASSIC} is of another type")
+        };
+        classic.load().with_context(|| format!("the kernel refuses {CLASSIC}"))?;
+        Ok(Self { ebpf, empty })
+    }
+
+    /// Attaches the programs that do nothing.
+    pub fn attach_empty(&mut self) -> Result<Attached> {
+        let mut links = Vec::<Attached>::new();
+        for name in &self.empty {
+            let link: Result<Attached, _> = match program(&mut self.ebpf, name)? {
+                Program::BtfTracePoint(program) => {
+                    program.attach().and_then(|id| program.take_link(id)).map(|link| Box::new(link) as _)
+                }
+                Program::FEntry(program) => {
+                    program.attach().and_then(|id| program.take_link(id)).map(|link| Box::new(link) as _)
+                }
+                _ => bail!("{name} is a program of another type"),
+            };
+            links.push(link.with_context(|| format!("cannot attach {name}"))?);
+        }
+        Ok(Box::new(links))
+    }
+
+    /// Attaches the counter of the classic tracepoint.
+    pub fn attach_classic(&mut self) -> Result<Attached> {
+        let Program::TracePoint(classic) = program(&mut self.ebpf, CLASSIC)? else {
+            bail!("{CLASSIC} is of another type")
+        };
+        let link = classic.attach("kmem", "rss_stat").and_then(|id| classic.take_link(id));
+        Ok(Box::new(link.with_context(|| format!("cannot attach {CLASSIC}"))?))
+    }
+
+    /// Updates that the classic tracepoint's program has counted.
+    pub fn updates(&self) -> Result<u64> {
+        let map = self.ebpf.map("UPDATES").context("the bench's object has no map UPDATES")?;
+        let map = HashMap::<_, u32, u64>::try_from(map).context("UPDATES is of another type")?;
+        let mut sum = 0;
+        for entry in &map {
+            sum += entry.context("cannot read UPDATES")?.1;
+        }
+        Ok(sum)
+    }
+
+    /// What the kernel counted of each program.
+    pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
+        of_programs(&self.ebpf)
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
+    ebpf.program_mut(name).with_context(|| format!("the bench's object has no program {name}"))
+}
