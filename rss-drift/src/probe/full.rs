@@ -99,9 +99,8 @@ pub(super) fn log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> 
     EbpfLogger::init(ebpf).inspect_err(|error| log::warn!("no log of our eBPF programs: {error}")).ok()
 }
 
-/// The programs of the events and their tracepoints, in the order in which they are attached: `kmem:rss_stat`, which creates
-/// states, is last.
-pub const EVENTS: &[(&str, &str)] = &[
+/// The programs of the events in the order in which they are attached: `kmem:rss_stat`, which creates states, is last.
+const EVENTS: &[(&str, &str)] = &[
     ("shadow_exec", "sched_process_exec"),
     ("shadow_sched_switch", "sched_switch"),
     ("shadow_fault_user", "page_fault_user"),

@@ -10,7 +10,7 @@ pub mod snapshot;
 mod statistics;
 
 pub use caches::{Cache, Caches};
-pub use full::{EVENTS, EndOfMm, FullOptions};
+pub use full::{EndOfMm, FullOptions};
 pub use load::{Footprint, Probe, ProbeError};
 pub use snapshot::{Mm, Snapshot};
 pub use statistics::{Counting, RunStatistics, of_programs};

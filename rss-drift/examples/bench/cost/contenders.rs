@@ -68,7 +68,11 @@ impl Contenders {
     pub fn new(command: &Path) -> Result<Self> {
         ensure_tracefs()?;
         let instance = Instance::make()?;
-        Ok(Self { command: command.to_owned(), peers: Peers::load(end_of_mm(&full(false)?)?)?, instance })
+        let session = full(false)?;
+        // All programs that are loaded but one, the iterator, have a hook.
+        let hooks = session.probe.run_statistics().len().saturating_sub(1);
+        let peers = Peers::load(end_of_mm(&session)?, hooks)?;
+        Ok(Self { command: command.to_owned(), peers, instance })
     }
 
     /// Starts one; it ends when what is returned is dropped.

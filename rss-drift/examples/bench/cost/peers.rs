@@ -4,13 +4,16 @@ use std::any::Any;
 
 use anyhow::{Context as _, Result, bail};
 use aya::{Btf, Ebpf, EbpfLoader, maps::HashMap, programs::Program};
-use rss_drift::probe::{EVENTS, EndOfMm, RunStatistics, of_programs};
+use rss_drift::probe::{EndOfMm, RunStatistics, of_programs};
 
 /// The object that build.rs makes from rss-drift-ebpf/src/peers/.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PEERS_EBPF"));
 
 /// The program on the classic tracepoint.
 const CLASSIC: &str = "classic_rss_stat";
+
+/// How the names of the empty programs begin; what follows is the hook.
+const EMPTY: &str = "empty_";
 
 /// What is attached as long as it lives.
 pub type Attached = Box<dyn Any>;
@@ -22,18 +25,29 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// Loads them: an empty program for each hook of full mode, which sees the end of an mm by `end`.
-    pub fn load(end: EndOfMm) -> Result<Self> {
+    /// Loads them: an empty program for each hook of full mode, of which there are `hooks`, the end of an mm by `end`.
+    pub fn load(end: EndOfMm, hooks: usize) -> Result<Self> {
         let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let mut ebpf = EbpfLoader::new().btf(None).load(OBJECT).context("cannot load the bench's object")?;
-        let end = match end {
-            EndOfMm::Mmdrop => ("mmdrop", "__mmdrop"),
-            EndOfMm::ExitMmap => ("exit_mmap", "exit_mmap"),
+        let other_end = match end {
+            EndOfMm::Mmdrop => "empty_exit_mmap",
+            EndOfMm::ExitMmap => "empty_mmdrop",
         };
-        let hooks = EVENTS.iter().map(|&(_, tracepoint)| (tracepoint, tracepoint)).chain([end]);
+        let names: Vec<_> = ebpf.programs().map(|(name, _)| name.to_owned()).collect();
+        let names: Vec<_> =
+            names.into_iter().filter(|name| name.starts_with(EMPTY) && name != other_end).collect();
+        if names.len() != hooks {
+            bail!(
+                "full mode has {hooks} hooks here, the bench's object {}: see rss-drift-ebpf/src/peers/",
+                names.len()
+            );
+        }
         let mut empty = Vec::new();
-        for (name, target) in hooks {
-            let name = format!("empty_{name}");
+        for name in names {
+            let target = match name.trim_start_matches(EMPTY) {
+                "mmdrop" => "__mmdrop",
+                tracepoint => tracepoint,
+            };
             match program(&mut ebpf, &name)? {
                 Program::BtfTracePoint(program) => program.load(target, &btf),
                 Program::FEntry(program) => program.load(target, &btf),
