@@ -2,11 +2,12 @@
 //!
 //! [`maps`] is where everything stands, [`apply`] adds what a slot gives up, [`words`] turns readings of the kernel's
 //! counters into deltas (per-cpu accounting), [`lifecycle`] creates and ends the states of mms, [`events`] handles the
-//! tracepoints, [`reader`] is the iterator of full mode.
+//! tracepoints, [`reader`] is the iterator of full mode. [`pertask`] is all of that for per-task accounting.
 
 mod apply;
 pub mod events;
 pub mod lifecycle;
 mod maps;
+pub mod pertask;
 pub mod reader;
 mod words;
