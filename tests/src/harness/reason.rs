@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use rss_drift::kernel::Accounting;
-
 use crate::{scratch, terminal, thp};
 
 /// What is missing.
@@ -21,21 +19,12 @@ pub enum Reason {
     NoNamespaces,
     /// The kernel was built without seccomp.
     NoSeccomp,
-    /// The kernel accounts RSS per task: full mode follows per-cpu accounting.
-    PerTask,
 }
 
 impl Reason {
     /// All of them, in the order of their exit statuses.
-    pub const ALL: [Self; 7] = [
-        Self::NoThp,
-        Self::NoSwap,
-        Self::OneCpu,
-        Self::NoPty,
-        Self::NoNamespaces,
-        Self::NoSeccomp,
-        Self::PerTask,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::NoThp, Self::NoSwap, Self::OneCpu, Self::NoPty, Self::NoNamespaces, Self::NoSeccomp];
 
     /// The word for `--allow-skips`.
     pub const fn name(self) -> &'static str {
@@ -46,7 +35,6 @@ impl Reason {
             Self::NoPty => "no-pty",
             Self::NoNamespaces => "no-namespaces",
             Self::NoSeccomp => "no-seccomp",
-            Self::PerTask => "per-task",
         }
     }
 
@@ -64,9 +52,6 @@ impl Reason {
             Self::NoPty => terminal::Terminal::open(80).is_err(),
             Self::NoNamespaces => !scratch::namespaces_can_be_made(),
             Self::NoSeccomp => !seccomp_is_built_in(),
-            Self::PerTask => {
-                rss_drift::kernel::Kernel::detect().is_ok_and(|it| it.accounting == Accounting::PerTask)
-            }
         }
     }
 }
