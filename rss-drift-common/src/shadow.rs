@@ -50,7 +50,8 @@ pub struct State {
     pub active: i64,
     /// The largest `active` so far: with more than 1 the peaks have an error.
     pub active_max: i64,
-    /// 1 when all words of the mm have been read once: figures before that are no figures.
+    /// per-cpu: 1 when all words of the mm have been read once: figures before that are no figures. per-task: how often a
+    /// change was lost, so that what it was seeded with does not count any more ([`crate::running::Seed`]).
     pub seeded: u64,
     /// CPUs whose slot held the mm at an update, by bit.
     pub cpus: [u64; CPU_WORDS],

@@ -3,16 +3,22 @@
 //! Those that return a value are instructions that 5.10's verifier refuses: only the programs of per-cpu accounting use
 //! them.
 
-use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg};
+use core::intrinsics::{
+    AtomicOrdering::{Relaxed, SeqCst},
+    atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg,
+};
 
 /// Adds to a word that other CPUs add to as well.
+///
+/// Relaxed, because only that becomes an instruction without a result (`lock +=`); with any other order LLVM makes it
+/// `atomic_fetch_add`, which 5.10 refuses. On `x86_64` the locked addition is a full barrier all the same.
 ///
 /// # Safety
 /// `word` must lie in a map value.
 #[inline(always)]
 pub unsafe fn add(word: *mut u64, value: u64) {
     // SAFETY: by the caller.
-    unsafe { atomic_xadd::<u64, u64, { SeqCst }>(word, value) };
+    unsafe { atomic_xadd::<u64, u64, { Relaxed }>(word, value) };
 }
 
 /// As [`add`], of a signed word.
@@ -22,7 +28,7 @@ pub unsafe fn add(word: *mut u64, value: u64) {
 #[inline(always)]
 pub unsafe fn add_signed(word: *mut i64, value: i64) {
     // SAFETY: by the caller.
-    unsafe { atomic_xadd::<i64, i64, { SeqCst }>(word, value) };
+    unsafe { atomic_xadd::<i64, i64, { Relaxed }>(word, value) };
 }
 
 /// As [`add_signed`], and returns what stood there before.

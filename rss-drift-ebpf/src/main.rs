@@ -18,6 +18,8 @@ mod percpu;
 mod pertask;
 mod shadow;
 
+use shadow::pertask as pertask_shadow;
+
 /// `bpf_probe_read_kernel` and the iterators are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
@@ -115,6 +117,86 @@ extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
 extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
     // SAFETY: the function has one argument.
     shadow::events::end(unsafe { number64(ctx, 0) });
+    0
+}
+
+/// Full mode, per-task accounting: as `rss_pertask`, with what is kept of the mm behind each record.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_read(ctx: *const iterator::TaskContext) -> i32 {
+    pertask_shadow::reader::visit(ctx);
+    0
+}
+
+/// `kmem:rss_stat`, per-task accounting: `(mm, member, count)` (up to 6.1).
+#[unsafe(link_section = "tp_btf/rss_stat")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_rss_stat(ctx: *const u64) -> i32 {
+    // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
+    unsafe {
+        pertask_shadow::events::rss_stat(number64(ctx, 0), number(ctx, 1), number64(ctx, 2).cast_signed());
+    }
+    0
+}
+
+/// `sched:sched_switch`, per-task accounting.
+#[unsafe(link_section = "tp_btf/sched_switch")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_sched_switch(ctx: *const u64) -> i32 {
+    // SAFETY: as above; both are tasks.
+    unsafe { pertask_shadow::events::switch(pointer(ctx, 1), pointer(ctx, 2)) };
+    0
+}
+
+/// `sched:sched_process_exec`, per-task accounting.
+#[unsafe(link_section = "tp_btf/sched_process_exec")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_exec(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    unsafe { pertask_shadow::events::exec(pointer(ctx, 0)) };
+    0
+}
+
+/// `task:task_newtask`: `(task, clone_flags)` (5.10 to 7.2), per-task accounting.
+#[unsafe(link_section = "tp_btf/task_newtask")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_newtask(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    unsafe { pertask_shadow::events::new_task(pointer(ctx, 0), number64(ctx, 1)) };
+    0
+}
+
+/// `exceptions:page_fault_user`, per-task accounting.
+#[unsafe(link_section = "tp_btf/page_fault_user")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_fault_user(_ctx: *const u64) -> i32 {
+    pertask_shadow::events::page_fault();
+    0
+}
+
+/// `exceptions:page_fault_kernel`, per-task accounting.
+#[unsafe(link_section = "tp_btf/page_fault_kernel")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_fault_kernel(_ctx: *const u64) -> i32 {
+    pertask_shadow::events::page_fault();
+    0
+}
+
+/// `mmap:exit_mmap`, per-task accounting.
+#[unsafe(link_section = "tp_btf/exit_mmap")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) }, true);
+    0
+}
+
+/// `kernel/fork.c:__mmdrop(mm)`, per-task accounting.
+#[unsafe(link_section = "fentry/__mmdrop")]
+#[unsafe(no_mangle)]
+extern "C" fn tasks_mmdrop(ctx: *const u64) -> i32 {
+    // SAFETY: the function has one argument.
+    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) }, true);
     0
 }
 

@@ -14,13 +14,20 @@ use crate::{
 /// The counters of one task's mm and the task's own cache.
 #[inline(always)]
 pub fn visit(ctx: *const TaskContext) {
-    let Some(visit) = Visit::of(ctx) else { return };
+    if let Some(visit) = Visit::of(ctx) {
+        let _ = write_task(&visit);
+    }
+}
+
+/// Writes the record of a task and says whose it is; `None` of a task without an mm.
+#[inline(always)]
+pub fn write_task(visit: &Visit) -> Option<Identity> {
     let task = visit.task;
     // SAFETY: pointers that the verifier knows, offsets from BTF.
     unsafe {
         let mm: *const u8 = load(task, layout!(task_mm));
         if mm.is_null() {
-            return;
+            return None;
         }
         let leader: *const u8 = load(task, layout!(task_group_leader));
         let leader_mm: *const u8 = load(leader, layout!(task_mm));
@@ -32,7 +39,7 @@ pub fn visit(ctx: *const TaskContext) {
         }
         // Not a typed load: 5.10's verifier refuses one from an array of `atomic_long_t`. The four counters lie side by
         // side, and each is copied whole (`mm/maccess.c` copies 8 bytes at a time).
-        let Some(count) = probe(mm as u64 + u64::from(layout!(mm_rss_stat))) else { return };
+        let count = probe(mm as u64 + u64::from(layout!(mm_rss_stat)))?;
         let cache = layout!(task_rss_count);
         let cached = [
             i64::from(load::<i32>(task, cache)),
@@ -40,6 +47,8 @@ pub fn visit(ctx: *const TaskContext) {
             i64::from(load::<i32>(task, cache + 8)),
             i64::from(load::<i32>(task, cache + 12)),
         ];
-        write_record(&visit, &Identity { mm, leader, flags }, count, cached);
+        let identity = Identity { mm, leader, flags };
+        write_record(visit, &identity, count, cached);
+        Some(identity)
     }
 }

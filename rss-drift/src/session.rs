@@ -147,8 +147,8 @@ fn open(mode: Mode, checks: &mut Vec<Check>) -> Option<Session> {
 fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
     const NAME: &str = "full-mode";
     let Mode::Full(options) = mode else { return (None, None) };
-    if kernel.accounting != Accounting::PerCpu || !kernel.caches() {
-        let found = "the shadow follows per-cpu accounting only: passive mode measures";
+    if !kernel.caches() {
+        let found = "no CONFIG_SMP: nothing is cached that a shadow could follow: passive mode measures";
         return (
             None,
             Some(Check::warning(

@@ -3,12 +3,13 @@
 //! [`maps`] is where everything stands, [`apply`] adds what a slot gives up, [`words`] turns readings of the kernel's
 //! counters into deltas (per-cpu accounting), [`lifecycle`] creates and ends the states of mms, [`events`] handles the
 //! tracepoints, [`reader`] is the iterator of full mode, [`sweep`] finds states whose mm ended unseen, [`report`] writes to the
-//! daemon's log.
+//! daemon's log. [`pertask`] is all of that for per-task accounting.
 
 mod apply;
 pub mod events;
 pub mod lifecycle;
 mod maps;
+pub mod pertask;
 pub mod reader;
 mod report;
 pub mod sweep;

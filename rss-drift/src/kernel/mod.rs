@@ -33,6 +33,7 @@ const TARGETS: &[(btf::Kind, &str)] = &[
     (btf::Kind::Typedef, "btf_trace_rss_stat"),
     (btf::Kind::Typedef, "btf_trace_sched_switch"),
     (btf::Kind::Typedef, "btf_trace_sched_process_exec"),
+    (btf::Kind::Typedef, "btf_trace_task_newtask"),
     (btf::Kind::Typedef, "btf_trace_page_fault_user"),
     (btf::Kind::Typedef, "btf_trace_page_fault_kernel"),
     (btf::Kind::Typedef, "btf_trace_exit_mmap"),

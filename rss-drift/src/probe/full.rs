@@ -9,8 +9,11 @@ use aya_log::EbpfLogger;
 use rss_drift_common::shadow::{Counts, Cpu, ShadowConfig};
 
 use crate::{
-    kernel::Kernel,
-    probe::load::{ProbeError, program_error},
+    kernel::{Accounting, Kernel},
+    probe::{
+        load::{ProbeError, program_error},
+        tasks,
+    },
 };
 
 /// Options of full mode.
@@ -28,7 +31,7 @@ pub struct FullOptions {
     pub no_fentry: bool,
 }
 
-/// Bytes that one mm takes per CPU (`SEEN`).
+/// Bytes that one mm takes per CPU (`SEEN`; on per-task accounting `PEAKS`).
 const BYTES_PER_CPU: u64 = 16;
 /// Fewest mms: a host that is idle at start is not always.
 const MIN_MMS: u64 = 4096;
@@ -59,19 +62,29 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, capacity: 
         .map_max_entries("CPUS", cpus)
         .map_max_entries("STATES", capacity)
         .map_max_entries("INDEX", capacity)
-        .map_max_entries("FREE", capacity)
-        .map_max_entries("SEEN", cpus.saturating_mul(capacity));
+        .map_max_entries("FREE", capacity);
+    match kernel.accounting {
+        Accounting::PerCpu => {
+            loader.map_max_entries("SEEN", cpus.saturating_mul(capacity));
+        }
+        Accounting::PerTask => {
+            loader
+                .map_max_entries("RUNNING", cpus)
+                .map_max_entries("PEAKS", cpus.saturating_mul(capacity))
+                .map_max_entries("SEEDS", capacity);
+        }
+    }
 }
 
 /// An element of `CPUS` as aya wants it.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct CpuValue(Cpu);
+pub(super) struct CpuValue(pub(super) Cpu);
 
 // SAFETY: `Cpu` is plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
 unsafe impl aya::Pod for CpuValue {}
 
-/// Fills the maps: where each CPU's memory lies, and every index as free.
+/// Fills the maps: where each CPU's memory lies (per-cpu accounting), and every index as free.
 pub(super) fn fill_maps(
     ebpf: &mut Ebpf,
     cpus: &[u32],
@@ -99,14 +112,58 @@ pub(super) fn log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> 
     EbpfLogger::init(ebpf).inspect_err(|error| log::warn!("no log of our eBPF programs: {error}")).ok()
 }
 
-/// The programs of the events in the order in which they are attached: `kmem:rss_stat`, which creates states, is last.
-const EVENTS: &[(&str, &str)] = &[
-    ("shadow_exec", "sched_process_exec"),
-    ("shadow_sched_switch", "sched_switch"),
-    ("shadow_fault_user", "page_fault_user"),
-    ("shadow_fault_kernel", "page_fault_kernel"),
-    ("shadow_rss_stat", "rss_stat"),
-];
+/// What full mode consists of under one accounting scheme.
+#[derive(Debug)]
+pub(super) struct Scheme {
+    /// The iterator.
+    pub(super) reader: &'static str,
+    /// fentry on `__mmdrop`.
+    mmdrop: &'static str,
+    /// The tracepoint `exit_mmap`.
+    exit_mmap: &'static str,
+    /// The programs of the events with their tracepoints, in the order in which they are attached.
+    events: &'static [(&'static str, &'static str)],
+}
+
+/// per-cpu accounting: `kmem:rss_stat`, which creates states, is last.
+static PER_CPU: Scheme = Scheme {
+    reader: "shadow_read",
+    mmdrop: "shadow_mmdrop",
+    exit_mmap: "shadow_exit_mmap",
+    events: &[
+        ("shadow_exec", "sched_process_exec"),
+        ("shadow_sched_switch", "sched_switch"),
+        ("shadow_fault_user", "page_fault_user"),
+        ("shadow_fault_kernel", "page_fault_kernel"),
+        ("shadow_rss_stat", "rss_stat"),
+    ],
+};
+
+/// per-task accounting: who says which task a CPU runs is first, and who says that nothing was cached of an mm before is
+/// last, because that is true only where nothing is missed from there on.
+static PER_TASK: Scheme = Scheme {
+    reader: tasks::READER,
+    mmdrop: "tasks_mmdrop",
+    exit_mmap: "tasks_exit_mmap",
+    events: &[
+        ("tasks_sched_switch", "sched_switch"),
+        ("tasks_rss_stat", "rss_stat"),
+        ("tasks_fault_user", "page_fault_user"),
+        ("tasks_fault_kernel", "page_fault_kernel"),
+        ("tasks_exec", "sched_process_exec"),
+        ("tasks_newtask", "task_newtask"),
+    ],
+};
+
+impl Scheme {
+    /// The programs for this accounting: those of the other are not loaded.
+    pub(super) const fn of(accounting: Accounting) -> &'static Self {
+        match accounting {
+            Accounting::PerCpu => &PER_CPU,
+            Accounting::PerTask => &PER_TASK,
+        }
+    }
+}
 
 /// How the end of an mm is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,10 +193,11 @@ pub(super) fn attach(
     btf: &Btf,
     kernel: &str,
     options: &FullOptions,
+    scheme: &Scheme,
 ) -> Result<EndOfMm, ProbeError> {
-    let end = attach_end(ebpf, btf, kernel, options)?;
-    for &(name, tracepoint) in EVENTS {
-        if options.no_faults && name.starts_with("shadow_fault") {
+    let end = attach_end(ebpf, btf, kernel, options, scheme)?;
+    for &(name, tracepoint) in scheme.events {
+        if options.no_faults && tracepoint.starts_with("page_fault") {
             continue;
         }
         attach_one(ebpf, btf, name, tracepoint, kernel)?;
@@ -153,14 +211,15 @@ fn attach_end(
     btf: &Btf,
     kernel: &str,
     options: &FullOptions,
+    scheme: &Scheme,
 ) -> Result<EndOfMm, ProbeError> {
     if !options.no_fentry {
-        match attach_one(ebpf, btf, "shadow_mmdrop", "__mmdrop", kernel) {
+        match attach_one(ebpf, btf, scheme.mmdrop, "__mmdrop", kernel) {
             Ok(()) => return Ok(EndOfMm::Mmdrop),
             Err(error) => log::info!("no fentry on __mmdrop: {error}"),
         }
     }
-    attach_one(ebpf, btf, "shadow_exit_mmap", "exit_mmap", kernel)?;
+    attach_one(ebpf, btf, scheme.exit_mmap, "exit_mmap", kernel)?;
     Ok(EndOfMm::ExitMmap)
 }
 

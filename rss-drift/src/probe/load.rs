@@ -17,7 +17,7 @@ use crate::{
     kernel::{Accounting, Kernel, btf::blob_of},
     probe::{
         caches::Caches,
-        full::{self, EndOfMm, FullOptions},
+        full::{self, EndOfMm, FullOptions, Scheme},
         locate::{self, SlotReader},
         percpu,
         snapshot::{Reader, Snapshot},
@@ -27,6 +27,9 @@ use crate::{
 
 /// The object that build.rs makes from rss-drift-ebpf.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSS_DRIFT_EBPF"));
+
+/// The iterator of passive mode on per-task accounting; it reads every task's cache for `--where` too.
+const TASKS: &str = "rss_pertask";
 
 /// Why the programs could not be loaded or read.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +145,7 @@ impl Probe {
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let mut ebpf = loader(kernel).load(OBJECT)?;
         let program = match kernel.accounting {
-            Accounting::PerTask => "rss_pertask",
+            Accounting::PerTask => TASKS,
             Accounting::PerCpu => "rss_percpu",
         };
         load_iterator(&mut ebpf, program, &btf, &kernel.release)?;
@@ -170,22 +173,29 @@ impl Probe {
         live: usize,
         bound: u64,
     ) -> Result<Self, ProbeError> {
-        const PROGRAM: &str = "shadow_read";
+        let scheme = Scheme::of(kernel.accounting);
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let capacity = options.capacity(kernel.layout.cpu_ids, live);
         let config = full::config(kernel, options, capacity, bound);
         let mut loader = loader(kernel);
         full::size_maps(&mut loader, kernel, capacity);
         let mut ebpf = loader.override_global("CONFIG", bytemuck::bytes_of(&config), true).load(OBJECT)?;
-        load_iterator(&mut ebpf, PROGRAM, &btf, &kernel.release)?;
-        let offsets = find_cpus(&mut ebpf, kernel, &btf)?;
+        load_iterator(&mut ebpf, scheme.reader, &btf, &kernel.release)?;
+        let offsets = match kernel.accounting {
+            Accounting::PerCpu => find_cpus(&mut ebpf, kernel, &btf)?,
+            Accounting::PerTask => {
+                // For `--where`.
+                load_iterator(&mut ebpf, TASKS, &btf, &kernel.release)?;
+                Vec::new()
+            }
+        };
         full::fill_maps(&mut ebpf, &kernel.cpus.possible, &offsets, capacity)?;
         let log = full::log(&mut ebpf);
-        let end = full::attach(&mut ebpf, &btf, &kernel.release, options)?;
+        let end = full::attach(&mut ebpf, &btf, &kernel.release, options, scheme)?;
         Ok(Self {
             ebpf,
             accounting: kernel.accounting,
-            reader: Reader::new(PROGRAM),
+            reader: Reader::new(scheme.reader),
             slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
             full: Some(Full { capacity, end, log }),
@@ -216,7 +226,7 @@ impl Probe {
     /// list; what never held still is marked as not valid.
     pub fn caches(&mut self, pids: &[u32]) -> Result<Vec<Caches>, ProbeError> {
         match self.accounting {
-            Accounting::PerTask => locate::in_tasks(&mut self.ebpf, &mut self.reader, pids),
+            Accounting::PerTask => locate::in_tasks(&mut self.ebpf, &mut Reader::new(TASKS), pids),
             Accounting::PerCpu => self.slots.read(&mut self.ebpf, pids, &self.kernel),
         }
     }

@@ -8,6 +8,7 @@ mod locate;
 mod percpu;
 pub mod snapshot;
 mod statistics;
+mod tasks;
 
 pub use caches::{Cache, Caches};
 pub use full::{EndOfMm, FullOptions};

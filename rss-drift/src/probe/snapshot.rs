@@ -15,14 +15,17 @@ use rss_drift_common::{
 
 use crate::{
     kernel::Accounting,
-    probe::load::{ProbeError, iterator},
+    probe::{
+        load::{ProbeError, iterator},
+        tasks,
+    },
 };
 
 /// What one reading saw of one process's mm.
 pub type Mm = MmRecord;
 
 /// Passes over all tasks that per-task accounting may take until two are identical.
-const PASSES: usize = 4;
+pub(super) const PASSES: usize = 4;
 
 /// All processes of the host that have memory, at one reading.
 #[derive(Clone, Debug)]
@@ -40,9 +43,9 @@ pub struct Snapshot {
 /// What the iterator of full mode writes of one mm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct FullRecord {
-    mm: MmRecord,
-    shadow: ShadowRecord,
+pub(super) struct FullRecord {
+    pub(super) mm: MmRecord,
+    pub(super) shadow: ShadowRecord,
 }
 
 impl Snapshot {
@@ -60,7 +63,7 @@ impl Snapshot {
     }
 
     /// As [`Snapshot::new`], of full mode.
-    fn with_shadows(time: SystemTime, mut records: Vec<FullRecord>) -> Self {
+    pub(super) fn with_shadows(time: SystemTime, mut records: Vec<FullRecord>) -> Self {
         records.sort_by_key(|record| record.mm.tgid);
         records.dedup_by_key(|record| (record.mm.tgid, record.mm.mm));
         let shadows = records.iter().map(|record| record.shadow).collect();
@@ -136,6 +139,7 @@ impl Reader {
                 return Ok(Snapshot::with_shadows(time, self.read_records(ebpf)?));
             }
             Accounting::PerCpu => self.read_records(ebpf)?,
+            Accounting::PerTask if self.program == tasks::READER => return tasks::read(ebpf, self),
             Accounting::PerTask => {
                 let mut before = sum_tasks(&self.read_records(ebpf)?);
                 for _ in 1..PASSES {
@@ -192,7 +196,7 @@ fn read_all<T: Pod>(stream: &mut File, expected: usize) -> Result<Vec<T>, ProbeE
 
 /// per-task accounting: one record per process of one record per task, with the caches of ALL tasks that use the mm,
 /// those of other processes and of kernel threads on a borrowed mm too.
-fn sum_tasks(tasks: &[MmRecord]) -> Vec<MmRecord> {
+pub(super) fn sum_tasks(tasks: &[MmRecord]) -> Vec<MmRecord> {
     use std::collections::HashMap;
     let mut caches = HashMap::<u64, MmRecord>::new();
     for task in tasks {
@@ -225,7 +229,7 @@ fn sum_tasks(tasks: &[MmRecord]) -> Vec<MmRecord> {
 }
 
 /// Marks every record of `after` as not valid whose figures are not those of `before`; true when there was none.
-fn agree(before: &[MmRecord], after: &mut [MmRecord]) -> bool {
+pub(super) fn agree(before: &[MmRecord], after: &mut [MmRecord]) -> bool {
     let mut all = true;
     for record in after {
         let same = before.binary_search_by_key(&record.tgid, |earlier| earlier.tgid).is_ok_and(|index| {

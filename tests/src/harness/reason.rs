@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
 };
 
-use rss_drift::kernel::Accounting;
+use rss_drift::kernel::{Accounting, Kernel};
 
 use crate::{cgroup, helper::userfaultfd, scratch, terminal, thp};
 
@@ -24,7 +24,7 @@ pub enum Reason {
     NoNamespaces,
     /// The kernel was built without seccomp.
     NoSeccomp,
-    /// The kernel accounts RSS per task: full mode follows per-cpu accounting.
+    /// The kernel accounts RSS per task: the test is about programs of per-cpu accounting.
     PerTask,
     /// It is not a guest of `cargo xtask vm`: what the test does would be felt by everybody on this host, and a part of
     /// it stays (a process that is bound to a CPU loses it for good when the CPU goes offline).
@@ -92,9 +92,7 @@ impl Reason {
             Self::NoPty => terminal::Terminal::open(80).is_err(),
             Self::NoNamespaces => !scratch::namespaces_can_be_made(),
             Self::NoSeccomp => !seccomp_is_built_in(),
-            Self::PerTask => {
-                rss_drift::kernel::Kernel::detect().is_ok_and(|it| it.accounting == Accounting::PerTask)
-            }
+            Self::PerTask => Kernel::detect().is_ok_and(|kernel| kernel.accounting == Accounting::PerTask),
             Self::NotAGuest => !is_a_guest(),
             Self::NoKsm => OpenOptions::new().write(true).open(KSM_RUN).is_err(),
             Self::NoUserfaultfd => userfaultfd::open().is_err(),

@@ -15,14 +15,14 @@ use nix::{
 };
 use rss_drift::{
     drift::rest::RestTracker,
-    kernel::Kernel,
+    kernel::{Accounting, Kernel},
     probe::{Counting, EndOfMm, FullOptions, Probe},
 };
 
 use super::shadow::{assert_right, counts, open, shadow, stale};
 use crate::{
     command::{Running, run},
-    harness::{Outcome, allowed_cpus},
+    harness::{Outcome, Reason, allowed_cpus},
     helper::{Helper, Kind},
     measure::Meter,
     records::{Record, parse},
@@ -36,14 +36,12 @@ const STOPPED: Duration = Duration::from_secs(2);
 /// CPU numbers of a large host.
 const MANY_CPUS: u32 = 256;
 
-/// A session of full mode, or the test's end.
-macro_rules! full {
-    () => {
-        match open(FullOptions::default()) {
-            Ok(meter) => meter,
-            Err(skipped) => return skipped,
-        }
-    };
+/// A session of full mode on per-cpu accounting; else a skip.
+fn open_per_cpu(options: FullOptions) -> Result<Meter, Outcome> {
+    match Kernel::detect().expect("this kernel has what is needed").accounting {
+        Accounting::PerCpu => Ok(open(options)),
+        Accounting::PerTask => Err(Outcome::Skipped(Reason::PerTask)),
+    }
 }
 
 fn signal(pid: u32, signal: Signal) {
@@ -52,7 +50,7 @@ fn signal(pid: u32, signal: Signal) {
 
 /// A process that is stopped keeps its slot's deltas; its figures are right meanwhile and afterwards.
 pub fn a_stopped_process() -> Outcome {
-    let mut meter = full!();
+    let mut meter = open(FullOptions::default());
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, 200);
     helper.write(&region, 0..77);
@@ -75,7 +73,7 @@ pub fn a_stopped_process() -> Outcome {
 /// The daemon is stopped while processes come and go and a process changes: the events go on without it, and the second
 /// report after its return (the first was begun before) is right.
 pub fn a_stopped_daemon() -> Outcome {
-    drop(full!());
+    drop(open(FullOptions::default()));
     let mut helper = Helper::start();
     let mut storm = Helper::start_as("live-storm");
     let region = helper.map(Kind::Anon, 300);
@@ -112,7 +110,7 @@ pub fn a_stopped_daemon() -> Outcome {
 /// CPUs that never idle publish nothing by idling: what their slots hold is read from them.
 pub fn busy_cpus() -> Outcome {
     static STOP: AtomicBool = AtomicBool::new(false);
-    let mut meter = full!();
+    let mut meter = open(FullOptions::default());
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, 400);
     // In an emulated guest all CPUs are one: more than a few would only slow it down.
@@ -146,7 +144,10 @@ pub fn busy_cpus() -> Outcome {
 /// An mm without a single mapping has no `exit_mmap` event up to 6.18: where that is how ends are seen, a sweep finds it.
 pub fn an_mm_that_ends_unseen() -> Outcome {
     const CHILDREN: usize = 20;
-    let mut meter = full!();
+    let mut meter = match open_per_cpu(FullOptions::default()) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
     meter.snapshot();
     for _ in 0..CHILDREN {
         // SAFETY: the child makes one system call, which takes its code away.
@@ -178,7 +179,7 @@ pub fn an_mm_that_ends_unseen() -> Outcome {
 
 /// Where fentry is refused the tracepoint `exit_mmap` tells the ends: as right, and nothing stays.
 pub fn without_fentry() -> Outcome {
-    let mut meter = match open(FullOptions { no_fentry: true, ..FullOptions::default() }) {
+    let mut meter = match open_per_cpu(FullOptions { no_fentry: true, ..FullOptions::default() }) {
         Ok(meter) => meter,
         Err(skipped) => return skipped,
     };
@@ -203,7 +204,10 @@ pub fn without_fentry() -> Outcome {
 /// a miss or a missed one. Runs that are in progress while the figures are read may differ: one on each CPU, twice.
 pub fn every_run_is_counted() -> Outcome {
     const PAGES: u64 = 1000;
-    let meter = full!();
+    let meter = match open_per_cpu(FullOptions::default()) {
+        Ok(meter) => meter,
+        Err(skipped) => return skipped,
+    };
     let Some(counting) = Counting::begin() else { panic!("the kernel counts runs since 5.8") };
     let runs = || -> u64 {
         let statistics = meter.session.probe.run_statistics();
@@ -228,7 +232,9 @@ pub fn every_run_is_counted() -> Outcome {
 /// The programs are accepted for a host with 256 CPU numbers, and figures are right there: numbers without a CPU hold
 /// nothing. (The count of instructions is in the tests' output.)
 pub fn with_256_cpu_numbers() -> Outcome {
-    drop(full!());
+    if let Err(skipped) = open_per_cpu(FullOptions::default()) {
+        return skipped;
+    }
     let mut kernel = Kernel::detect().expect("it was detected before");
     kernel.layout.cpu_ids = kernel.layout.cpu_ids.max(MANY_CPUS);
     let mut probe = Probe::open_full(&kernel, &FullOptions::default(), 100, u64::MAX).expect("it is loaded");
@@ -258,15 +264,15 @@ pub fn a_reader_for_256_cpus() -> Outcome {
     Outcome::Passed
 }
 
-/// Half a minute of random orders. A failure prints the seed for `--soak`.
+/// A quarter of a minute of random orders. A failure prints the seed for `--soak`.
 pub fn random_orders() -> Outcome {
-    soak::run(Duration::from_secs(30), soak::any_seed());
+    soak::run(Duration::from_secs(15), soak::any_seed());
     Outcome::Passed
 }
 
 /// The overhead guard: what is allowed next to nothing steps down, says so, and goes on.
 pub fn steps_down_when_it_costs_too_much() -> Outcome {
-    drop(full!());
+    drop(open(FullOptions::default()));
     let mut storm = Helper::start_as("live-storm");
     storm.begin_storm(100);
     let done = run(&["-n", "4", "-i", "0.3", "--max-overhead", "0.000001"]);

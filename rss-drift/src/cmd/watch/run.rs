@@ -14,7 +14,7 @@ use crate::{
         sample::{Host, Note, Row, Source},
         stats::{RunDrift, Summary},
     },
-    kernel::tunables::Cpus,
+    kernel::{Accounting, tunables::Cpus},
     output::{Block, Faults, Format, Headline, RunSummary, ShadowFaults, Sink},
     probe::{Probe, Snapshot},
     proc::{Wanted, thread_name},
@@ -56,10 +56,8 @@ impl Run {
         }
         let wanted =
             Wanted { resident: args.resident || shows(&args, "resident_bytes"), cgroup: wants_cgroup(&args) };
-        let rules = Rules {
-            pending_limit: pending_limit(&args, &session.kernel.cpus),
-            ..session.rules(args.source, wanted)
-        };
+        let mut rules = session.rules(args.source, wanted);
+        rules.pending_limit = pending_limit(&args, &rules);
         Ok(Self {
             host: session.host(),
             map_bytes: session.probe.footprint().bytes,
@@ -267,9 +265,16 @@ impl Run {
     }
 }
 
-/// The most RSS that a slot of full mode holds unpublished: a page less than the threshold, of each member.
-fn pending_limit(args: &Args, cpus: &Cpus) -> u64 {
-    if args.precise_peaks { 0 } else { Member::RSS.len() as u64 * (cpus.batch() - 1) }
+/// By how much RSS a CPU can mislead another about the peak: what its slot holds unpublished, a page less than the
+/// threshold of each member; on per-task accounting also a task's cache that is in the mm's count before the kernel says so.
+fn pending_limit(args: &Args, rules: &Rules) -> u64 {
+    let unpublished =
+        if args.precise_peaks { 0 } else { Member::RSS.len() as u64 * (rules.cpus.batch() - 1) };
+    let counted_twice = match rules.accounting {
+        Accounting::PerCpu => 0,
+        Accounting::PerTask => rules.batching().bound(Precision::Approximate, 1),
+    };
+    unpublished + counted_twice
 }
 
 fn pages_to_bytes(pages: i64, rules: &Rules) -> u64 {

@@ -1,0 +1,174 @@
+//! per-task accounting: what the shadow keeps of the task that a CPU runs, and its pure steps.
+//!
+//! A task's cached counts change only while it runs (`mm/memory.c:add_mm_counter_fast`, up to 6.1). So they are copied when
+//! the CPU takes the task, and every later look at them gives the difference: at a page fault's entry, at an event of the
+//! task's own mm, and when the CPU leaves the task. Whenever a task's mm changes (`exec_mmap`, `exit_mm`,
+//! `kthread_use_mm`, `kthread_unuse_mm`) its cache is empty: `sync_mm_rss` comes first.
+
+use crate::{
+    member::{MEMBERS, Pages},
+    slot::{Deltas, Slot, Update},
+};
+
+/// The task that a CPU runs: 64 bytes, one cache line, written by that CPU alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Running {
+    /// Address of the task; 0 before the first switch that we saw.
+    pub task: u64,
+    /// Address of the mm that `seen` is of; 0: the task has none.
+    pub mm: u64,
+    /// The task's cached counts as last seen, in pages.
+    pub seen: Deltas,
+    /// 1 while a program works on this CPU's record and slot: a reader on another CPU does not believe them.
+    pub busy: u64,
+    /// States that were made on this CPU: what their ids follow from.
+    pub births: u64,
+    /// Fills the cache line.
+    pub reserved: [u64; 2],
+}
+
+impl Running {
+    /// The CPU takes a task with these counts.
+    #[inline(always)]
+    pub const fn enter(&mut self, task: u64, mm: u64, counts: Deltas) {
+        self.task = task;
+        self.mm = mm;
+        self.seen = if mm == 0 { [0; MEMBERS] } else { counts };
+    }
+
+    /// What the running task's cached counts changed by since the last look.
+    #[inline(always)]
+    pub const fn look(&mut self, counts: Deltas) -> Deltas {
+        let seen = self.seen;
+        self.seen = counts;
+        [
+            counts[0].wrapping_sub(seen[0]),
+            counts[1].wrapping_sub(seen[1]),
+            counts[2].wrapping_sub(seen[2]),
+            counts[3].wrapping_sub(seen[3]),
+        ]
+    }
+
+    /// The task let go of its mm: what is left of `seen` has gone to the mm's counts. The task has `mm` now, and an empty
+    /// cache of it.
+    #[inline(always)]
+    pub const fn take(&mut self, mm: u64) -> Deltas {
+        let left = self.seen;
+        self.mm = mm;
+        self.seen = [0; MEMBERS];
+        left
+    }
+
+    /// The kernel adds the cached count of `member` to the mm's and will clear it next: how many pages.
+    ///
+    /// Where the event was no such sync after all, the next look finds them again: nothing is lost.
+    #[inline(always)]
+    pub const fn transfer(&mut self, member: usize) -> i32 {
+        let member = member & (MEMBERS - 1);
+        let pages = self.seen[member];
+        self.seen[member] = 0;
+        pages
+    }
+}
+
+impl Slot {
+    /// Pages of `member` moved from a task's cache to the mm's count: no update, but no longer the slot's to add.
+    #[inline(always)]
+    pub const fn transferred(&mut self, member: usize, pages: i32) {
+        let member = member & (MEMBERS - 1);
+        self.pending[member] = self.pending[member].wrapping_sub(pages);
+    }
+
+    /// An update by `delta` pages that is in the mm's count already.
+    #[inline(always)]
+    pub const fn direct(&mut self, mm: u64, delta: i64) -> Update {
+        if self.mm != mm {
+            return Update::Miss;
+        }
+        self.hits = self.hits.wrapping_add(1);
+        #[expect(clippy::cast_possible_truncation, reason = "a huge page or a page table, never 2^31 pages")]
+        let pages = delta.unsigned_abs() as u32;
+        self.churn = self.churn.wrapping_add(pages);
+        Update::Hit
+    }
+}
+
+/// What one CPU saw as the largest figures of one mm: a word for each CPU, because 5.10 has no compare-and-exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Peak {
+    /// Largest RSS, in pages.
+    pub exact: i64,
+    /// Largest |exact - approximate|, in pages.
+    pub drift: u32,
+    /// The most CPUs that changed the mm at once.
+    pub active: u32,
+}
+
+/// From where the shadow of a state counts: what the caches of all tasks held beside what we followed.
+///
+/// It holds for the state with this `id`, and as long as that still has `lost` in [`crate::shadow::State::seeded`]. `id`
+/// is the last word: user space writes the struct from its first byte on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Seed {
+    /// Pages per member.
+    pub pages: Pages,
+    /// RSS when the state was seeded, in pages.
+    pub peak_exact: i64,
+    /// |exact - approximate| when the state was seeded, in pages.
+    pub peak_drift: i64,
+    /// Sum of |correction| of later readings, in pages.
+    pub repaired: u64,
+    /// How often the state had lost a change by then.
+    pub lost: u64,
+    /// Id of the state.
+    pub id: u64,
+}
+
+/// What the iterator says of a task's mm beside its counters: of the leader's, once per process; else all 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct TaskShadow {
+    /// Id of the state; 0: none, or the task is not the leader.
+    pub id: u64,
+    /// The state's index.
+    pub index: u64,
+    /// The state's totals, in pages.
+    pub totals: Pages,
+    /// Hits, as far as flushed.
+    pub hits: u64,
+    /// Misses.
+    pub misses: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Publications, and events of the mm's counts.
+    pub publications: u64,
+    /// Page faults, as far as flushed.
+    pub faults: u64,
+    /// Churn, as far as flushed.
+    pub churn: u64,
+    /// The largest figures of all CPUs.
+    pub peak: Peak,
+    /// How often a change was lost.
+    pub lost: u64,
+    /// From where it counts.
+    pub seed: Seed,
+}
+
+impl TaskShadow {
+    /// Whether the state is seeded.
+    #[must_use]
+    pub const fn is_seeded(&self) -> bool {
+        self.id != 0 && self.seed.id == self.id && self.seed.lost == self.lost
+    }
+}
+
+#[cfg(test)]
+#[path = "running_tests.rs"]
+mod tests;

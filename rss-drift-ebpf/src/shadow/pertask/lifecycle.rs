@@ -1,0 +1,222 @@
+//! From an mm's first event or first visit to its end, per-task accounting: without an atomic that returns a value.
+
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
+use rss_drift_common::{
+    MEMBERS, Pages,
+    shadow::{Counts, State},
+};
+
+use super::{
+    super::{lifecycle::find, maps as shared},
+    counts, maps,
+};
+use crate::{atomic, kernel::layout};
+
+/// Who makes a state: ids follow from a count of its own, which nobody else writes.
+#[derive(Clone, Copy)]
+pub enum Maker {
+    /// A program of an event, on this CPU.
+    Cpu(u32),
+    /// The iterator, of which one runs at a time.
+    Reader,
+}
+
+/// Bits of an id that say who made it: CPU numbers need 13.
+const MAKER_BITS: u32 = 16;
+
+/// An id that no state has had.
+#[inline(always)]
+fn new_id(maker: Maker) -> Option<u64> {
+    // SAFETY: map values.
+    unsafe {
+        let (count, number) = match maker {
+            Maker::Cpu(cpu) => {
+                let running = maps::running(cpu)?;
+                (*running).births += 1;
+                ((*running).births, u64::from(cpu))
+            }
+            Maker::Reader => {
+                let shared = shared::SHARED.get_ptr_mut(0)?;
+                (*shared).last_id += 1;
+                ((*shared).last_id.cast_unsigned(), (1 << MAKER_BITS) - 1)
+            }
+        };
+        Some(count << MAKER_BITS | number)
+    }
+}
+
+/// Our counts on this CPU. Added to by locked instructions: the iterator can be preempted.
+#[inline(always)]
+fn counts_here() -> Option<*mut Counts> {
+    // SAFETY: no preconditions; a map value.
+    unsafe { Some(&raw mut (*shared::cpu(bpf_get_smp_processor_id())?).counts) }
+}
+
+/// The index of an mm's state, which is made if there is none. What its tasks have cached by then is user space's to
+/// count ([`rss_drift_common::running::Seed`]), unless [`born`] says that there is nothing.
+#[inline(always)]
+pub fn find_or_create(maker: Maker, mm: u64) -> Option<u32> {
+    if let Some(index) = find(mm) {
+        return Some(index);
+    }
+    let counted = counts_here()?;
+    // SAFETY: map values.
+    unsafe {
+        let Ok(Some(index)) = shared::FREE.pop() else {
+            atomic::add(&raw mut (*counted).refused, 1);
+            return None;
+        };
+        let state = shared::state(index)?;
+        let id = new_id(maker)?;
+        (*state).mm = mm;
+        (*state).seeded = 0;
+        core::ptr::write_volatile(&raw mut (*state).id, id);
+        if shared::INDEX.insert(mm, index, u64::from(BPF_NOEXIST)).is_err() {
+            core::ptr::write_volatile(&raw mut (*state).id, 0);
+            (*state).mm = 0;
+            give_back(index);
+            // Another CPU was faster, or the hash refused.
+            let found = find(mm);
+            if found.is_none() {
+                atomic::add(&raw mut (*counted).refused, 1);
+            }
+            return found;
+        }
+        atomic::add(&raw mut (*counted).births, 1);
+        // From here on every event finds the state, and whoever stores last has seen the last.
+        let count = counts::read(mm)?;
+        if counts::follow(mm, 0, count[0], state).is_none()
+            || counts::follow(mm, 1, count[1], state).is_none()
+            || counts::follow(mm, 2, count[2], state).is_none()
+            || counts::follow(mm, 3, count[3], state).is_none()
+        {
+            atomic::add(&raw mut (*counted).unsettled, 1);
+        }
+        Some(index)
+    }
+}
+
+/// No task has used this mm before: nothing is cached of it but what we follow from here on.
+#[inline(always)]
+pub fn born(cpu: u32, mm: u64) {
+    let Some(index) = find_or_create(Maker::Cpu(cpu), mm) else { return };
+    let (Some(state), Some(seed), Some(this)) = (shared::state(index), maps::seed(index), shared::cpu(cpu))
+    else {
+        return;
+    };
+    // SAFETY: map values.
+    unsafe {
+        if (*state).seeded != 0 {
+            // A change was lost: it has to be counted.
+            return;
+        }
+        core::ptr::write_volatile(&raw mut (*seed).id, (*state).id);
+        counts::peaks(cpu, index, state, &raw const (*this).slot);
+    }
+}
+
+/// Ends the state of an mm. `last`: this is the mm's last moment, all its counters are 0, and so must be the shadow.
+#[inline(always)]
+pub fn end(mm: u64, last: bool) {
+    let Some(index) = find(mm) else { return };
+    let (Some(state), Some(seed), Some(counted)) = (shared::state(index), maps::seed(index), counts_here())
+    else {
+        return;
+    };
+    // A failure leaves an entry that nobody may find: the id says that it is dead.
+    let _ = shared::INDEX.remove(mm);
+    // SAFETY: map values.
+    unsafe {
+        let seeded = (*seed).id == (*state).id && (*seed).lost == (*state).seeded;
+        let rest = if last && seeded { rest_of(state, &(*seed).pages) } else { 0 };
+        atomic::add(&raw mut (*counted).deaths, 1);
+        if rest != 0 {
+            atomic::add(&raw mut (*counted).deaths_with_rest, 1);
+            atomic::add(&raw mut (*counted).rest, rest);
+        }
+        // From here on no slot that still names this state finds it.
+        core::ptr::write_volatile(&raw mut (*state).id, 0);
+        wipe(state, index);
+        give_back(index);
+    }
+}
+
+/// Sum of what is left of each member, without signs, in pages.
+///
+/// A CPU whose record still names the mm has not looked since its task let go of it: the task's cache was emptied into the
+/// mm's count before (`sync_mm_rss`).
+#[inline(always)]
+unsafe fn rest_of(state: *const State, seed: &Pages) -> u64 {
+    // SAFETY: by the caller; map values.
+    unsafe {
+        let id = (*state).id;
+        let mut rest = [
+            (*state).global[0] + (*state).totals[0] + seed[0],
+            (*state).global[1] + (*state).totals[1] + seed[1],
+            (*state).global[2] + (*state).totals[2] + seed[2],
+            (*state).global[3] + (*state).totals[3] + seed[3],
+        ];
+        let mut cpu = 0;
+        while cpu < layout!(cpu_ids) {
+            let (Some(owner), Some(running)) = (shared::cpu(cpu), maps::running(cpu)) else { break };
+            let slot = &raw const (*owner).slot;
+            if (*slot).id == id {
+                rest[0] += i64::from((*slot).pending[0]);
+                rest[1] += i64::from((*slot).pending[1]);
+                rest[2] += i64::from((*slot).pending[2]);
+                rest[3] += i64::from((*slot).pending[3]);
+                if (*running).mm == (*state).mm {
+                    rest[0] -= i64::from((*running).seen[0]);
+                    rest[1] -= i64::from((*running).seen[1]);
+                    rest[2] -= i64::from((*running).seen[2]);
+                    rest[3] -= i64::from((*running).seen[3]);
+                }
+            }
+            cpu += 1;
+        }
+        rest[0].unsigned_abs() + rest[1].unsigned_abs() + rest[2].unsigned_abs() + rest[3].unsigned_abs()
+    }
+}
+
+/// Whoever gets this index next begins with nothing.
+#[inline(always)]
+unsafe fn wipe(state: *mut State, index: u32) {
+    let mut cpu = 0;
+    while cpu < layout!(cpu_ids) {
+        let Some(peak) = maps::peak(cpu, index) else { break };
+        // SAFETY: a map value.
+        unsafe {
+            (*peak).exact = 0;
+            (*peak).drift = 0;
+            (*peak).active = 0;
+        }
+        cpu += 1;
+    }
+    let Some(seed) = maps::seed(index) else { return };
+    // SAFETY: by the caller; field by field, as a whole struct becomes a call of memset, which this target has not.
+    unsafe {
+        (*seed).id = 0;
+        (*seed).pages = [0; MEMBERS];
+        (*seed).peak_exact = 0;
+        (*seed).peak_drift = 0;
+        (*seed).repaired = 0;
+        (*seed).lost = 0;
+        (*state).mm = 0;
+        (*state).seeded = 0;
+        (*state).global = [0; MEMBERS];
+        (*state).totals = [0; MEMBERS];
+        (*state).hits = 0;
+        (*state).misses = 0;
+        (*state).flushes = 0;
+        (*state).publications = 0;
+        (*state).faults = 0;
+        (*state).churn = 0;
+        (*state).active = 0;
+    }
+}
+
+#[inline(always)]
+fn give_back(index: u32) {
+    // The stack has room for every index, and an index is on it at most once.
+    let _ = shared::FREE.push(index, 0);
+}

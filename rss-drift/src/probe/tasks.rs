@@ -1,0 +1,280 @@
+//! Full mode on per-task accounting: the shadow of each mm put together from what its state has, what the CPUs' slots hold
+//! and what the running tasks changed since they were last looked at; and the seeds from which the states count.
+//!
+//! A shadow is the mm's count, and of the caches: the seed, the totals, and the pending deltas of the slots that hold the
+//! mm. The first is the kernel's own word; the others are ours, and at rest they must come to what the tasks' caches hold.
+
+use std::{collections::HashMap, time::SystemTime};
+
+use aya::{Ebpf, maps::Array};
+use rss_drift_common::{
+    MEMBERS, Pages, member,
+    record::{FLAG_VALID, MmRecord},
+    running::{Running, Seed, TaskShadow},
+    shadow::{SHADOW_VALID, ShadowRecord},
+    slot::{BUSY_UNKNOWN, Slot},
+};
+
+use crate::probe::{
+    full::CpuValue,
+    load::ProbeError,
+    snapshot::{FullRecord, PASSES, Reader, Snapshot, agree, sum_tasks},
+};
+
+/// The iterator.
+pub(super) const READER: &str = "tasks_read";
+
+/// What the iterator writes of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct TaskRecord {
+    mm: MmRecord,
+    shadow: TaskShadow,
+}
+
+/// What one CPU has, read twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Cpu {
+    slot: Slot,
+    running: Running,
+}
+
+/// A seed to be stored at an index.
+type NewSeed = (u32, Seed);
+
+/// One reading: passes over all tasks with a look at the CPUs in between, until two agree.
+pub(super) fn read(ebpf: &mut Ebpf, reader: &mut Reader) -> Result<Snapshot, ProbeError> {
+    let time = SystemTime::now();
+    let mut before: Vec<TaskRecord> = reader.read_records(ebpf)?;
+    let mut records = Vec::new();
+    let mut seeds = Vec::new();
+    for _ in 1..PASSES {
+        let cpus = [cpus(ebpf)?, cpus(ebpf)?];
+        let after = reader.read_records(ebpf)?;
+        let all;
+        (records, seeds, all) = put_together(&before, &cpus, &after);
+        if all {
+            break;
+        }
+        before = after;
+    }
+    store(ebpf, &seeds)?;
+    Ok(Snapshot::with_shadows(time, records))
+}
+
+/// The records of [`CpuValue`]'s and [`RunningValue`]'s maps.
+fn cpus(ebpf: &Ebpf) -> Result<Vec<Cpu>, ProbeError> {
+    let slots: Array<_, CpuValue> = array(ebpf, "CPUS")?;
+    let running: Array<_, RunningValue> = array(ebpf, "RUNNING")?;
+    slots
+        .iter()
+        .zip(running.iter())
+        .map(|(slot, running)| {
+            let CpuValue(cpu) = slot.map_err(|error| ProbeError::Map { map: "CPUS", error })?;
+            let RunningValue(running) = running.map_err(|error| ProbeError::Map { map: "RUNNING", error })?;
+            Ok(Cpu { slot: cpu.slot, running })
+        })
+        .collect()
+}
+
+fn array<'a, T: aya::Pod>(
+    ebpf: &'a Ebpf,
+    map: &'static str,
+) -> Result<Array<&'a aya::maps::MapData, T>, ProbeError> {
+    let found = ebpf.map(map).ok_or(ProbeError::Missing(map))?;
+    Array::try_from(found).map_err(|error| ProbeError::Map { map, error })
+}
+
+fn store(ebpf: &mut Ebpf, seeds: &[NewSeed]) -> Result<(), ProbeError> {
+    const MAP: &str = "SEEDS";
+    let map = ebpf.map_mut(MAP).ok_or(ProbeError::Missing(MAP))?;
+    let error = |error| ProbeError::Map { map: MAP, error };
+    let mut array = Array::<_, SeedValue>::try_from(map).map_err(error)?;
+    for &(index, seed) in seeds {
+        array.set(index, SeedValue(seed), 0).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// An element of `RUNNING` as aya wants it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct RunningValue(Running);
+
+// SAFETY: `Running` is plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
+unsafe impl aya::Pod for RunningValue {}
+
+/// An element of `SEEDS` as aya wants it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct SeedValue(Seed);
+
+// SAFETY: as above.
+unsafe impl aya::Pod for SeedValue {}
+
+/// What the CPUs have of one mm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    /// Pending deltas, and what running tasks changed since the last look.
+    pages: Pages,
+    hits: u64,
+    faults: u64,
+    churn: u64,
+    holders: u32,
+}
+
+/// The processes, the seeds to be stored, and whether all readings are valid.
+fn put_together(
+    before: &[TaskRecord],
+    cpus: &[Vec<Cpu>; 2],
+    after: &[TaskRecord],
+) -> (Vec<FullRecord>, Vec<NewSeed>, bool) {
+    let mms = |records: &[TaskRecord]| records.iter().map(|record| record.mm).collect::<Vec<_>>();
+    let mut processes = sum_tasks(&mms(after));
+    let mut all = agree(&sum_tasks(&mms(before)), &mut processes);
+    let (earlier, kept) = (states(before), states(after));
+    let tasks: HashMap<u64, &MmRecord> = after.iter().map(|record| (record.mm.task, &record.mm)).collect();
+    let held = held(&cpus[1], &kept, &tasks);
+    let mut seeds = HashMap::new();
+    let records = processes
+        .iter()
+        .map(|mm| {
+            let Some(state) = kept.get(&mm.mm) else {
+                return FullRecord { mm: *mm, shadow: ShadowRecord::default() };
+            };
+            let steady = earlier.get(&mm.mm) == Some(state) && !is_moving(mm.mm, state, cpus);
+            all &= steady;
+            let held = held.get(&mm.mm).copied().unwrap_or_default();
+            let shadow = shadow(mm, state, &held, steady);
+            if steady && mm.has(FLAG_VALID) {
+                let (index, seed) = seed(mm, state, &held);
+                if seed != state.seed {
+                    seeds.insert(index, seed);
+                }
+            }
+            FullRecord { mm: *mm, shadow }
+        })
+        .collect();
+    (records, seeds.into_iter().collect(), all)
+}
+
+/// The state of each mm: of the first task that has it.
+fn states(records: &[TaskRecord]) -> HashMap<u64, TaskShadow> {
+    let mut states = HashMap::new();
+    for record in records.iter().filter(|record| record.shadow.id != 0) {
+        states.entry(record.mm.mm).or_insert(record.shadow);
+    }
+    states
+}
+
+/// What the CPUs have of each mm.
+fn held(
+    cpus: &[Cpu],
+    states: &HashMap<u64, TaskShadow>,
+    tasks: &HashMap<u64, &MmRecord>,
+) -> HashMap<u64, Held> {
+    let mut held = HashMap::<u64, Held>::new();
+    for Cpu { slot, running } in cpus {
+        if states.get(&slot.mm).is_some_and(|state| state.id == slot.id) {
+            let of_mm = held.entry(slot.mm).or_default();
+            add(&mut of_mm.pages, slot.pending.map(i64::from));
+            of_mm.hits += u64::from(slot.hits);
+            of_mm.faults += u64::from(slot.faults);
+            of_mm.churn += u64::from(slot.churn);
+            of_mm.holders += 1;
+        }
+        if running.task == 0 {
+            continue;
+        }
+        // A task that has another mm by now emptied its cache of the one before.
+        let seen = running.seen.map(i64::from);
+        add(&mut held.entry(running.mm).or_default().pages, seen.map(|pages| -pages));
+        if let Some(task) = tasks.get(&running.task) {
+            let of_mm = held.entry(task.mm).or_default();
+            add(&mut of_mm.pages, task.cached);
+            if task.mm == running.mm {
+                of_mm.churn +=
+                    (0..MEMBERS).map(|member| task.cached[member].abs_diff(seen[member])).sum::<u64>();
+            }
+        }
+    }
+    held
+}
+
+fn add(sum: &mut Pages, pages: Pages) {
+    for (sum, pages) in sum.iter_mut().zip(pages) {
+        *sum += pages;
+    }
+}
+
+/// Whether a program was at work on the mm or its state, or its CPU's record moved, when the CPUs were read.
+fn is_moving(mm: u64, state: &TaskShadow, cpus: &[Vec<Cpu>; 2]) -> bool {
+    let [first, second] = cpus;
+    first.iter().zip(second).any(|(first, second)| {
+        let named = [first, second].iter().any(|cpu| cpu.slot.mm == mm || cpu.running.mm == mm);
+        let busy = |cpu: &Cpu| {
+            cpu.slot.busy == BUSY_UNKNOWN
+                || (cpu.slot.busy != 0 && u64::from(cpu.slot.busy) == state.index + 1)
+        };
+        let moved = first != second || second.running.busy != 0;
+        (named && moved) || busy(first) || busy(second)
+    })
+}
+
+/// The shadow as far as it is followed: without the seed.
+fn followed(mm: &MmRecord, state: &TaskShadow, held: &Held) -> Pages {
+    let mut pages = mm.count;
+    add(&mut pages, state.totals);
+    add(&mut pages, held.pages);
+    pages
+}
+
+fn shadow(mm: &MmRecord, state: &TaskShadow, held: &Held, steady: bool) -> ShadowRecord {
+    if !state.is_seeded() {
+        return ShadowRecord::default();
+    }
+    let mut shadow = followed(mm, state, held);
+    add(&mut shadow, state.seed.pages);
+    let now = if steady { member::rss(&shadow) } else { 0 };
+    ShadowRecord {
+        id: state.id,
+        shadow,
+        hits: state.hits + held.hits,
+        misses: state.misses,
+        flushes: state.flushes,
+        faults: state.faults + held.faults,
+        churn: state.churn + held.churn,
+        repaired: state.seed.repaired,
+        peak_exact: state.peak.exact.max(state.seed.peak_exact).max(now),
+        peak_drift: i64::from(state.peak.drift).max(state.seed.peak_drift),
+        active_max: i64::from(state.peak.active),
+        holders: held.holders,
+        flags: if steady { SHADOW_VALID } else { 0 },
+    }
+}
+
+/// The seed with which the shadow is what this valid reading says; the one that there is, where that is right.
+fn seed(mm: &MmRecord, state: &TaskShadow, held: &Held) -> NewSeed {
+    let index = u32::try_from(state.index).unwrap_or(u32::MAX);
+    let followed = followed(mm, state, held);
+    let exact = mm.exact();
+    let pages: Pages = std::array::from_fn(|member| exact[member] - followed[member]);
+    let mut seed = state.seed;
+    if state.is_seeded() {
+        seed.repaired += (0..MEMBERS).map(|member| pages[member].abs_diff(seed.pages[member])).sum::<u64>();
+        seed.pages = pages;
+        return (index, seed);
+    }
+    if seed.id != state.id {
+        seed = Seed { id: state.id, ..Seed::default() };
+    }
+    seed.pages = pages;
+    seed.lost = state.lost;
+    seed.peak_exact = seed.peak_exact.max(mm.exact_rss());
+    seed.peak_drift = seed.peak_drift.max((mm.exact_rss() - mm.approximate_rss()).abs());
+    (index, seed)
+}
+
+#[cfg(test)]
+#[path = "tasks_tests.rs"]
+mod tests;
