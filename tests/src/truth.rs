@@ -17,6 +17,8 @@ pub struct Mapping {
     pub range: Range<u64>,
     /// Resident pages.
     pub rss: i64,
+    /// The same, each divided by how often it is mapped.
+    pub pss: i64,
     /// Those of them that are anonymous.
     pub anonymous: i64,
     /// Those of them that are in huge pages.
@@ -43,12 +45,13 @@ impl Walk {
             if let Some(range) = range(first) {
                 let inode = words.nth(2);
                 let backing = if inode == Some("0") { Member::File } else { backing(tid, &range) };
-                mappings.push(Mapping { range, rss: 0, anonymous: 0, huge: 0, swap: 0, backing });
+                mappings.push(Mapping { range, rss: 0, pss: 0, anonymous: 0, huge: 0, swap: 0, backing });
                 continue;
             }
             let Some(mapping) = mappings.last_mut() else { continue };
             let field = match first {
                 "Rss:" => &mut mapping.rss,
+                "Pss:" => &mut mapping.pss,
                 "Anonymous:" => &mut mapping.anonymous,
                 "AnonHugePages:" => &mut mapping.huge,
                 "Swap:" => &mut mapping.swap,
