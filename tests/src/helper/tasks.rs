@@ -210,8 +210,11 @@ extern "C" fn live_in_a_held_parent(told: *mut libc::c_void) -> libc::c_int {
     let told = unsafe { &*told.cast::<Shared>() };
     die_with_the_parent();
     told.region.write(0, told.pages);
-    // The parent is held in the kernel: nobody else uses this memory, its locks included.
-    reply(&Ok(vec![std::process::id().into()]));
+    // Not through stdout's lock, which is the parent's too: whoever reads the answer may kill this process before it would
+    // have given the lock back.
+    let answer = format!("ok {}\n", std::process::id());
+    // SAFETY: a buffer and its length. Where nobody reads the test is over, and so is this process.
+    unsafe { libc::write(libc::STDOUT_FILENO, answer.as_ptr().cast(), answer.len()) };
     rest()
 }
 
