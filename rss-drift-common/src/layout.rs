@@ -51,3 +51,7 @@ pub struct Layout {
     /// One more than the highest possible CPU's number.
     pub cpu_ids: u32,
 }
+
+/// What stands in our object where a call of the kernel's `bpf_rdonly_cast` belongs, until the loader puts the function's
+/// number there. No helper has this number.
+pub const RDONLY_CAST: i32 = 0x7264_6374;

@@ -10,5 +10,5 @@ pub mod running;
 pub mod shadow;
 pub mod slot;
 
-pub use layout::Layout;
+pub use layout::{Layout, RDONLY_CAST};
 pub use member::{MEMBERS, Member, Pages};

@@ -196,12 +196,16 @@ pub struct Cpu {
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct ShadowConfig {
+    /// The largest |drift| of the approximate reader, in pages.
+    pub bound: u64,
     /// States: mms that can be followed at once.
     pub max_mms: u32,
     /// Pending pages per member at which a slot publishes: the kernel's batch, or 1 for precise peaks.
     pub threshold: u32,
-    /// The largest |drift| of the approximate reader, in pages.
-    pub bound: u64,
+    /// Number in BTF of a struct that is one signed word of 32 bits, for `bpf_rdonly_cast`; 0 where that is not called.
+    pub word_type: u32,
+    /// No padding.
+    pub unused: u32,
 }
 
 const _: () = assert!(MEMBERS.is_power_of_two());

@@ -1,7 +1,10 @@
 //! Reading the kernel's structs: offsets are constants to the verifier, put in by user space from BTF.
 
+#[cfg(target_arch = "bpf")]
+use core::arch::asm;
+
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use rss_drift_common::Layout;
+use rss_drift_common::{Layout, RDONLY_CAST};
 
 /// Filled in before loading; read-only and frozen, so that the verifier knows every value.
 #[unsafe(no_mangle)]
@@ -66,6 +69,42 @@ pub fn probe<T: Copy>(address: u64) -> Option<T> {
     };
     // SAFETY: the helper reported success, so all bytes are written.
     if failed == 0 { Some(unsafe { value.assume_init() }) } else { None }
+}
+
+/// Makes a pointer to a struct that the verifier knows (by its number `of`) of any address, for [`load`].
+///
+/// The kernel's `bpf_rdonly_cast(address, of)`, a function of its own and no helper. Neither the compiler nor aya link
+/// these: the call has a mark for a target, and the loader puts the function's number there. The verifier turns it into a
+/// move. Where the kernel has no such function the call must be dead code.
+///
+/// # Safety
+/// A load through it reads what stands there, whatever that is; 0 where nothing can be read.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub unsafe fn rdonly_cast(address: u64, of: u32) -> *const u8 {
+    let pointer: *const u8;
+    // SAFETY: the call reads and writes no memory of ours; a call leaves r1 to r5 undefined.
+    unsafe {
+        asm!(
+            "call {target}",
+            target = const RDONLY_CAST,
+            inlateout("r1") address => _,
+            inlateout("r2") u64::from(of) => _,
+            lateout("r0") pointer,
+            lateout("r3") _,
+            lateout("r4") _,
+            lateout("r5") _,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    pointer
+}
+
+/// For lints, which look at this crate on the host's target: no instruction of BPF is known there.
+#[cfg(not(target_arch = "bpf"))]
+pub unsafe fn rdonly_cast(address: u64, of: u32) -> *const u8 {
+    let _ = (of, RDONLY_CAST);
+    address as *const u8
 }
 
 /// The kernel's `PF_KTHREAD` (`include/linux/sched.h`, the same bit from 5.10 to 7.2).

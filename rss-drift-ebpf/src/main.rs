@@ -3,6 +3,8 @@
 #![no_main]
 // Atomics with a result are intrinsics on this target.
 #![feature(core_intrinsics)]
+// The call of a function of the kernel is an instruction of our own.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(internal_features, reason = "as above")]
 #![expect(
     clippy::cast_possible_truncation,

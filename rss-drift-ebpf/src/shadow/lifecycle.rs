@@ -6,7 +6,7 @@ use rss_drift_common::{
     shadow::{Cpu, State},
 };
 
-use super::{apply, maps, report, words};
+use super::{apply, maps, report, wipe, words};
 use crate::{
     atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
@@ -51,7 +51,7 @@ pub unsafe fn find_or_create(this: *mut Cpu, mm: *const u8) -> Option<u32> {
         atomic::swap(&raw mut (*state).id, id.cast_unsigned());
         if maps::INDEX.insert(address, index, u64::from(BPF_NOEXIST)).is_err() {
             (*state).id = 0;
-            give_back(index);
+            wipe::give_back(index);
             // Another CPU was faster, or the hash refused.
             let found = find(address);
             if found.is_none() {
@@ -102,7 +102,7 @@ pub unsafe fn end(this: *mut Cpu, mm: u64, last: bool) {
             return;
         }
         wipe(state, index);
-        give_back(index);
+        wipe::give_back(index);
     }
 }
 
@@ -121,7 +121,7 @@ pub unsafe fn done_reading(shared: *mut maps::Shared) {
             let index = (orphan - 1) as u32;
             let Some(state) = maps::state(index) else { return };
             wipe(state, index);
-            give_back(index);
+            wipe::give_back(index);
         }
     }
 }
@@ -166,7 +166,7 @@ extern "C" fn add_pending(cpu: u32, rest: &mut Rest) -> i64 {
 extern "C" fn wipe_words(cpu: u32, index: &mut u64) -> i64 {
     let Some(seen) = maps::seen(cpu, *index as u32) else { return STOP };
     // SAFETY: a map value.
-    unsafe { clear(seen) };
+    unsafe { wipe::words(seen) };
     GO_ON
 }
 
@@ -175,48 +175,5 @@ extern "C" fn wipe_words(cpu: u32, index: &mut u64) -> i64 {
 unsafe fn wipe(state: *mut State, index: u32) {
     each_cpu(layout!(cpu_ids), &mut u64::from(index), wipe_words);
     // SAFETY: by the caller.
-    unsafe {
-        // Field by field: a whole struct at once becomes a call of memset, which this target has not.
-        (*state).mm = 0;
-        (*state).seeded = 0;
-        clear(&raw mut (*state).global);
-        clear(&raw mut (*state).totals);
-        (*state).hits = 0;
-        (*state).misses = 0;
-        (*state).flushes = 0;
-        (*state).publications = 0;
-        (*state).faults = 0;
-        (*state).churn = 0;
-        (*state).repaired = 0;
-        (*state).peak_exact = 0;
-        (*state).peak_drift = 0;
-        (*state).transients = 0;
-        (*state).active = 0;
-        (*state).active_max = 0;
-        (*state).looked = 0;
-        (*state).tgid = 0;
-        clear(&raw mut (*state).cpus);
-    }
-}
-
-/// Zeroes four words, each by a store: an array at once becomes a call of memset too, which goes byte by byte.
-///
-/// # Safety
-/// `words` must lie in a map value.
-#[inline(always)]
-unsafe fn clear<T: Copy + Default>(words: *mut [T; 4]) {
-    let words: *mut T = words.cast();
-    // SAFETY: by the caller.
-    unsafe {
-        core::ptr::write_volatile(words, T::default());
-        core::ptr::write_volatile(words.add(1), T::default());
-        core::ptr::write_volatile(words.add(2), T::default());
-        core::ptr::write_volatile(words.add(3), T::default());
-    }
-}
-
-#[inline(always)]
-fn give_back(index: u32) {
-    // The stack has room for every index, and an index is on it at most once.
-    let _ = maps::FREE.push(index, 0);
+    unsafe { wipe::state(state) };
 }

@@ -11,7 +11,8 @@ use rss_drift_common::{
 
 /// Put in by user space before loading; constant to the verifier.
 #[unsafe(no_mangle)]
-pub static CONFIG: ShadowConfig = ShadowConfig { max_mms: 0, threshold: 0, bound: 0 };
+pub static CONFIG: ShadowConfig =
+    ShadowConfig { bound: 0, max_mms: 0, threshold: 0, word_type: 0, unused: 0 };
 
 /// One element per CPU number.
 #[map]

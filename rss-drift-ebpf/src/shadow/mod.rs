@@ -2,8 +2,8 @@
 //!
 //! [`maps`] is where everything stands, [`apply`] adds what a slot gives up, [`words`] turns readings of the kernel's
 //! counters into deltas (per-cpu accounting), [`lifecycle`] creates and ends the states of mms, [`events`] handles the
-//! tracepoints, [`reader`] is the iterator of full mode, [`sweep`] finds states whose mm ended unseen, [`report`] writes to the
-//! daemon's log. [`pertask`] is all of that for per-task accounting.
+//! tracepoints, [`reader`] is the iterator of full mode, [`sweep`] finds states whose mm ended unseen, [`wipe`] gives
+//! a state up, [`report`] writes to the daemon's log. [`pertask`] is all of that for per-task accounting.
 
 mod apply;
 pub mod events;
@@ -13,4 +13,5 @@ pub mod pertask;
 pub mod reader;
 mod report;
 pub mod sweep;
+mod wipe;
 mod words;

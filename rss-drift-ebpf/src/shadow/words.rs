@@ -10,7 +10,7 @@ use super::maps;
 use crate::{
     atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
-    kernel::{layout, load, probe},
+    kernel::{layout, load, probe, rdonly_cast},
     percpu::SLOT_BYTES,
 };
 
@@ -51,7 +51,7 @@ unsafe fn refresh_own_member<const MEMBER: usize>(
 ) -> Option<i32> {
     // SAFETY: by refresh_own's caller.
     unsafe {
-        let slot: i32 = probe(slots::<MEMBER>(mm) + offset)?;
+        let slot = word(slots::<MEMBER>(mm) + offset)?;
         let old = atomic::swap(&raw mut (*seen)[MEMBER], slot);
         let global = refresh_global::<MEMBER>(mm, state);
         #[expect(
@@ -60,6 +60,21 @@ unsafe fn refresh_own_member<const MEMBER: usize>(
         )]
         Some(slot.wrapping_sub(old).wrapping_add(global as i32))
     }
+}
+
+/// The word at `address`, on the hot path. `None` when it cannot be read, which the cast does not tell: the slot of a living
+/// mm can be.
+///
+/// # Safety
+/// `address` must be that of a slot of a living mm.
+#[inline(always)]
+unsafe fn word(address: u64) -> Option<i32> {
+    let of = maps::config!(word_type);
+    if of == 0 {
+        return probe(address);
+    }
+    // SAFETY: by the caller; the type is a word of 32 bits.
+    Some(unsafe { load(rdonly_cast(address, of), 0) })
 }
 
 /// What a refresh of all words came to.

@@ -112,6 +112,7 @@ pub fn rows(
     faults: &mut Faults,
 ) -> Result<Vec<Row>, ProbeError> {
     let missed_events = probe.missed_events();
+    let counts_faults = probe.counts_faults();
     let mut rows = Vec::with_capacity(pids.len());
     for group in pids.chunks(GROUP) {
         let mms: Vec<&Mm> = group.iter().filter_map(|&pid| before.process(pid)).collect();
@@ -121,7 +122,7 @@ pub fn rows(
         let first = rows.len();
         rows.extend(group.rows(&after, rules, faults));
         for row in &mut rows[first..] {
-            row.shadow = shadow_figures(row.process.pid, &before, &after, rules);
+            row.shadow = shadow_figures(row.process.pid, &before, &after, rules, counts_faults);
             row.missed_events = missed_events;
         }
         before = after;
@@ -130,7 +131,13 @@ pub fn rows(
 }
 
 /// What full mode knows of a process at the reading `after`. A shadow that a flush disturbed is no figure.
-fn shadow_figures(pid: u32, before: &Snapshot, after: &Snapshot, rules: &Rules) -> Option<ShadowFigures> {
+fn shadow_figures(
+    pid: u32,
+    before: &Snapshot,
+    after: &Snapshot,
+    rules: &Rules,
+    counts_faults: bool,
+) -> Option<ShadowFigures> {
     let shadow = after.shadow(pid).filter(|shadow| shadow.flags & SHADOW_VALID != 0)?;
     let earlier = before.shadow(pid).filter(|earlier| earlier.id == shadow.id);
     let others = shadow.active_max.saturating_sub(1).max(0).unsigned_abs();
@@ -143,7 +150,7 @@ fn shadow_figures(pid: u32, before: &Snapshot, after: &Snapshot, rules: &Rules) 
         hits: shadow.hits,
         misses: shadow.misses,
         flushes: shadow.flushes,
-        faults: shadow.faults,
+        faults: counts_faults.then_some(shadow.faults),
     })
 }
 
@@ -184,6 +191,7 @@ fn row(first: &Mm, second: &Mm, files: Files, after: &Snapshot, rules: &Rules, f
     let mut row = Row { time: after.time, files: figures, moved, notes, ..of_record(chosen, rules) };
     row.process.uid = files.uid;
     row.process.cgroup = files.cgroup;
+    row.process.faults = files.faults;
     row
 }
 
@@ -202,6 +210,7 @@ pub fn of_record(mm: &Mm, rules: &Rules) -> Row {
             uid: None,
             cgroup: None,
             threads: mm.threads,
+            faults: None,
         },
         source: rules.source,
         exact: mm.exact(),

@@ -51,6 +51,9 @@ pub struct Process {
     pub cgroup: Option<String>,
     /// Threads of the thread group.
     pub threads: u32,
+    /// Page faults of all its tasks since it began, as the kernel counts them (`min_flt` and `maj_flt` of
+    /// `/proc/PID/stat`); `None` when unreadable.
+    pub faults: Option<u64>,
 }
 
 /// What the process's /proc files said, in pages. `None` is unreadable, which is not 0.
@@ -126,8 +129,8 @@ pub struct ShadowFigures {
     pub misses: u64,
     /// Slots that gave their deltas up for another mm.
     pub flushes: u64,
-    /// Page faults of its tasks.
-    pub faults: u64,
+    /// Page faults of its tasks; `None` where no program of ours counts them.
+    pub faults: Option<u64>,
 }
 
 /// One row of a report.
@@ -162,6 +165,12 @@ impl Row {
     #[must_use]
     pub fn exact_rss(&self) -> i64 {
         member::rss(&self.exact)
+    }
+
+    /// Page faults: counted by our programs since the mm was seeded, else by the kernel since the process began.
+    #[must_use]
+    pub fn faults(&self) -> Option<u64> {
+        self.shadow.and_then(|shadow| shadow.faults).or(self.process.faults)
     }
 
     /// What `source` reported, in pages.

@@ -2,11 +2,13 @@
 
 pub mod accounting;
 pub mod btf;
+mod cast;
 pub mod checks;
 mod layout;
 pub mod tunables;
 
 pub use accounting::Accounting;
+pub use cast::Cast;
 use rss_drift_common::Layout;
 use tunables::{Cpus, FaultAround, TunableError};
 
@@ -27,7 +29,7 @@ pub enum KernelError {
 }
 
 /// What the programs attach to, by kind and name: `kernel/bpf/task_iter.c` declares a function for its iterator.
-/// The others are full mode's tracepoints, each a typedef of its own, and the end of an mm.
+/// The others are full mode's tracepoints, each a typedef of its own, the end of an mm, and a function that is called.
 const TARGETS: &[(btf::Kind, &str)] = &[
     (btf::Kind::Function, "bpf_iter_task"),
     (btf::Kind::Typedef, "btf_trace_rss_stat"),
@@ -38,6 +40,7 @@ const TARGETS: &[(btf::Kind, &str)] = &[
     (btf::Kind::Typedef, "btf_trace_page_fault_kernel"),
     (btf::Kind::Typedef, "btf_trace_exit_mmap"),
     (btf::Kind::Function, "__mmdrop"),
+    (btf::Kind::Function, Cast::FUNCTION),
 ];
 
 /// What the probe has to know of the running kernel.
@@ -51,6 +54,8 @@ pub struct Kernel {
     pub layout: Layout,
     /// What our programs attach to.
     pub targets: Vec<btf::Target>,
+    /// How they load a word by its address; per-cpu accounting only, `None` where the kernel has no way but a helper.
+    pub cast: Option<Cast>,
     /// Its CPUs at start.
     pub cpus: Cpus,
     /// Bytes per page.
@@ -66,10 +71,15 @@ impl Kernel {
         let cpus = Cpus::read()?;
         let btf_error = |error| KernelError::Btf { release: release.clone(), error };
         let data = btf::read_vmlinux(btf::VMLINUX).map_err(btf_error)?;
-        let (accounting, mut layout, targets) = btf::Btf::parse(&data)
+        let (accounting, mut layout, targets, cast) = btf::Btf::parse(&data)
             .and_then(|btf| {
                 let (accounting, layout) = layout::resolve(&btf)?;
-                Ok((accounting, layout, btf.targets(TARGETS)))
+                let targets = btf.targets(TARGETS);
+                let cast = match accounting {
+                    Accounting::PerCpu if layout.counter_has_slots != 0 => Cast::find(&btf, &targets)?,
+                    _ => None,
+                };
+                Ok((accounting, layout, targets, cast))
             })
             .map_err(btf_error)?;
         layout.cpus = u32::try_from(cpus.possible.len()).unwrap_or(u32::MAX);
@@ -79,6 +89,7 @@ impl Kernel {
             accounting,
             layout,
             targets,
+            cast,
             cpus,
             page_size: tunables::page_size(),
             fault_around: FaultAround::read(),

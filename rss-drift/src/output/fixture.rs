@@ -40,6 +40,7 @@ pub fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
             uid: Some(1000),
             cgroup: Some("/user.slice".to_owned()),
             threads: 3,
+            faults: Some(77),
         },
         source: Source::Stat,
         exact: [0, exact, 0, 0],

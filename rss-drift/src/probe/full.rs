@@ -9,7 +9,7 @@ use aya_log::EbpfLogger;
 use rss_drift_common::shadow::{Counts, Cpu, ShadowConfig};
 
 use crate::{
-    kernel::{Accounting, Kernel},
+    kernel::{Accounting, Cast, Kernel},
     probe::{
         load::{ProbeError, program_error},
         tasks,
@@ -25,10 +25,36 @@ pub struct FullOptions {
     pub max_memory: Option<u64>,
     /// Every update publishes: peaks are right to the page always.
     pub precise_peaks: bool,
-    /// Leave the page-fault programs out.
-    pub no_faults: bool,
+    /// When to have programs on page faults.
+    pub faults: FaultPrograms,
     /// Do as if fentry were refused, as it is by some security modules: for tests.
     pub no_fentry: bool,
+    /// Do as if the kernel had no `bpf_rdonly_cast`: for tests.
+    pub no_cast: bool,
+}
+
+/// When full mode has programs on page faults, which cost more than what it does in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FaultPrograms {
+    /// Where the shadow lives on them: on per-task accounting, where they see a running task's cache. On per-cpu accounting
+    /// they count faults and nothing else, which the kernel does too (`mm/memory.c:mm_account_fault`).
+    #[default]
+    Needed,
+    /// Always: each mm's faults are counted.
+    Always,
+    /// Never: on per-task accounting what a task changed is seen when it stops running.
+    Never,
+}
+
+impl FaultPrograms {
+    /// Whether they are attached under this accounting.
+    pub(super) const fn attached(self, accounting: Accounting) -> bool {
+        match self {
+            Self::Needed => matches!(accounting, Accounting::PerTask),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 /// Bytes that one mm takes per CPU (`SEEN`; on per-task accounting `PEAKS`).
@@ -50,9 +76,21 @@ impl FullOptions {
 }
 
 /// The figures that the programs are told.
-pub(super) fn config(kernel: &Kernel, options: &FullOptions, capacity: u32, bound: u64) -> ShadowConfig {
+pub(super) fn config(
+    kernel: &Kernel,
+    options: &FullOptions,
+    capacity: u32,
+    bound: u64,
+    cast: Option<Cast>,
+) -> ShadowConfig {
     let threshold = if options.precise_peaks { 1 } else { kernel.cpus.batch() };
-    ShadowConfig { max_mms: capacity, threshold: u32::try_from(threshold).unwrap_or(u32::MAX), bound }
+    ShadowConfig {
+        bound,
+        max_mms: capacity,
+        threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
+        word_type: cast.map_or(0, |cast| cast.word),
+        unused: 0,
+    }
 }
 
 /// Sizes the maps of full mode.
@@ -191,13 +229,15 @@ impl EndOfMm {
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &Btf,
-    kernel: &str,
+    kernel: &Kernel,
     options: &FullOptions,
     scheme: &Scheme,
 ) -> Result<EndOfMm, ProbeError> {
+    let faults = options.faults.attached(kernel.accounting);
+    let kernel = &kernel.release;
     let end = attach_end(ebpf, btf, kernel, options, scheme)?;
     for &(name, tracepoint) in scheme.events {
-        if options.no_faults && tracepoint.starts_with("page_fault") {
+        if !faults && tracepoint.starts_with("page_fault") {
             continue;
         }
         attach_one(ebpf, btf, name, tracepoint, kernel)?;

@@ -14,10 +14,11 @@ use aya_log::EbpfLogger;
 use rss_drift_common::shadow::Counts;
 
 use crate::{
-    kernel::{Accounting, Kernel, btf::blob_of},
+    kernel::{Accounting, Cast, Kernel, btf::blob_of},
     probe::{
         caches::Caches,
         full::{self, EndOfMm, FullOptions, Scheme},
+        link::link,
         locate::{self, SlotReader},
         percpu,
         snapshot::{Reader, Snapshot},
@@ -125,14 +126,20 @@ struct Full {
     capacity: u32,
     /// How ends of mms are seen.
     end: EndOfMm,
+    /// Whether faults are counted.
+    faults: bool,
     /// Rare events that the programs told of; none where the log could not be opened.
     log: Option<EventLog>,
 }
 
 impl std::fmt::Debug for Full {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { capacity, end, log: _ } = self;
-        f.debug_struct("Full").field("capacity", capacity).field("end", end).finish_non_exhaustive()
+        let Self { capacity, end, faults, log: _ } = self;
+        f.debug_struct("Full")
+            .field("capacity", capacity)
+            .field("end", end)
+            .field("faults", faults)
+            .finish_non_exhaustive()
     }
 }
 
@@ -173,13 +180,32 @@ impl Probe {
         live: usize,
         bound: u64,
     ) -> Result<Self, ProbeError> {
+        let cast = kernel.cast.filter(|_| !options.no_cast);
+        Self::open_full_with(kernel, options, live, bound, cast).or_else(|error| {
+            // A kernel without a JIT has the function and calls none.
+            let without =
+                cast.is_some().then(|| Self::open_full_with(kernel, options, live, bound, None).ok());
+            without.flatten().inspect(|_| log::info!("a helper instead of a cast: {error}")).ok_or(error)
+        })
+    }
+
+    fn open_full_with(
+        kernel: &Kernel,
+        options: &FullOptions,
+        live: usize,
+        bound: u64,
+        cast: Option<Cast>,
+    ) -> Result<Self, ProbeError> {
         let scheme = Scheme::of(kernel.accounting);
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let capacity = options.capacity(kernel.layout.cpu_ids, live);
-        let config = full::config(kernel, options, capacity, bound);
+        let config = full::config(kernel, options, capacity, bound, cast);
+        let object = link(OBJECT, cast.map_or(0, |cast| cast.function));
         let mut loader = loader(kernel);
         full::size_maps(&mut loader, kernel, capacity);
-        let mut ebpf = loader.override_global("CONFIG", bytemuck::bytes_of(&config), true).load(OBJECT)?;
+        let mut ebpf = loader
+            .override_global("CONFIG", bytemuck::bytes_of(&config), true)
+            .load(bytemuck::cast_slice(&object))?;
         load_iterator(&mut ebpf, scheme.reader, &btf, &kernel.release)?;
         let offsets = match kernel.accounting {
             Accounting::PerCpu => find_cpus(&mut ebpf, kernel, &btf)?,
@@ -191,14 +217,14 @@ impl Probe {
         };
         full::fill_maps(&mut ebpf, &kernel.cpus.possible, &offsets, capacity)?;
         let log = full::log(&mut ebpf);
-        let end = full::attach(&mut ebpf, &btf, &kernel.release, options, scheme)?;
+        let end = full::attach(&mut ebpf, &btf, kernel, options, scheme)?;
         Ok(Self {
             ebpf,
             accounting: kernel.accounting,
             reader: Reader::new(scheme.reader),
             slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
-            full: Some(Full { capacity, end, log }),
+            full: Some(Full { capacity, end, faults: options.faults.attached(kernel.accounting), log }),
         })
     }
 
@@ -206,6 +232,12 @@ impl Probe {
     #[must_use]
     pub fn full_mode(&self) -> Option<(u32, EndOfMm)> {
         self.full.as_ref().map(|full| (full.capacity, full.end))
+    }
+
+    /// Whether our programs count the page faults of each mm.
+    #[must_use]
+    pub fn counts_faults(&self) -> bool {
+        self.full.as_ref().is_some_and(|full| full.faults)
     }
 
     /// Our own counts in full mode; `None` in passive mode.

@@ -3,6 +3,7 @@
 pub mod behaviour;
 pub mod caches;
 mod full;
+mod link;
 mod load;
 mod locate;
 mod percpu;
@@ -11,7 +12,7 @@ mod statistics;
 mod tasks;
 
 pub use caches::{Cache, Caches};
-pub use full::{EndOfMm, FullOptions};
+pub use full::{EndOfMm, FaultPrograms, FullOptions};
 pub use load::{Footprint, Probe, ProbeError};
 pub use snapshot::{Mm, Snapshot};
 pub use statistics::{Counting, RunStatistics, of_programs};

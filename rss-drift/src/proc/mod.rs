@@ -30,6 +30,8 @@ pub struct Files {
     pub uid: Option<u32>,
     /// Path of its cgroup, where it was wanted.
     pub cgroup: Option<String>,
+    /// Page faults since it began, minor and major, from `stat`.
+    pub faults: Option<u64>,
 }
 
 /// The folder of a task in /proc: `/proc/PID`, or that of one thread.
@@ -57,9 +59,11 @@ impl TaskFolder {
         let pages = |bytes: u64| i64::try_from(bytes / page_size).ok();
         let status = self.status();
         let status = status.as_ref();
+        let stat = Stat::from_file(self.0.join("stat")).ok();
+        let stat = stat.as_ref();
         let kib = |kib: Option<u64>| kib.and_then(|kib| kib.checked_mul(1024)).and_then(pages);
         let figures = ProcFigures {
-            stat: Stat::from_file(self.0.join("stat")).ok().and_then(|stat| i64::try_from(stat.rss).ok()),
+            stat: stat.and_then(|stat| i64::try_from(stat.rss).ok()),
             statm: StatM::from_file(self.0.join("statm"))
                 .ok()
                 .and_then(|statm| i64::try_from(statm.resident).ok()),
@@ -71,6 +75,7 @@ impl TaskFolder {
             figures,
             uid: status.map(|status| status.euid),
             cgroup: wanted.cgroup.then(|| self.cgroup()).flatten(),
+            faults: stat.map(|stat| stat.minflt.saturating_add(stat.majflt)),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
 use rss_drift_common::{
-    MEMBERS, Pages,
+    Pages,
     shadow::{Counts, State},
 };
 
 use super::{
-    super::{lifecycle::find, maps as shared},
+    super::{lifecycle::find, maps as shared, wipe},
     counts, maps,
 };
 use crate::{atomic, kernel::layout};
@@ -74,7 +74,7 @@ pub fn find_or_create(maker: Maker, mm: u64) -> Option<u32> {
         if shared::INDEX.insert(mm, index, u64::from(BPF_NOEXIST)).is_err() {
             core::ptr::write_volatile(&raw mut (*state).id, 0);
             (*state).mm = 0;
-            give_back(index);
+            wipe::give_back(index);
             // Another CPU was faster, or the hash refused.
             let found = find(mm);
             if found.is_none() {
@@ -137,7 +137,7 @@ pub fn end(mm: u64, last: bool) {
         // From here on no slot that still names this state finds it.
         core::ptr::write_volatile(&raw mut (*state).id, 0);
         wipe(state, index);
-        give_back(index);
+        wipe::give_back(index);
     }
 }
 
@@ -196,27 +196,11 @@ unsafe fn wipe(state: *mut State, index: u32) {
     // SAFETY: by the caller; field by field, as a whole struct becomes a call of memset, which this target has not.
     unsafe {
         (*seed).id = 0;
-        (*seed).pages = [0; MEMBERS];
+        wipe::words(&raw mut (*seed).pages);
         (*seed).peak_exact = 0;
         (*seed).peak_drift = 0;
         (*seed).repaired = 0;
         (*seed).lost = 0;
-        (*state).mm = 0;
-        (*state).seeded = 0;
-        (*state).global = [0; MEMBERS];
-        (*state).totals = [0; MEMBERS];
-        (*state).hits = 0;
-        (*state).misses = 0;
-        (*state).flushes = 0;
-        (*state).publications = 0;
-        (*state).faults = 0;
-        (*state).churn = 0;
-        (*state).active = 0;
+        wipe::state(state);
     }
-}
-
-#[inline(always)]
-fn give_back(index: u32) {
-    // The stack has room for every index, and an index is on it at most once.
-    let _ = shared::FREE.push(index, 0);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use rss_drift::{
-    probe::{EndOfMm, FullOptions},
+    probe::{EndOfMm, FaultPrograms, FullOptions},
     session::{Mode, Session, Startup},
 };
 
@@ -26,12 +26,14 @@ pub enum Contender {
     Nothing,
     /// Programs that do nothing, on the hooks of full mode.
     Empty,
+    /// As `Empty`, on page faults too.
+    EmptyFaults,
     /// `rss-drift --passive`, which reads once a second.
     Passive,
     /// Full mode.
     Full,
-    /// Full mode without its programs on page faults.
-    FullNoFaults,
+    /// Full mode with programs on page faults too.
+    FullFaults,
     /// A program on the classic tracepoint that counts in a hash.
     Classic,
     /// The event in ftrace's buffer.
@@ -46,9 +48,10 @@ impl Contender {
         match self {
             Self::Nothing => "nothing",
             Self::Empty => "empty",
+            Self::EmptyFaults => "empty-faults",
             Self::Passive => "passive",
             Self::Full => "full",
-            Self::FullNoFaults => "full-no-faults",
+            Self::FullFaults => "full-faults",
             Self::Classic => "classic",
             Self::Ftrace => "ftrace",
             Self::Perf => "perf",
@@ -68,7 +71,7 @@ impl Contenders {
     pub fn new(command: &Path) -> Result<Self> {
         ensure_tracefs()?;
         let instance = Instance::make()?;
-        let session = full(false)?;
+        let session = full(FaultPrograms::Always)?;
         // All programs that are loaded but one, the iterator, have a hook.
         let hooks = session.probe.run_statistics().len().saturating_sub(1);
         let peers = Peers::load(end_of_mm(&session)?, hooks)?;
@@ -79,11 +82,12 @@ impl Contenders {
     pub fn start(&mut self, contender: Contender) -> Result<Attached> {
         let started: Result<Attached> = match contender {
             Contender::Nothing => Ok(Box::new(())),
-            Contender::Empty => self.peers.attach_empty(),
-            Contender::Passive => passive(&self.command).map(|program| Box::new(program) as _),
-            Contender::Full | Contender::FullNoFaults => {
-                full(contender == Contender::FullNoFaults).map(|session| Box::new(session) as _)
+            Contender::Empty | Contender::EmptyFaults => {
+                self.peers.attach_empty(contender == Contender::EmptyFaults)
             }
+            Contender::Passive => passive(&self.command).map(|program| Box::new(program) as _),
+            Contender::Full => full(FaultPrograms::Needed).map(|session| Box::new(session) as _),
+            Contender::FullFaults => full(FaultPrograms::Always).map(|session| Box::new(session) as _),
             Contender::Classic => self.peers.attach_classic(),
             Contender::Ftrace => self.instance.switch_on().map(|event| Box::new(event) as _),
             Contender::Perf => perf::record().map(|program| Box::new(program) as _),
@@ -98,9 +102,8 @@ impl Contenders {
 }
 
 /// Full mode as `watch` has it: attached, and all mms read once.
-pub fn full(no_faults: bool) -> Result<Session> {
-    let mut session =
-        Startup::run(Mode::Full(FullOptions { no_faults, ..FullOptions::default() })).session()?;
+pub fn full(faults: FaultPrograms) -> Result<Session> {
+    let mut session = Startup::run(Mode::Full(FullOptions { faults, ..FullOptions::default() })).session()?;
     end_of_mm(&session)?;
     session.probe.snapshot()?;
     Ok(session)

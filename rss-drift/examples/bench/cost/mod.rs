@@ -11,7 +11,7 @@ mod workloads;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use rss_drift::probe::{Counting, RunStatistics};
+use rss_drift::probe::{Counting, FaultPrograms, RunStatistics};
 
 use self::{
     contenders::{Contender, Contenders, full},
@@ -23,12 +23,13 @@ use crate::figures;
 pub use instructions::run as count_instructions;
 
 /// All of them in the order of the tables.
-const ALL: [Contender; 8] = [
+const ALL: [Contender; 9] = [
     Contender::Nothing,
     Contender::Empty,
+    Contender::EmptyFaults,
     Contender::Passive,
     Contender::Full,
-    Contender::FullNoFaults,
+    Contender::FullFaults,
     Contender::Classic,
     Contender::Ftrace,
     Contender::Perf,
@@ -63,11 +64,11 @@ pub fn run(command: &Path, rounds: usize) -> Result<()> {
 fn run_times(worker: &mut Worker, contenders: &mut Contenders) -> Result<()> {
     eprintln!("run time of the programs");
     let _counting = Counting::begin().context("the kernel does not count the run time of programs")?;
-    for contender in [Contender::Empty, Contender::Classic] {
+    for contender in [Contender::EmptyFaults, Contender::Classic] {
         let _attached = contenders.start(contender)?;
         print_run_times(worker, || contenders.peers().run_statistics())?;
     }
-    let session = full(false)?;
+    let session = full(FaultPrograms::Always)?;
     print_run_times(worker, || session.probe.run_statistics())
 }
 

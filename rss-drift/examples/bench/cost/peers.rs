@@ -63,10 +63,11 @@ impl Peers {
         Ok(Self { ebpf, empty })
     }
 
-    /// Attaches the programs that do nothing.
-    pub fn attach_empty(&mut self) -> Result<Attached> {
+    /// Attaches the programs that do nothing; those on page faults only with `faults`.
+    pub fn attach_empty(&mut self, faults: bool) -> Result<Attached> {
         let mut links = Vec::<Attached>::new();
-        for name in &self.empty {
+        let wanted = |name: &&String| faults || !name.contains("page_fault");
+        for name in self.empty.iter().filter(wanted) {
             let link: Result<Attached, _> = match program(&mut self.ebpf, name)? {
                 Program::BtfTracePoint(program) => {
                     program.attach().and_then(|id| program.take_link(id)).map(|link| Box::new(link) as _)

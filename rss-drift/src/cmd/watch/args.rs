@@ -7,7 +7,7 @@ use crate::{
     drift::sample::Source,
     field::{self, Field},
     output::Format,
-    probe::FullOptions,
+    probe::{FaultPrograms, FullOptions},
     session::Mode,
 };
 
@@ -61,7 +61,12 @@ pub struct Args {
     /// Peaks right to the page always: an atomic operation per update instead of one per batch
     #[arg(long, conflicts_with = "passive")]
     pub precise_peaks: bool,
-    /// Full mode without programs on page faults: no column `faults`
+    /// Count page faults by programs of our own, from when we know a process, also where the shadow does not need them
+    /// (per-cpu accounting); it doubles what a page fault costs. Else `faults` is the kernel's count since the process began
+    #[arg(long, conflicts_with_all = ["passive", "no_faults"])]
+    pub faults: bool,
+    /// Full mode without programs on page faults, also where the shadow needs them (per-task accounting): it then sees what
+    /// a thread did when the thread stops running
     #[arg(long, conflicts_with = "passive")]
     pub no_faults: bool,
     /// Step down to passive mode when our programs take more than this share of the host's CPU time, in percent
@@ -110,8 +115,12 @@ impl Args {
             max_mms: self.max_mms,
             max_memory: self.max_memory.map(|mib| mib << 20),
             precise_peaks: self.precise_peaks,
-            no_faults: self.no_faults,
-            no_fentry: false,
+            faults: match (self.faults, self.no_faults) {
+                (true, _) => FaultPrograms::Always,
+                (_, true) => FaultPrograms::Never,
+                _ => FaultPrograms::Needed,
+            },
+            ..FullOptions::default()
         })
     }
 }
