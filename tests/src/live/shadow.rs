@@ -104,10 +104,15 @@ pub fn fills_its_columns() -> Outcome {
 }
 
 /// A single thread that grows and shrinks: its updates, its faults and its peak are those of its orders. The faults are
-/// counted by the kernel, or by programs of ours.
+/// counted by the kernel, or by programs of ours; the kernel's words are read by a cast, or by a helper.
 pub fn counts_what_was_done() -> Outcome {
-    for faults in [FaultPrograms::Needed, FaultPrograms::Always] {
-        follow_a_script(FullOptions { faults, ..FullOptions::default() });
+    let default = FullOptions::default();
+    for options in [
+        default,
+        FullOptions { faults: FaultPrograms::Always, ..default },
+        FullOptions { no_cast: true, ..default },
+    ] {
+        follow_a_script(options);
     }
     Outcome::Passed
 }
