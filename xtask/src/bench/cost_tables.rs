@@ -151,7 +151,7 @@ fn instructions(guests: &[InGuest]) -> Result<Table> {
         Ok(())
     };
     for (contender, what) in CONTENDERS {
-        // Neither has a part in it in the guests.
+        // These have no part in it in the guests.
         if !["passive", "empty-faults", "full-faults", "perf"].contains(&contender) {
             row(what, &|figures| per_event(figures, contender))?;
         }

@@ -62,7 +62,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "passive")]
     pub precise_peaks: bool,
     /// Count page faults by programs of our own, from when we know a process, also where the shadow does not need them
-    /// (per-cpu accounting); it doubles what a page fault costs. Else `faults` is the kernel's count since the process began
+    /// (per-cpu accounting): full mode then adds half as much again to a page fault. Else `faults` is the kernel's count since the process began
     #[arg(long, conflicts_with_all = ["passive", "no_faults"])]
     pub faults: bool,
     /// Full mode without programs on page faults, also where the shadow needs them (per-task accounting): it then sees what
