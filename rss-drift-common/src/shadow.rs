@@ -59,6 +59,8 @@ pub struct State {
     pub visited: u64,
     /// One more than [`State::moves`] was when a reading that did not visit the mm looked last; 0 before.
     pub looked: u64,
+    /// When that changed last, in nanoseconds by `bpf_ktime_get_ns`.
+    pub looked_at: u64,
     /// Thread group of the task by which the mm was visited last; 0 before a visit.
     pub tgid: u64,
 }

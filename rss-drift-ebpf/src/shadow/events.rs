@@ -167,5 +167,5 @@ pub fn end(mm: u64) {
     let number = unsafe { bpf_get_smp_processor_id() };
     let Some(this) = maps::cpu(number) else { return };
     // SAFETY: a map value.
-    unsafe { lifecycle::end(this, mm, true) };
+    unsafe { lifecycle::end(this, mm) };
 }

@@ -6,7 +6,7 @@ use rss_drift_common::{
     shadow::{Cpu, State},
 };
 
-use super::{apply, maps, report, wipe, words};
+use super::{apply, limbo, maps, report, wipe, words};
 use crate::{
     atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
@@ -23,17 +23,30 @@ pub fn find(mm: u64) -> Option<u32> {
 
 /// The index of an mm's state, which is created and seeded if there is none.
 ///
-/// Seeding reads every word of the mm once. The state can be found before: an update that is too late to be seen by that
-/// has an event that finds the state, so that none is lost and none counts twice.
-///
 /// # Safety
 /// `mm` must be known to the verifier, `this` must lie in a map value.
 #[inline(always)]
 pub unsafe fn find_or_create(this: *mut Cpu, mm: *const u8) -> Option<u32> {
-    let address = mm as u64;
-    if let Some(index) = find(address) {
+    if let Some(index) = find(mm as u64) {
         return Some(index);
     }
+    // SAFETY: by the caller.
+    unsafe { create(this, mm, false) }
+}
+
+/// A state for an mm that has none, seeded; that of another CPU which was faster.
+///
+/// Seeding reads every word of the mm once. The state can be found before: an update that is too late to be seen by that
+/// has an event that finds the state, so that none is lost and none counts twice.
+///
+/// `reader`: the reader creates it, whose hold on the mm is none. The mark that says what the reader works on stands before
+/// the state can be found, so that an end in the meantime leaves the state to the reader.
+///
+/// # Safety
+/// `mm` must be known to the verifier, `this` must lie in a map value.
+#[inline(always)]
+pub unsafe fn create(this: *mut Cpu, mm: *const u8, reader: bool) -> Option<u32> {
+    let address = mm as u64;
     // SAFETY: by the caller.
     unsafe {
         let counts = &raw mut (*this).counts;
@@ -49,8 +62,15 @@ pub unsafe fn find_or_create(this: *mut Cpu, mm: *const u8) -> Option<u32> {
         (*state).seeded = 0;
         (*state).visited = (*shared).pass;
         atomic::swap(&raw mut (*state).id, id.cast_unsigned());
+        if reader {
+            begin_reading(shared, index);
+        }
         if maps::INDEX.insert(address, index, u64::from(BPF_NOEXIST)).is_err() {
             (*state).id = 0;
+            if reader {
+                // Nobody found it: nobody left it to us.
+                atomic::swap(&raw mut (*shared).reading, 0);
+            }
             wipe::give_back(index);
             // Another CPU was faster, or the hash refused.
             let found = find(address);
@@ -68,50 +88,76 @@ pub unsafe fn find_or_create(this: *mut Cpu, mm: *const u8) -> Option<u32> {
     }
 }
 
-/// Ends the state of an mm. `last`: this is the mm's last moment, all its counters are 0, and so must be the shadow.
+/// Ends the state of an mm that ends: this is its last moment, all its counters are 0, and so must be the shadow.
 ///
 /// # Safety
 /// `this` must lie in a map value.
 #[inline(always)]
-pub unsafe fn end(this: *mut Cpu, mm: u64, last: bool) {
+pub unsafe fn end(this: *mut Cpu, mm: u64) {
     let Some(index) = find(mm) else { return };
     let (Some(state), Some(shared)) = (maps::state(index), maps::SHARED.get_ptr_mut(0)) else { return };
-    // A failure leaves an entry that nobody may find: the id says that it is dead.
-    let _ = maps::INDEX.remove(mm);
+    if maps::INDEX.remove(mm).is_err() {
+        // The reader let go of it: who takes the entry away goes on with the state, and nobody else.
+        return;
+    }
     // SAFETY: by the caller; map values.
     unsafe {
-        let counts = &raw mut (*this).counts;
-        let id = (*state).id;
-        let rest = if last { rest_of(state, id) } else { 0 };
-        (*counts).deaths += 1;
-        if rest != 0 {
-            (*counts).deaths_with_rest += 1;
-            (*counts).rest += rest;
-            report::rest((*state).tgid, rest);
-        }
+        (*this).counts.deaths += 1;
+        gather(state);
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);
         let mark = u64::from(index) + 1;
         let reading = &raw const (*shared).reading;
         let orphan = &raw mut (*shared).orphan;
-        // The reader may be at it: then it is the reader that frees the state, unless it was done just now.
+        // The reader may be at it, with deltas that it has yet to add: then it is the reader that goes on here, unless it was
+        // done just now.
         if core::ptr::read_volatile(reading) == mark
             && atomic::replace(orphan, 0, mark)
             && (core::ptr::read_volatile(reading) == mark || !atomic::replace(orphan, mark, 0))
         {
             return;
         }
-        wipe(state, index);
-        wipe::give_back(index);
+        judge(this, state);
+        free(state, index);
     }
 }
 
-/// The reader is done with what it worked on: frees the state if its mm ended meanwhile.
+/// Ends the state of an mm that may live: nobody looks for a rest, and the index is free after a while only.
+///
+/// # Safety
+/// `this` must lie in a map value.
+#[inline(always)]
+pub unsafe fn let_go(this: *mut Cpu, mm: u64) {
+    let Some(index) = find(mm) else { return };
+    let Some(state) = maps::state(index) else { return };
+    if maps::INDEX.remove(mm).is_err() {
+        // Its end came first, and whoever saw that goes on with the state.
+        return;
+    }
+    // SAFETY: by the caller; a map value.
+    unsafe {
+        (*this).counts.deaths += 1;
+        atomic::swap(&raw mut (*state).id, 0);
+    }
+    limbo::enter(index);
+}
+
+/// The reader works on the state at `index` from here on: it is not given to another mm.
 ///
 /// # Safety
 /// `shared` must lie in a map value.
 #[inline(always)]
-pub unsafe fn done_reading(shared: *mut maps::Shared) {
+pub unsafe fn begin_reading(shared: *mut maps::Shared, index: u32) {
+    // SAFETY: by the caller.
+    unsafe { atomic::swap(&raw mut (*shared).reading, u64::from(index) + 1) };
+}
+
+/// The reader is done with what it worked on: goes on with the state's end if the mm ended meanwhile.
+///
+/// # Safety
+/// `this` and `shared` must lie in map values.
+#[inline(always)]
+pub unsafe fn done_reading(this: *mut Cpu, shared: *mut maps::Shared) {
     // SAFETY: by the caller.
     unsafe {
         atomic::swap(&raw mut (*shared).reading, 0);
@@ -120,42 +166,64 @@ pub unsafe fn done_reading(shared: *mut maps::Shared) {
             #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
             let index = (orphan - 1) as u32;
             let Some(state) = maps::state(index) else { return };
-            wipe(state, index);
-            wipe::give_back(index);
+            judge(this, state);
+            free(state, index);
         }
     }
 }
 
-/// What is left of an mm, on its way from CPU to CPU.
-struct Rest {
+/// Looks for a rest in the totals of a state that ended.
+#[inline(always)]
+unsafe fn judge(this: *mut Cpu, state: *const State) {
+    // SAFETY: by the caller.
+    unsafe {
+        let totals = &raw const (*state).totals;
+        let rest = (*totals)[0].unsigned_abs()
+            + (*totals)[1].unsigned_abs()
+            + (*totals)[2].unsigned_abs()
+            + (*totals)[3].unsigned_abs();
+        if rest != 0 {
+            let counts = &raw mut (*this).counts;
+            (*counts).deaths_with_rest += 1;
+            (*counts).rest += rest;
+            report::rest((*state).tgid, rest);
+        }
+    }
+}
+
+/// What the slots still hold of a mm, on its way from CPU to CPU.
+struct Pending {
     id: u64,
     pages: [i64; MEMBERS],
 }
 
-/// Sum of what is left of each member, without signs, in pages.
+/// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more.
 #[inline(always)]
-unsafe fn rest_of(state: *const State, id: u64) -> u64 {
+unsafe fn gather(state: *mut State) {
+    let zero = maps::zero();
     // SAFETY: by the caller.
-    let mut rest = Rest { id, pages: unsafe { (*state).totals } };
-    each_cpu(layout!(cpu_ids), &mut rest, add_pending);
-    rest.pages[0].unsigned_abs()
-        + rest.pages[1].unsigned_abs()
-        + rest.pages[2].unsigned_abs()
-        + rest.pages[3].unsigned_abs()
+    unsafe {
+        let mut pending = Pending { id: (*state).id, pages: [zero; MEMBERS] };
+        each_cpu(layout!(cpu_ids), &mut pending, add_pending);
+        atomic::add_signed(&raw mut (*state).totals[0], pending.pages[0]);
+        atomic::add_signed(&raw mut (*state).totals[1], pending.pages[1]);
+        atomic::add_signed(&raw mut (*state).totals[2], pending.pages[2]);
+        atomic::add_signed(&raw mut (*state).totals[3], pending.pages[3]);
+    }
 }
 
-/// One CPU of [`rest_of`].
+/// One CPU of [`gather`].
 #[inline(never)]
-extern "C" fn add_pending(cpu: u32, rest: &mut Rest) -> i64 {
+extern "C" fn add_pending(cpu: u32, pending: &mut Pending) -> i64 {
     let Some(owner) = maps::cpu(cpu) else { return STOP };
     // SAFETY: a map value.
     unsafe {
         let slot = &raw const (*owner).slot;
-        if (*slot).id == rest.id {
-            rest.pages[0] += i64::from((*slot).pending[0]);
-            rest.pages[1] += i64::from((*slot).pending[1]);
-            rest.pages[2] += i64::from((*slot).pending[2]);
-            rest.pages[3] += i64::from((*slot).pending[3]);
+        if (*slot).id == pending.id {
+            pending.pages[0] += i64::from((*slot).pending[0]);
+            pending.pages[1] += i64::from((*slot).pending[1]);
+            pending.pages[2] += i64::from((*slot).pending[2]);
+            pending.pages[3] += i64::from((*slot).pending[3]);
         }
     }
     GO_ON
@@ -170,10 +238,14 @@ extern "C" fn wipe_words(cpu: u32, index: &mut u64) -> i64 {
     GO_ON
 }
 
-/// Whoever gets this index next begins with nothing.
+/// Clears a state and gives its index back: whoever gets it next begins with nothing.
+///
+/// # Safety
+/// `state` must lie in a map value and be the one at `index`, which nobody finds or works on any more.
 #[inline(always)]
-unsafe fn wipe(state: *mut State, index: u32) {
+pub unsafe fn free(state: *mut State, index: u32) {
     each_cpu(layout!(cpu_ids), &mut u64::from(index), wipe_words);
     // SAFETY: by the caller.
     unsafe { wipe::state(state) };
+    wipe::give_back(index);
 }

@@ -2,12 +2,14 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, Stack},
+    maps::{Array, HashMap, Queue, Stack},
 };
 use rss_drift_common::{
     MEMBERS,
     shadow::{Cpu, ShadowConfig, State},
 };
+
+use super::limbo::Waiting;
 
 /// Put in by user space before loading; constant to the verifier.
 #[unsafe(no_mangle)]
@@ -30,6 +32,10 @@ pub static INDEX: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 #[map]
 pub static FREE: Stack<u32> = Stack::with_max_entries(1, 0);
 
+/// Indices that are free after a while; per-cpu accounting.
+#[map]
+pub static LIMBO: Queue<Waiting> = Queue::with_max_entries(1, 0);
+
 /// The kernel's slots as last seen, by CPU number times `max_mms` plus index: each CPU's words lie together, and none
 /// shares a cache line with another CPU's.
 #[map]
@@ -48,8 +54,8 @@ pub struct Shared {
     pub pass: u64,
     /// Mms that this reading visited.
     pub visited: u64,
-    /// A state that ended while the reader worked on it, index plus 1: the reader may have written into it what was read
-    /// of a freed mm, and frees it when it is done.
+    /// A state that ended while the reader worked on it, index plus 1: what the reader read may not be in its totals yet. So
+    /// it is the reader that looks for a rest, and frees it, when it is done.
     pub orphan: u64,
 }
 

@@ -51,19 +51,26 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
     unsafe {
         let number = bpf_get_smp_processor_id();
         let (Some(this), Some(shared)) = (maps::cpu(number), maps::SHARED.get_ptr_mut(0)) else { return };
-        let Some(index) = lifecycle::find_or_create(this, mm) else {
+        let known = lifecycle::find(mm as u64);
+        let index = match known {
+            Some(index) => Some(index),
+            None => lifecycle::create(this, mm, true),
+        };
+        let Some(index) = index else {
             record.flags |= SHADOW_REFUSED;
             return;
         };
+        let Some(state) = maps::state(index) else { return };
+        lifecycle::begin_reading(shared, index);
         let now: u64 = load(task, layout!(task_mm));
         if now != mm as u64 {
-            // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
-            lifecycle::end(this, mm as u64, false);
+            lifecycle::done_reading(this, shared);
+            if known.is_none() {
+                // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
+                lifecycle::let_go(this, mm as u64);
+            }
             return;
         }
-        let Some(state) = maps::state(index) else { return };
-        // From here on the state is not given to another mm.
-        atomic::swap(&raw mut (*shared).reading, u64::from(index) + 1);
         let id = core::ptr::read_volatile(&raw const (*state).id);
         if id != 0 && (*state).mm == mm as u64 && (*state).seeded != 0 {
             let tgid: u32 = load(task, layout!(task_tgid));
@@ -89,7 +96,7 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
             (*state).tgid = u64::from(tgid);
             (*shared).visited += 1;
         }
-        lifecycle::done_reading(shared);
+        lifecycle::done_reading(this, shared);
     }
 }
 

@@ -7,9 +7,8 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_for_each_map_elem, bpf_get_smp_processor_id};
-use rss_drift_common::shadow::Cpu;
 
-use super::{lifecycle, maps};
+use super::{lifecycle, limbo, maps};
 use crate::{
     each_cpu::{GO_ON, STOP, each_cpu},
     kernel::layout,
@@ -17,6 +16,9 @@ use crate::{
 
 /// Readings without a visit after which a state without an event is taken for that of an mm that ended.
 const PASSES: u64 = 2;
+/// Nanoseconds for which it must have had no event: readings can follow each other at once, and an mm has no task while it is
+/// made or taken down.
+const QUIET: u64 = 1_000_000_000;
 
 /// The first task of a reading.
 #[inline(always)]
@@ -29,6 +31,7 @@ pub fn begin_of_reading() {
 /// Behind the last task: when there are more states than mms were visited, each state is looked at.
 #[inline(always)]
 pub fn end_of_reading() {
+    limbo::release();
     let Some(shared) = maps::SHARED.get_ptr_mut(0) else { return };
     let mut living = maps::zero();
     each_cpu(layout!(cpu_ids), &mut living, add_living);
@@ -73,17 +76,15 @@ extern "C" fn look(_map: *mut c_void, mm: &u64, index: &u32, pass: &u64) -> i64 
         let moves = (*state).moves();
         if (*state).looked != moves + 1 {
             (*state).looked = moves + 1;
+            (*state).looked_at = limbo::now();
+            return GO_ON;
+        }
+        if (*state).looked_at + QUIET > limbo::now() {
             return GO_ON;
         }
         (*this).counts.swept += 1;
-        end_unseen(this, *mm);
+        // It is not asked for a rest: the mm's words cannot be read any more.
+        lifecycle::let_go(this, *mm);
     }
     GO_ON
-}
-
-/// Ends the state of an mm that nobody saw end.
-#[inline(always)]
-unsafe fn end_unseen(this: *mut Cpu, mm: u64) {
-    // SAFETY: by the caller; the state is not asked for a rest: the mm's words cannot be read any more.
-    unsafe { lifecycle::end(this, mm, false) };
 }

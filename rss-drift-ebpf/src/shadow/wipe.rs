@@ -30,6 +30,7 @@ pub unsafe fn state(state: *mut State) {
         (*state).active = 0;
         (*state).active_max = 0;
         (*state).looked = 0;
+        (*state).looked_at = 0;
         (*state).tgid = 0;
         words(&raw mut (*state).cpus);
     }

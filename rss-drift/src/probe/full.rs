@@ -103,7 +103,7 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, capacity: 
         .map_max_entries("FREE", capacity);
     match kernel.accounting {
         Accounting::PerCpu => {
-            loader.map_max_entries("SEEN", cpus.saturating_mul(capacity));
+            loader.map_max_entries("SEEN", cpus.saturating_mul(capacity)).map_max_entries("LIMBO", capacity);
         }
         Accounting::PerTask => {
             loader

@@ -352,7 +352,12 @@ pub(super) fn iterator<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a
 
 /// Bytes of kernel memory that a map locks, from its fdinfo; 0 where the kernel does not tell.
 fn map_bytes(map: &Map) -> u64 {
-    let (Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::Stack(data)) = map else {
+    let (Map::Array(data)
+    | Map::PerCpuArray(data)
+    | Map::HashMap(data)
+    | Map::Queue(data)
+    | Map::Stack(data)) = map
+    else {
         return 0;
     };
     let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());

@@ -86,6 +86,7 @@ pub const TESTS: &[Test] = tests! {
         counts_what_was_done
         flushes_when_another_takes_the_cpu
         processes_that_come_and_go_leave_nothing
+        processes_that_end_while_they_are_read
         attaches_under_load
         a_full_map_is_counted
         two_at_once

@@ -203,6 +203,30 @@ pub fn processes_that_come_and_go_leave_nothing() -> Outcome {
     Outcome::Passed
 }
 
+/// Readings without a pause: many a process ends in the middle of its own. What the reader is about to add by then is no
+/// rest, and a state that it works on is not given to another mm.
+pub fn processes_that_end_while_they_are_read() -> Outcome {
+    let mut meter = open(FullOptions::default());
+    let mut storms = [Helper::start(), Helper::start()];
+    let before = counts(&meter);
+    for storm in &mut storms {
+        storm.begin_storm(2000);
+    }
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(10) {
+        meter.snapshot();
+    }
+    let started: u64 = storms.iter_mut().map(Helper::end_storm).sum();
+    let after = counts(&meter);
+    assert!(after.deaths - before.deaths >= started, "{started} processes: {after:?}");
+    assert_eq!((after.deaths_with_rest, after.rest), (0, 0), "{started} processes: {after:?}");
+    let mut rest = RestTracker::default();
+    assert_right(&mut meter, &mut rest);
+    assert_right(&mut meter, &mut rest);
+    println!("{started} processes ended beside readings without a pause");
+    Outcome::Passed
+}
+
 /// Attached in the middle of a storm, again and again.
 pub fn attaches_under_load() -> Outcome {
     let mut storm = Helper::start();
