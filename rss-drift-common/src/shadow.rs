@@ -157,6 +157,8 @@ pub struct Counts {
     pub nested: u64,
     /// States that no task had in two readings, without an event between: their mm ended unseen.
     pub swept: u64,
+    /// Pages that the refresh at the end of an mm found: an event was missed, and none came after it (7.2).
+    pub late: u64,
 }
 
 impl Counts {
@@ -177,6 +179,7 @@ impl Counts {
         self.ended += other.ended;
         self.nested += other.nested;
         self.swept += other.swept;
+        self.late += other.late;
     }
 }
 

@@ -109,7 +109,7 @@ extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    shadow::events::end(unsafe { number64(ctx, 0) });
+    unsafe { shadow::events::end(pointer(ctx, 0)) };
     0
 }
 
@@ -118,7 +118,7 @@ extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
     // SAFETY: the function has one argument.
-    shadow::events::end(unsafe { number64(ctx, 0) });
+    unsafe { shadow::events::end(pointer(ctx, 0)) };
     0
 }
 

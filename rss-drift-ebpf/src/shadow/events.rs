@@ -161,11 +161,14 @@ pub fn page_fault() {
 }
 
 /// An mm ends.
+///
+/// # Safety
+/// `mm` must be known to the verifier.
 #[inline(always)]
-pub fn end(mm: u64) {
+pub unsafe fn end(mm: *const u8) {
     // SAFETY: no preconditions.
     let number = unsafe { bpf_get_smp_processor_id() };
     let Some(this) = maps::cpu(number) else { return };
-    // SAFETY: a map value.
+    // SAFETY: by the caller; a map value.
     unsafe { lifecycle::end(this, mm) };
 }

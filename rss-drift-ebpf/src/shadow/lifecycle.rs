@@ -88,21 +88,25 @@ pub unsafe fn create(this: *mut Cpu, mm: *const u8, reader: bool) -> Option<u32>
     }
 }
 
-/// Ends the state of an mm that ends: this is its last moment, all its counters are 0, and so must be the shadow.
+/// Ends the state of an mm that ends: this is its last moment, all its counters are 0, and so must be the shadow. What an event
+/// that was missed left behind is made good before.
 ///
 /// # Safety
-/// `this` must lie in a map value.
+/// `mm` must be known to the verifier, `this` must lie in a map value.
 #[inline(always)]
-pub unsafe fn end(this: *mut Cpu, mm: u64) {
-    let Some(index) = find(mm) else { return };
+pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
+    let address = mm as u64;
+    let Some(index) = find(address) else { return };
     let (Some(state), Some(shared)) = (maps::state(index), maps::SHARED.get_ptr_mut(0)) else { return };
-    if maps::INDEX.remove(mm).is_err() {
+    if maps::INDEX.remove(address).is_err() {
         // The reader let go of it: who takes the entry away goes on with the state, and nobody else.
         return;
     }
     // SAFETY: by the caller; map values.
     unsafe {
         (*this).counts.deaths += 1;
+        let refreshed = words::refresh_all(mm, index, state);
+        (*this).counts.late += refreshed.changed;
         gather(state);
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);

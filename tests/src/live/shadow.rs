@@ -45,6 +45,12 @@ pub(super) fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFin
     assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact at rest: {found:?}");
     let counts = counts(meter);
     assert_eq!((counts.deaths_with_rest, counts.rest), (0, 0), "every mm ends with 0: {counts:?}");
+    if meter.session.probe.missed_events() == Some(0) {
+        assert_eq!(
+            counts.late, 0,
+            "no event was missed, so that nothing is left for the end of an mm: {counts:?}"
+        );
+    }
     found
 }
 
