@@ -157,6 +157,8 @@ pub struct TaskShadow {
     pub peak: Peak,
     /// How often a change was lost.
     pub lost: u64,
+    /// A state that the reader let go, index plus 1: free when no program can be at it any more. 0: none.
+    pub let_go: u64,
     /// From where it counts.
     pub seed: Seed,
 }

@@ -63,9 +63,26 @@ pub struct State {
     pub looked_at: u64,
     /// Thread group of the task by which the mm was visited last; 0 before a visit.
     pub tgid: u64,
+    /// Whether a task has the mm: [`OWNED`] from `task_newtask` or `sched_process_exec` on; else when a reading first found one,
+    /// in nanoseconds by `bpf_ktime_get_ns`; 0 before.
+    pub owned: u64,
 }
 
+/// A task got the mm while we looked.
+pub const OWNED: u64 = 1;
+
+/// How long a task can have a new mm before `sched_process_exec` tells of it, in nanoseconds: loading a program takes less.
+const EXEC: u64 = 1_000_000_000;
+
 impl State {
+    /// Whether [`State::owned`] says that a task has had the mm for long: who gets it as a new one has the address of an mm
+    /// that ended unseen.
+    #[inline(always)]
+    #[must_use]
+    pub const fn was_owned(owned: u64, now: u64) -> bool {
+        owned == OWNED || (owned != 0 && now.wrapping_sub(owned) > EXEC)
+    }
+
     /// Grows with every event of the mm, as far as its slots gave them up.
     #[inline(always)]
     #[must_use]
@@ -157,6 +174,8 @@ pub struct Counts {
     pub nested: u64,
     /// States that no task had in two readings, without an event between: their mm ended unseen.
     pub swept: u64,
+    /// States that a new mm at their address took over: their own mm ended unseen.
+    pub inherited: u64,
     /// Pages that the refresh at the end of an mm found: an event was missed, and none came after it (7.2).
     pub late: u64,
 }
@@ -179,11 +198,12 @@ impl Counts {
         self.ended += other.ended;
         self.nested += other.nested;
         self.swept += other.swept;
+        self.inherited += other.inherited;
         self.late += other.late;
     }
 }
 
-/// What belongs to one CPU: 192 bytes, three cache lines.
+/// What belongs to one CPU: 256 bytes, four cache lines, of which the first is the slot's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -194,7 +214,11 @@ pub struct Cpu {
     pub offset: u64,
     /// Our counts on it.
     pub counts: Counts,
+    /// Fills the cache line: another CPU's slot begins behind it.
+    pub reserved: [u64; 6],
 }
+
+const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,3 +238,17 @@ pub struct ShadowConfig {
 }
 
 const _: () = assert!(MEMBERS.is_power_of_two());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_mm_is_owned_from_its_birth_or_after_a_while() {
+        let now = 10 * EXEC;
+        assert!(!State::was_owned(0, now));
+        assert!(State::was_owned(OWNED, now));
+        assert!(!State::was_owned(now - EXEC / 2, now));
+        assert!(State::was_owned(now - 2 * EXEC, now));
+    }
+}

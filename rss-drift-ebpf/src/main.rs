@@ -82,9 +82,27 @@ extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/sched_process_exec")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
+    // SAFETY: as above; the mm of a task that has one.
+    unsafe {
+        let mm: *const u8 = kernel::load(pointer(ctx, 0), kernel::layout!(task_mm));
+        if !mm.is_null() {
+            shadow::events::born(mm, true);
+        }
+    }
+    0
+}
+
+/// `task:task_newtask`: `(task, clone_flags)` (5.10 to 7.2). Attached where the ends of mms are not all seen.
+#[unsafe(link_section = "tp_btf/task_newtask")]
+#[unsafe(no_mangle)]
+extern "C" fn shadow_newtask(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    let mm: u64 = unsafe { kernel::load(pointer(ctx, 0), kernel::layout!(task_mm)) };
-    shadow::events::switch(mm);
+    unsafe {
+        let mm: *const u8 = kernel::load(pointer(ctx, 0), kernel::layout!(task_mm));
+        if !mm.is_null() && number64(ctx, 1) & shadow::events::CLONE_VM == 0 {
+            shadow::events::born(mm, false);
+        }
+    }
     0
 }
 
@@ -189,7 +207,7 @@ extern "C" fn tasks_fault_kernel(_ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) }, true);
+    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) });
     0
 }
 
@@ -198,7 +216,7 @@ extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_mmdrop(ctx: *const u64) -> i32 {
     // SAFETY: the function has one argument.
-    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) }, true);
+    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) });
     0
 }
 

@@ -168,8 +168,7 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
             (Some(probe), Some(Check::ok(NAME, found.unwrap_or_default())))
         }
         Err(error) => {
-            let remedy = "passive mode measures; the kernel needs BTF tracepoints (CONFIG_BPF_EVENTS=y), and fentry or the \
-                          tracepoint exit_mmap";
+            let remedy = "passive mode measures; the kernel needs BTF tracepoints (CONFIG_BPF_EVENTS=y)";
             (None, Some(Check::warning(NAME, format!("{error}: passive mode measures"), remedy)))
         }
     }

@@ -12,6 +12,7 @@ mod helper;
 mod live;
 mod measure;
 mod records;
+mod remote;
 mod scratch;
 mod soak;
 mod terminal;

@@ -31,6 +31,7 @@ empty!(empty_sched_switch, "tp_btf/sched_switch");
 empty!(empty_sched_process_exec, "tp_btf/sched_process_exec");
 empty!(empty_page_fault_user, "tp_btf/page_fault_user");
 empty!(empty_page_fault_kernel, "tp_btf/page_fault_kernel");
+empty!(empty_task_newtask, "tp_btf/task_newtask");
 empty!(empty_exit_mmap, "tp_btf/exit_mmap");
 empty!(empty_mmdrop, "fentry/__mmdrop");
 

@@ -13,6 +13,9 @@ use crate::{
     kernel::{layout, load},
 };
 
+/// `clone(2)`: the child uses the parent's mm.
+pub const CLONE_VM: u64 = 0x100;
+
 /// `kmem:rss_stat`: `mm`'s `member` was changed, by this CPU as a rule.
 ///
 /// # Safety
@@ -124,6 +127,24 @@ unsafe fn count_only(this: *mut Cpu, hit: bool) {
             (*this).counts.hits += 1;
         } else {
             (*this).counts.misses += 1;
+        }
+    }
+}
+
+/// A task has a new mm. `running`: it runs here, and was not switched to (`exec_mmap`).
+///
+/// # Safety
+/// `mm` must be known to the verifier.
+#[inline(always)]
+pub unsafe fn born(mm: *const u8, running: bool) {
+    // SAFETY: no preconditions.
+    let number = unsafe { bpf_get_smp_processor_id() };
+    let Some(this) = maps::cpu(number) else { return };
+    // SAFETY: by the caller; a map value.
+    unsafe {
+        lifecycle::born(this, mm);
+        if running {
+            apply::switch(this, mm as u64);
         }
     }
 }

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use rss_drift_common::{
     MEMBERS,
-    shadow::{Cpu, State},
+    shadow::{Cpu, OWNED, State},
 };
 
 use super::{apply, limbo, maps, report, wipe, words};
@@ -51,7 +51,7 @@ pub unsafe fn create(this: *mut Cpu, mm: *const u8, reader: bool) -> Option<u32>
     unsafe {
         let counts = &raw mut (*this).counts;
         let Ok(Some(index)) = maps::FREE.pop() else {
-            (*counts).refused += 1;
+            atomic::add(&raw mut (*counts).refused, 1);
             report::refused((*counts).refused);
             return None;
         };
@@ -75,16 +75,47 @@ pub unsafe fn create(this: *mut Cpu, mm: *const u8, reader: bool) -> Option<u32>
             // Another CPU was faster, or the hash refused.
             let found = find(address);
             if found.is_none() {
-                (*counts).refused += 1;
+                atomic::add(&raw mut (*counts).refused, 1);
             }
             return found;
         }
-        (*counts).births += 1;
+        atomic::add(&raw mut (*counts).births, 1);
         let refreshed = words::refresh_all(mm, index, state);
-        (*counts).unsettled += refreshed.unsettled;
+        atomic::add(&raw mut (*counts).unsettled, refreshed.unsettled);
         atomic::swap(&raw mut (*state).seeded, 1);
         apply::peaks(state, 0);
         Some(index)
+    }
+}
+
+/// A task gets a new mm. Where the ends of mms are not all seen its address can be that of one that ended unseen, whose state
+/// it finds: that becomes a state of its own. What its counters come to needs no more than a refresh; what was counted of
+/// the other, and its peaks, go.
+///
+/// # Safety
+/// `mm` must be known to the verifier, `this` must lie in a map value.
+#[inline(always)]
+pub unsafe fn born(this: *mut Cpu, mm: *const u8) {
+    let Some(index) = find(mm as u64) else { return };
+    let (Some(state), Some(shared)) = (maps::state(index), maps::SHARED.get_ptr_mut(0)) else { return };
+    // SAFETY: by the caller; map values.
+    unsafe {
+        let owned = atomic::swap(&raw mut (*state).owned, OWNED);
+        if !State::was_owned(owned, limbo::now()) {
+            return;
+        }
+        let counts = &raw mut (*this).counts;
+        atomic::add(&raw mut (*counts).inherited, 1);
+        atomic::add(&raw mut (*counts).deaths, 1);
+        atomic::add(&raw mut (*counts).births, 1);
+        gather(state);
+        let id = atomic::fetch_add(&raw mut (*shared).last_id, 1) + 1;
+        atomic::swap(&raw mut (*state).id, id.cast_unsigned());
+        let refreshed = words::refresh_all(mm, index, state);
+        atomic::add(&raw mut (*counts).unsettled, refreshed.unsettled);
+        wipe::figures(state);
+        (*state).visited = (*shared).pass;
+        apply::peaks(state, 0);
     }
 }
 
@@ -104,10 +135,14 @@ pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
     }
     // SAFETY: by the caller; map values.
     unsafe {
-        (*this).counts.deaths += 1;
-        let refreshed = words::refresh_all(mm, index, state);
-        (*this).counts.late += refreshed.changed;
+        let counts = &raw mut (*this).counts;
+        atomic::add(&raw mut (*counts).deaths, 1);
         gather(state);
+        if rest(state) != 0 {
+            // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
+            let refreshed = words::refresh_all(mm, index, state);
+            atomic::add(&raw mut (*counts).late, refreshed.changed);
+        }
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);
         let mark = u64::from(index) + 1;
@@ -140,7 +175,7 @@ pub unsafe fn let_go(this: *mut Cpu, mm: u64) {
     }
     // SAFETY: by the caller; a map value.
     unsafe {
-        (*this).counts.deaths += 1;
+        atomic::add(&raw mut (*this).counts.deaths, 1);
         atomic::swap(&raw mut (*state).id, 0);
     }
     limbo::enter(index);
@@ -181,17 +216,26 @@ pub unsafe fn done_reading(this: *mut Cpu, shared: *mut maps::Shared) {
 unsafe fn judge(this: *mut Cpu, state: *const State) {
     // SAFETY: by the caller.
     unsafe {
-        let totals = &raw const (*state).totals;
-        let rest = (*totals)[0].unsigned_abs()
-            + (*totals)[1].unsigned_abs()
-            + (*totals)[2].unsigned_abs()
-            + (*totals)[3].unsigned_abs();
+        let rest = rest(state);
         if rest != 0 {
             let counts = &raw mut (*this).counts;
-            (*counts).deaths_with_rest += 1;
-            (*counts).rest += rest;
+            atomic::add(&raw mut (*counts).deaths_with_rest, 1);
+            atomic::add(&raw mut (*counts).rest, rest);
             report::rest((*state).tgid, rest);
         }
+    }
+}
+
+/// Sum of the totals without signs, in pages.
+#[inline(always)]
+unsafe fn rest(state: *const State) -> u64 {
+    // SAFETY: by the caller.
+    unsafe {
+        let totals = &raw const (*state).totals;
+        (*totals)[0].unsigned_abs()
+            + (*totals)[1].unsigned_abs()
+            + (*totals)[2].unsigned_abs()
+            + (*totals)[3].unsigned_abs()
     }
 }
 

@@ -6,7 +6,7 @@ use rss_drift_common::{
     shadow::{SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord, State},
 };
 
-use super::{lifecycle, maps, report, words};
+use super::{lifecycle, limbo, maps, report, words};
 use crate::{
     atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
@@ -79,19 +79,23 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
                 atomic::add(&raw mut (*state).repaired, refreshed.changed);
             }
             if refreshed.unsettled != 0 {
-                (*this).counts.unsettled += refreshed.unsettled;
+                atomic::add(&raw mut (*this).counts.unsettled, refreshed.unsettled);
                 report::unsettled(tgid, refreshed.unsettled);
                 record.flags |= SHADOW_UNSETTLED;
             }
             let mut tries = 0;
             while tries < TRIES {
-                if add_up(state, index, id, record) {
+                // A state can become that of another mm at its address meanwhile.
+                if add_up(state, index, id, record) && volatile(&raw const (*state).id) == id {
                     record.flags |= SHADOW_VALID;
                     break;
                 }
                 tries += 1;
             }
             record.id = id;
+            if (*state).owned == 0 {
+                (*state).owned = limbo::now();
+            }
             (*state).visited = (*shared).pass;
             (*state).tgid = u64::from(tgid);
             (*shared).visited += 1;

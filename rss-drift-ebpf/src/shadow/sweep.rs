@@ -10,6 +10,7 @@ use aya_ebpf::helpers::generated::{bpf_for_each_map_elem, bpf_get_smp_processor_
 
 use super::{lifecycle, limbo, maps};
 use crate::{
+    atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
     kernel::layout,
 };
@@ -82,7 +83,7 @@ extern "C" fn look(_map: *mut c_void, mm: &u64, index: &u32, pass: &u64) -> i64 
         if (*state).looked_at + QUIET > limbo::now() {
             return GO_ON;
         }
-        (*this).counts.swept += 1;
+        atomic::add(&raw mut (*this).counts.swept, 1);
         // It is not asked for a rest: the mm's words cannot be read any more.
         lifecycle::let_go(this, *mm);
     }

@@ -15,8 +15,21 @@ pub unsafe fn state(state: *mut State) {
         // Field by field: a whole struct at once becomes a call of memset, which this target has not.
         (*state).mm = 0;
         (*state).seeded = 0;
+        (*state).owned = 0;
         words(&raw mut (*state).global);
         words(&raw mut (*state).totals);
+        figures(state);
+    }
+}
+
+/// Clears what was counted of an mm and its peaks; what its counters come to stays.
+///
+/// # Safety
+/// `state` must lie in a map value.
+#[inline(always)]
+pub unsafe fn figures(state: *mut State) {
+    // SAFETY: by the caller.
+    unsafe {
         (*state).hits = 0;
         (*state).misses = 0;
         (*state).flushes = 0;

@@ -27,10 +27,19 @@ pub struct FullOptions {
     pub precise_peaks: bool,
     /// When to have programs on page faults.
     pub faults: FaultPrograms,
-    /// Do as if fentry were refused, as it is by some security modules: for tests.
-    pub no_fentry: bool,
-    /// Do as if the kernel had no `bpf_rdonly_cast`: for tests.
-    pub no_cast: bool,
+    /// What to do without although the kernel has it: for tests.
+    pub hidden: Hidden,
+}
+
+/// What full mode uses where a kernel has it, and can do without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// fentry, which some security modules refuse.
+    pub fentry: bool,
+    /// The tracepoint `exit_mmap`, which 5.10 has not.
+    pub exit_mmap: bool,
+    /// The function `bpf_rdonly_cast`, new in 6.2.
+    pub cast: bool,
 }
 
 /// When full mode has programs on page faults, which cost more than what it does in them.
@@ -159,6 +168,8 @@ pub(super) struct Scheme {
     mmdrop: &'static str,
     /// The tracepoint `exit_mmap`.
     exit_mmap: &'static str,
+    /// The tracepoint `task_newtask`, where it is needed only when ends are not all seen.
+    newtask: Option<&'static str>,
     /// The programs of the events with their tracepoints, in the order in which they are attached.
     events: &'static [(&'static str, &'static str)],
 }
@@ -168,6 +179,7 @@ static PER_CPU: Scheme = Scheme {
     reader: "shadow_read",
     mmdrop: "shadow_mmdrop",
     exit_mmap: "shadow_exit_mmap",
+    newtask: Some("shadow_newtask"),
     events: &[
         ("shadow_exec", "sched_process_exec"),
         ("shadow_sched_switch", "sched_switch"),
@@ -183,6 +195,7 @@ static PER_TASK: Scheme = Scheme {
     reader: tasks::READER,
     mmdrop: "tasks_mmdrop",
     exit_mmap: "tasks_exit_mmap",
+    newtask: None,
     events: &[
         ("tasks_sched_switch", "sched_switch"),
         ("tasks_rss_stat", "rss_stat"),
@@ -209,9 +222,11 @@ pub enum EndOfMm {
     /// fentry on `__mmdrop`: the last moment of every mm.
     Mmdrop,
     /// The tracepoint `mmap:exit_mmap`, where a kernel or its security module has no fentry: all of the mm is unmapped
-    /// then. An mm without mappings has no such event up to 6.18: its state stays, all of it 0, until the address is used
-    /// again.
+    /// then. An mm without mappings has no such event up to 6.18: the sweep finds it, or a new mm at its address.
     ExitMmap,
+    /// Neither (5.10 without fentry): a state whose mm no task has, without an event for a while, is swept away, and a new mm
+    /// at the same address begins with a state of its own. No death is looked at for a rest.
+    Unseen,
 }
 
 impl EndOfMm {
@@ -221,6 +236,7 @@ impl EndOfMm {
         match self {
             Self::Mmdrop => "fentry on __mmdrop",
             Self::ExitMmap => "tracepoint exit_mmap",
+            Self::Unseen => "a sweep",
         }
     }
 }
@@ -253,14 +269,22 @@ fn attach_end(
     options: &FullOptions,
     scheme: &Scheme,
 ) -> Result<EndOfMm, ProbeError> {
-    if !options.no_fentry {
+    if !options.hidden.fentry {
         match attach_one(ebpf, btf, scheme.mmdrop, "__mmdrop", kernel) {
             Ok(()) => return Ok(EndOfMm::Mmdrop),
             Err(error) => log::info!("no fentry on __mmdrop: {error}"),
         }
     }
-    attach_one(ebpf, btf, scheme.exit_mmap, "exit_mmap", kernel)?;
-    Ok(EndOfMm::ExitMmap)
+    if let Some(newtask) = scheme.newtask {
+        attach_one(ebpf, btf, newtask, "task_newtask", kernel)?;
+    }
+    if !options.hidden.exit_mmap {
+        match attach_one(ebpf, btf, scheme.exit_mmap, "exit_mmap", kernel) {
+            Ok(()) => return Ok(EndOfMm::ExitMmap),
+            Err(error) => log::info!("no tracepoint exit_mmap: {error}"),
+        }
+    }
+    Ok(EndOfMm::Unseen)
 }
 
 fn attach_one(

@@ -180,7 +180,7 @@ impl Probe {
         live: usize,
         bound: u64,
     ) -> Result<Self, ProbeError> {
-        let cast = kernel.cast.filter(|_| !options.no_cast);
+        let cast = kernel.cast.filter(|_| !options.hidden.cast);
         Self::open_full_with(kernel, options, live, bound, cast).or_else(|error| {
             // A kernel without a JIT has the function and calls none.
             let without =
@@ -243,7 +243,11 @@ impl Probe {
     /// Our own counts in full mode; `None` in passive mode.
     #[must_use]
     pub fn counts(&self) -> Option<Result<Counts, ProbeError>> {
-        self.full.as_ref().map(|_| full::counts(&self.ebpf))
+        self.full.as_ref().map(|_| {
+            let mut counts = full::counts(&self.ebpf)?;
+            self.reader.sweep.add_to(&mut counts);
+            Ok(counts)
+        })
     }
 
     /// One reading of all processes; what our programs had to tell meanwhile goes to the log.

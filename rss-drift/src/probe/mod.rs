@@ -9,10 +9,11 @@ mod locate;
 mod percpu;
 pub mod snapshot;
 mod statistics;
+mod sweep;
 mod tasks;
 
 pub use caches::{Cache, Caches};
-pub use full::{EndOfMm, FaultPrograms, FullOptions};
+pub use full::{EndOfMm, FaultPrograms, FullOptions, Hidden};
 pub use load::{Footprint, Probe, ProbeError};
 pub use snapshot::{Mm, Snapshot};
 pub use statistics::{Counting, RunStatistics, of_programs};

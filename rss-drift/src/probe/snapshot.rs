@@ -17,6 +17,7 @@ use crate::{
     kernel::Accounting,
     probe::{
         load::{ProbeError, iterator},
+        sweep::Sweep,
         tasks,
     },
 };
@@ -123,12 +124,14 @@ pub(super) struct Reader {
     program: &'static str,
     /// Records of the largest reading so far: the next one starts with room for as many.
     expected: usize,
+    /// States without a task; full mode on per-task accounting.
+    pub(super) sweep: Sweep,
 }
 
 impl Reader {
     /// A reader of the loaded program of this name.
-    pub(super) const fn new(program: &'static str) -> Self {
-        Self { program, expected: 256 }
+    pub(super) fn new(program: &'static str) -> Self {
+        Self { program, expected: 256, sweep: Sweep::default() }
     }
 
     /// One reading, ordered.

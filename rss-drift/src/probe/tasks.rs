@@ -4,7 +4,10 @@
 //! A shadow is the mm's count, and of the caches: the seed, the totals, and the pending deltas of the slots that hold the
 //! mm. The first is the kernel's own word; the others are ours, and at rest they must come to what the tasks' caches hold.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    time::SystemTime,
+};
 
 use aya::{Ebpf, maps::Array};
 use rss_drift_common::{
@@ -48,9 +51,13 @@ pub(super) fn read(ebpf: &mut Ebpf, reader: &mut Reader) -> Result<Snapshot, Pro
     let mut before: Vec<TaskRecord> = reader.read_records(ebpf)?;
     let mut records = Vec::new();
     let mut seeds = Vec::new();
+    let mut visited = HashSet::new();
+    let mut let_go = Vec::new();
+    note(&before, &mut visited, &mut let_go);
     for _ in 1..PASSES {
         let cpus = [cpus(ebpf)?, cpus(ebpf)?];
         let after = reader.read_records(ebpf)?;
+        note(&after, &mut visited, &mut let_go);
         let all;
         (records, seeds, all) = put_together(&before, &cpus, &after);
         if all {
@@ -59,7 +66,18 @@ pub(super) fn read(ebpf: &mut Ebpf, reader: &mut Reader) -> Result<Snapshot, Pro
         before = after;
     }
     store(ebpf, &seeds)?;
+    reader.sweep.after_reading(ebpf, &visited, let_go.into_iter())?;
     Ok(Snapshot::with_shadows(time, records))
+}
+
+/// Notes which states the tasks have, and which indices the reader let go.
+fn note(records: &[TaskRecord], visited: &mut HashSet<u64>, let_go: &mut Vec<u32>) {
+    for TaskRecord { shadow, .. } in records {
+        if shadow.id != 0 {
+            visited.insert(shadow.id);
+        }
+        let_go.extend(shadow.let_go.checked_sub(1).and_then(|index| u32::try_from(index).ok()));
+    }
 }
 
 /// The records of [`CpuValue`]'s and [`RunningValue`]'s maps.

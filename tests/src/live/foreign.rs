@@ -1,7 +1,5 @@
 //! Memory that changes by another hand than its process's: the kernel's threads and other processes.
 
-use std::io;
-
 use rss_drift_common::Member;
 
 use super::memory::{growth, only, signed, to_swap};
@@ -10,6 +8,7 @@ use crate::{
     harness::{KSM_RUN, Outcome, Reason},
     helper::{Helper, Kind, Region},
     measure::{Meter, wait_until},
+    remote::{advise, write_into},
     thp,
     truth::{Walk, page_size},
 };
@@ -128,43 +127,4 @@ pub fn process_vm_writev_into_another() -> Outcome {
 
 fn resident(walk: &Walk, region: &Region) -> i64 {
     walk.within(&region.addresses(), |mapping| mapping.rss)
-}
-
-/// The whole region, as the kernel's calls want it.
-fn vector(region: &Region, pages: u64) -> libc::iovec {
-    let bytes = usize::try_from(pages * page_size().unsigned_abs()).expect("a small region");
-    libc::iovec { iov_base: region.start as *mut _, iov_len: bytes }
-}
-
-fn advise(pid: u32, region: &Region, advice: libc::c_int) -> io::Result<()> {
-    use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-    let check = |result: libc::c_long| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
-    // SAFETY: a new descriptor that nobody else knows.
-    let pidfd = unsafe {
-        let fd = check(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
-        OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?)
-    };
-    let vector = vector(region, region.pages);
-    // SAFETY: one vector, as the count says; the advice does not change what memory holds.
-    let advised = check(unsafe {
-        libc::syscall(libc::SYS_process_madvise, pidfd.as_raw_fd(), &raw const vector, 1, advice, 0)
-    })?;
-    assert_eq!(advised.cast_unsigned(), vector.iov_len as u64, "all of it");
-    Ok(())
-}
-
-fn write_into(pid: u32, region: &Region, pages: u64) -> io::Result<()> {
-    let to = vector(region, pages);
-    let content = vec![3_u8; to.iov_len];
-    let from = libc::iovec { iov_base: content.as_ptr().cast_mut().cast(), iov_len: content.len() };
-    // SAFETY: one vector each; the kernel reads from ours and writes to the helper's memory.
-    let written =
-        unsafe { libc::process_vm_writev(pid.cast_signed(), &raw const from, 1, &raw const to, 1, 0) };
-    match usize::try_from(written) {
-        Ok(written) => {
-            assert_eq!(written, content.len(), "all of it");
-            Ok(())
-        }
-        Err(_) => Err(io::Error::last_os_error()),
-    }
 }

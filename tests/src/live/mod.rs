@@ -3,6 +3,7 @@
 
 mod demo;
 mod drift;
+mod fallback;
 mod files;
 mod foreign;
 mod host;
@@ -96,13 +97,17 @@ pub const TESTS: &[Test] = tests! {
         a_stopped_process
         a_stopped_daemon
         busy_cpus
-        an_mm_that_ends_unseen
-        without_fentry
         every_run_is_counted
         with_256_cpu_numbers
         a_reader_for_256_cpus
         steps_down_when_it_costs_too_much
         random_orders
+    }
+    fallback {
+        an_mm_that_ends_unseen
+        without_fentry
+        without_an_end
+        an_address_after_an_unseen_end
     }
     usage {
         unknown_words_are_refused_with_the_valid_ones

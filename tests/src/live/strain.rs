@@ -1,4 +1,4 @@
-//! Full mode where it is hard: processes and the daemon stopped, CPUs that never idle, mms that end unseen, many CPUs.
+//! Full mode where it is hard: processes and the daemon stopped, CPUs that never idle, many CPUs.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -7,19 +7,16 @@ use std::{
 };
 
 use nix::{
-    sys::{
-        signal::{Signal, kill},
-        wait::{WaitStatus, waitpid},
-    },
-    unistd::{ForkResult, Pid, fork},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 use rss_drift::{
     drift::rest::RestTracker,
     kernel::{Accounting, Kernel},
-    probe::{Counting, EndOfMm, FullOptions, Probe},
+    probe::{Counting, FullOptions, Probe},
 };
 
-use super::shadow::{assert_right, counts, open, shadow, stale};
+use super::shadow::{assert_right, counts, open, shadow};
 use crate::{
     command::{Running, run},
     harness::{Outcome, Reason, allowed_cpus},
@@ -141,70 +138,6 @@ pub fn busy_cpus() -> Outcome {
     Outcome::Passed
 }
 
-/// An mm without a single mapping has no `exit_mmap` event up to 6.18: where that is how ends are seen, a sweep finds it.
-pub fn an_mm_that_ends_unseen() -> Outcome {
-    const CHILDREN: usize = 20;
-    let mut meter = match open_per_cpu(FullOptions::default()) {
-        Ok(meter) => meter,
-        Err(skipped) => return skipped,
-    };
-    meter.snapshot();
-    for _ in 0..CHILDREN {
-        // SAFETY: the child makes one system call, which takes its code away.
-        match unsafe { fork() }.expect("fork") {
-            // SAFETY: as above; nothing runs behind it.
-            ForkResult::Child => unsafe {
-                libc::syscall(libc::SYS_munmap, 0, 0x7fff_ffff_f000_u64);
-                libc::_exit(1)
-            },
-            ForkResult::Parent { child } => {
-                let status = waitpid(child, None).expect("wait for a child");
-                assert!(
-                    matches!(status, WaitStatus::Signaled(_, Signal::SIGSEGV, _)),
-                    "all of its memory was taken away: {status:?}"
-                );
-            }
-        }
-    }
-    let before = counts(&meter);
-    // Two readings without a visit, one that looks; a second later one that finds nothing new, or that a CPU gave up what its
-    // slot held of it, and then one more second later; `stale` makes two readings of its own.
-    for _ in 0..3 {
-        meter.snapshot();
-    }
-    for _ in 0..2 {
-        thread::sleep(Duration::from_millis(1100));
-        meter.snapshot();
-    }
-    assert_eq!(stale(&mut meter), 0, "{before:?}, then {:?}", counts(&meter));
-    println!("report: swept={}", counts(&meter).swept);
-    assert_right(&mut meter, &mut RestTracker::default());
-    Outcome::Passed
-}
-
-/// Where fentry is refused the tracepoint `exit_mmap` tells the ends: as right, and nothing stays.
-pub fn without_fentry() -> Outcome {
-    let mut meter = match open_per_cpu(FullOptions { no_fentry: true, ..FullOptions::default() }) {
-        Ok(meter) => meter,
-        Err(skipped) => return skipped,
-    };
-    let (_, end) = meter.session.probe.full_mode().expect("full mode");
-    assert_eq!(end, EndOfMm::ExitMmap);
-    let mut storm = Helper::start_as("live-storm");
-    let mut rest = RestTracker::default();
-    storm.begin_storm(200);
-    for _ in 0..10 {
-        assert_right(&mut meter, &mut rest);
-        thread::sleep(Duration::from_millis(100));
-    }
-    let lives = storm.end_storm();
-    assert_right(&mut meter, &mut rest);
-    let deaths = counts(&meter).deaths;
-    assert!(deaths >= lives, "{deaths} deaths of {lives} lives");
-    assert_eq!(stale(&mut meter), 0, "{:?}", counts(&meter));
-    Outcome::Passed
-}
-
 /// What the kernel says of the programs' runs is what they say themselves: each run of the update's program ends as a hit,
 /// a miss or a missed one. Runs that are in progress while the figures are read may differ: one on each CPU, twice.
 pub fn every_run_is_counted() -> Outcome {
@@ -269,9 +202,9 @@ pub fn a_reader_for_256_cpus() -> Outcome {
     Outcome::Passed
 }
 
-/// A quarter of a minute of random orders. A failure prints the seed for `--soak`.
+/// Two minutes of random orders. A failure prints the seed for `--soak`.
 pub fn random_orders() -> Outcome {
-    soak::run(Duration::from_secs(15), soak::any_seed());
+    soak::run(Duration::from_secs(120), soak::any_seed());
     Outcome::Passed
 }
 

@@ -5,10 +5,11 @@ use nix::{
     unistd::Pid,
 };
 
-use super::random::Random;
+use super::{host::Host, random::Random};
 use crate::{
-    harness::allowed_cpus,
+    harness::{Reason, allowed_cpus},
     helper::{Helper, Kind, Region},
+    remote,
 };
 
 /// Helpers that take orders.
@@ -25,6 +26,12 @@ const FAMILY: u32 = 12;
 
 /// Short lives a second.
 const RATE: u64 = 40;
+
+/// Pages of a mapping that another process fills.
+const FOREIGN: u64 = 100;
+
+/// Bytes of each argument of an execve that fails: all but the largest that Linux takes.
+const ARGUMENT: u64 = 120_000;
 
 /// A helper and what it has.
 struct Actor {
@@ -65,24 +72,32 @@ impl Actor {
 
 /// All of them.
 pub struct Actors {
-    actors: Vec<Actor>,
+    all: Vec<Actor>,
     storm: Option<Helper>,
+    host: Host,
+    userfaultfd: bool,
 }
 
 impl Actors {
     /// Starts them.
     pub fn start() -> Self {
-        let actors = (0..HELPERS).map(|_| Actor::start()).collect();
+        let all = (0..HELPERS).map(|_| Actor::start()).collect();
         let mut storm = Helper::start_as("live-storm");
         storm.begin_storm(RATE);
-        Self { actors, storm: Some(storm) }
+        Self { all, storm: Some(storm), host: Host::of_this(), userfaultfd: !Reason::NoUserfaultfd.holds() }
     }
 
     /// Gives one order; its words.
     pub fn act(&mut self, random: &mut Random) -> String {
+        if let Some(words) = self.host.act(random) {
+            return words;
+        }
         let number = usize::try_from(random.below(HELPERS as u64)).expect("an index");
-        let actor = &mut self.actors[number];
-        let words = order(actor, random);
+        let actor = &mut self.all[number];
+        let words = match random.below(10) {
+            0 => rare_order(actor, self.userfaultfd, random),
+            _ => order(actor, random),
+        };
         if actor.family > FAMILY {
             *actor = Actor::start();
             return format!("{number}: {words}; a new process");
@@ -92,12 +107,55 @@ impl Actors {
 
     /// The processes that rest now and have memory of their own.
     pub fn pids(&self) -> Vec<u32> {
-        self.actors.iter().flat_map(|actor| actor.children.iter().copied().chain([actor.leader])).collect()
+        self.all.iter().flat_map(|actor| actor.children.iter().copied().chain([actor.leader])).collect()
     }
 
     /// Ends the short lives; how many it were.
     pub fn end(&mut self) -> u64 {
         self.storm.take().map_or(0, |mut storm| storm.end_storm())
+    }
+}
+
+/// What a process does seldom, or what is done to it.
+fn rare_order(actor: &mut Actor, userfaultfd: bool, random: &mut Random) -> String {
+    let Some((index, region)) = actor.region(random) else { return actor.map(random) };
+    match random.below(7) {
+        0 => {
+            let child = actor.helper.vfork(&region, 1 + random.below(region.pages));
+            actor.helper.end_vfork(child);
+            "vfork, and its end".to_owned()
+        }
+        1 => {
+            let count = random.of(&[1, 8, 64]);
+            actor.helper.fail_to_exec("/proc/self/environ".as_ref(), count, ARGUMENT);
+            format!("an execve that fails with {count} long arguments")
+        }
+        2 => {
+            remote::write_into(actor.leader, &region, FOREIGN).expect("process_vm_writev");
+            format!("{FOREIGN} pages of region {index} written by another")
+        }
+        3 => {
+            let advice = random.of(&[libc::MADV_COLD, libc::MADV_PAGEOUT]);
+            remote::advise(actor.leader, &region, advice).expect("process_madvise");
+            format!("advice {advice} on region {index} by another")
+        }
+        4 if userfaultfd => {
+            let fresh = actor.helper.map(Kind::Anon, FOREIGN);
+            actor.helper.fill_by_userfaultfd(&fresh, FOREIGN);
+            actor.helper.unmap(&fresh);
+            "a mapping filled through userfaultfd, and unmapped".to_owned()
+        }
+        5 => {
+            actor.helper.advise(&region, 0..region.pages, libc::MADV_MERGEABLE);
+            format!("region {index} may be merged")
+        }
+        _ => {
+            actor.family += 4;
+            let shared = actor.helper.map(Kind::Anon, FOREIGN);
+            let other = actor.helper.share_memory(&shared, FOREIGN);
+            actor.children.push(other);
+            format!("process {other} in the same memory")
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! again. The same seed gives the same orders; how the kernel runs them differs.
 
 mod actors;
+mod host;
 mod random;
 
 use std::{
@@ -14,12 +15,12 @@ use std::{
 
 use rss_drift::{
     drift::rest::RestTracker,
-    probe::{EndOfMm, FullOptions, Snapshot},
+    probe::{EndOfMm, FaultPrograms, FullOptions, Hidden, Snapshot},
     session::Mode,
 };
 
 use self::{actors::Actors, random::Random};
-use crate::measure::Meter;
+use crate::measure::{Meter, wait_until};
 
 /// First argument of this mode.
 pub const SOAK: &str = "--soak";
@@ -29,6 +30,9 @@ const CHECK: Duration = Duration::from_secs(1);
 
 /// How often what newborn and dying processes may disturb is looked at again.
 const LOOKS: u32 = 50;
+
+/// One check in so many is followed by a second session beside ours.
+const SECOND_ONE_IN: u64 = 8;
 
 /// Orders that are shown when a check fails.
 const SHOWN: usize = 30;
@@ -69,11 +73,13 @@ pub fn any_seed() -> u64 {
 /// Soaks for `length` and prints what was found.
 pub fn run(length: Duration, seed: u64) {
     println!("soak: seed {seed}");
+    let mut random = Random::new(seed);
     // Before the first helper: it forks.
-    let mut meter = Meter::open_as(Mode::Full(FullOptions::default()));
+    let options = any_options(&mut random);
+    println!("soak: {options:?}");
+    let mut meter = Meter::open_as(Mode::Full(options));
     let mut log = Log { seed, orders: Vec::new(), count: 0 };
     let mut actors = Actors::start();
-    let mut random = Random::new(seed);
     let mut checks = Checks::default();
     let end = Instant::now() + length;
     let mut next_check = Instant::now() + CHECK;
@@ -81,14 +87,48 @@ pub fn run(length: Duration, seed: u64) {
         log.note(actors.act(&mut random));
         if Instant::now() >= next_check {
             checks.all(&mut meter, &mut actors);
+            if random.below(SECOND_ONE_IN) == 0 {
+                log.note(a_second(&mut random, &actors));
+            }
             next_check = Instant::now() + CHECK;
         }
     }
     let storms = actors.end();
     checks.all(&mut meter, &mut actors);
+    wait_until("states of mms that ended are gone", || states_too_many(&mut meter) <= 0);
     println!("report: soak_orders={}", log.count);
     println!("report: soak_short_lives={storms}");
     checks.report(&meter);
+}
+
+/// Full mode as most have it, or with a part of what the kernel has hidden from it.
+fn any_options(random: &mut Random) -> FullOptions {
+    let default = FullOptions::default();
+    random.of(&[
+        default,
+        default,
+        FullOptions { hidden: Hidden { fentry: true, ..default.hidden }, ..default },
+        FullOptions { hidden: Hidden { fentry: true, exit_mmap: true, cast: false }, ..default },
+        FullOptions {
+            hidden: Hidden { cast: true, ..default.hidden },
+            faults: FaultPrograms::Always,
+            ..default
+        },
+        FullOptions { precise_peaks: true, ..default },
+    ])
+}
+
+/// Another session attaches in the middle of it all, is right, and goes.
+fn a_second(random: &mut Random, actors: &Actors) -> String {
+    let options = any_options(random);
+    let mut second = Meter::open_as(Mode::Full(options));
+    for pid in actors.pids() {
+        let rest = second.rest(pid);
+        if second.session.probe.full_mode().is_some() {
+            shadow_is_exact(&mut second, pid, &rest.mm.exact());
+        }
+    }
+    format!("a second session: {options:?}")
 }
 
 /// The orders so far; shown when a check panics.
@@ -200,18 +240,14 @@ fn shadow_is_exact(meter: &mut Meter, pid: u32, exact: &[i64; 4]) {
 
 /// No state is left of an mm that is gone. Newborn and dying mms may be counted by one side only: not at each look. An mm
 /// without a task lives on while an idle CPU runs lazily on it: one per CPU, up to `__mmdrop`.
+/// Where ends are not seen, those that a sweep has yet to find stand for some seconds.
 fn no_state_too_many(meter: &mut Meter) {
-    let lazy = match meter.session.probe.full_mode() {
-        Some((_, EndOfMm::Mmdrop)) => meter.session.kernel.cpus.online.len(),
-        _ => 0,
-    };
+    if matches!(meter.session.probe.full_mode(), Some((_, EndOfMm::Unseen))) {
+        return;
+    }
     let mut seen = Vec::new();
     for _ in 0..LOOKS {
-        let snapshot = meter.snapshot();
-        let visited = snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count();
-        let counts = meter.session.probe.counts().expect("full mode").expect("read the counts");
-        let living = counts.births.wrapping_sub(counts.deaths).cast_signed();
-        let too_many = living - i64::try_from(visited + lazy).expect("a number of processes");
+        let too_many = states_too_many(meter);
         if too_many <= 0 {
             return;
         }
@@ -219,4 +255,19 @@ fn no_state_too_many(meter: &mut Meter) {
         thread::sleep(Duration::from_millis(20));
     }
     panic!("states of mms that no task has and no CPU runs on: {seen:?}");
+}
+
+/// States beyond the mms that tasks have, and that CPUs can run lazily on.
+fn states_too_many(meter: &mut Meter) -> i64 {
+    let lazy = match meter.session.probe.full_mode() {
+        Some((_, EndOfMm::Mmdrop)) => meter.session.kernel.cpus.online.len(),
+        Some(_) => 0,
+        // Passive mode.
+        None => return 0,
+    };
+    let snapshot = meter.snapshot();
+    let visited = snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count();
+    let counts = meter.session.probe.counts().expect("full mode").expect("read the counts");
+    let living = counts.births.wrapping_sub(counts.deaths).cast_signed();
+    living - i64::try_from(visited + lazy).expect("a number of processes")
 }

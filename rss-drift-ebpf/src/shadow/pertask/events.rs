@@ -9,10 +9,10 @@ use super::{
     look::Here,
     task::Task,
 };
-use crate::{atomic, shadow::apply};
-
-/// `clone(2)`: the child uses the parent's mm.
-const CLONE_VM: u64 = 0x100;
+use crate::{
+    atomic,
+    shadow::{apply, events::CLONE_VM},
+};
 
 /// This CPU leaves `prev` and takes `next`.
 ///

@@ -3,11 +3,11 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
 use rss_drift_common::{
     Pages,
-    shadow::{Counts, State},
+    shadow::{Counts, OWNED, State},
 };
 
 use super::{
-    super::{lifecycle::find, maps as shared, wipe},
+    super::{lifecycle::find, limbo::now, maps as shared, wipe},
     counts, maps,
 };
 use crate::{atomic, kernel::layout};
@@ -96,7 +96,8 @@ pub fn find_or_create(maker: Maker, mm: u64) -> Option<u32> {
     }
 }
 
-/// No task has used this mm before: nothing is cached of it but what we follow from here on.
+/// No task has used this mm before: nothing is cached of it but what we follow from here on. A state that it finds may be
+/// that of an mm at the same address which ended unseen: that becomes a state of its own.
 #[inline(always)]
 pub fn born(cpu: u32, mm: u64) {
     let Some(index) = find_or_create(Maker::Cpu(cpu), mm) else { return };
@@ -106,6 +107,11 @@ pub fn born(cpu: u32, mm: u64) {
     };
     // SAFETY: map values.
     unsafe {
+        let owned = core::ptr::read_volatile(&raw const (*state).owned);
+        (*state).owned = OWNED;
+        if State::was_owned(owned, now()) {
+            renew(cpu, index, state);
+        }
         if (*state).seeded != 0 {
             // A change was lost: it has to be counted.
             return;
@@ -115,20 +121,60 @@ pub fn born(cpu: u32, mm: u64) {
     }
 }
 
-/// Ends the state of an mm. `last`: this is the mm's last moment, all its counters are 0, and so must be the shadow.
+/// The state at `index` becomes another's. Of the caches of the mm that had it nothing is left, and no task runs on the new
+/// one yet.
 #[inline(always)]
-pub fn end(mm: u64, last: bool) {
+unsafe fn renew(cpu: u32, index: u32, state: *mut State) {
+    let (Some(id), Some(counted)) = (new_id(Maker::Cpu(cpu)), counts_here()) else { return };
+    // SAFETY: by the caller.
+    unsafe {
+        // From here on no slot that still names this state finds it.
+        core::ptr::write_volatile(&raw mut (*state).id, 0);
+        wipe_seed(index);
+        wipe_peaks(index);
+        (*state).seeded = 0;
+        wipe::words(&raw mut (*state).totals);
+        wipe::figures(state);
+        core::ptr::write_volatile(&raw mut (*state).id, id);
+        atomic::add(&raw mut (*counted).inherited, 1);
+        atomic::add(&raw mut (*counted).deaths, 1);
+        atomic::add(&raw mut (*counted).births, 1);
+    }
+}
+
+/// Gives up the state of an mm that may live: nobody looks for a rest, and a program on another CPU can be in the middle of
+/// an event of it. Its index plus 1, which user space frees after a while; 0 where somebody else took it away.
+#[inline(always)]
+pub fn let_go(mm: u64) -> u64 {
+    let Some(index) = find(mm) else { return 0 };
+    let (Some(state), Some(counted)) = (shared::state(index), counts_here()) else { return 0 };
+    if shared::INDEX.remove(mm).is_err() {
+        return 0;
+    }
+    // SAFETY: map values.
+    unsafe {
+        core::ptr::write_volatile(&raw mut (*state).id, 0);
+        atomic::add(&raw mut (*counted).deaths, 1);
+    }
+    u64::from(index) + 1
+}
+
+/// Ends the state of an mm: this is its last moment, all its counters are 0, and so must be the shadow.
+#[inline(always)]
+pub fn end(mm: u64) {
     let Some(index) = find(mm) else { return };
     let (Some(state), Some(seed), Some(counted)) = (shared::state(index), maps::seed(index), counts_here())
     else {
         return;
     };
-    // A failure leaves an entry that nobody may find: the id says that it is dead.
-    let _ = shared::INDEX.remove(mm);
+    if shared::INDEX.remove(mm).is_err() {
+        // The reader let go of it: who takes the entry away goes on with the state, and nobody else.
+        return;
+    }
     // SAFETY: map values.
     unsafe {
         let seeded = (*seed).id == (*state).id && (*seed).lost == (*state).seeded;
-        let rest = if last && seeded { rest_of(state, &(*seed).pages) } else { 0 };
+        let rest = if seeded { rest_of(state, &(*seed).pages) } else { 0 };
         atomic::add(&raw mut (*counted).deaths, 1);
         if rest != 0 {
             atomic::add(&raw mut (*counted).deaths_with_rest, 1);
@@ -181,6 +227,14 @@ unsafe fn rest_of(state: *const State, seed: &Pages) -> u64 {
 /// Whoever gets this index next begins with nothing.
 #[inline(always)]
 unsafe fn wipe(state: *mut State, index: u32) {
+    wipe_peaks(index);
+    wipe_seed(index);
+    // SAFETY: by the caller.
+    unsafe { wipe::state(state) };
+}
+
+#[inline(always)]
+fn wipe_peaks(index: u32) {
     let mut cpu = 0;
     while cpu < layout!(cpu_ids) {
         let Some(peak) = maps::peak(cpu, index) else { break };
@@ -192,8 +246,12 @@ unsafe fn wipe(state: *mut State, index: u32) {
         }
         cpu += 1;
     }
+}
+
+#[inline(always)]
+fn wipe_seed(index: u32) {
     let Some(seed) = maps::seed(index) else { return };
-    // SAFETY: by the caller; field by field, as a whole struct becomes a call of memset, which this target has not.
+    // SAFETY: a map value; field by field, as a whole struct becomes a call of memset, which this target has not.
     unsafe {
         (*seed).id = 0;
         wipe::words(&raw mut (*seed).pages);
@@ -201,6 +259,5 @@ unsafe fn wipe(state: *mut State, index: u32) {
         (*seed).peak_drift = 0;
         (*seed).repaired = 0;
         (*seed).lost = 0;
-        wipe::state(state);
     }
 }

@@ -9,7 +9,7 @@ use rss_drift_common::{
 };
 
 use super::{
-    super::maps as shared,
+    super::{limbo::now, maps as shared},
     lifecycle::{self, Maker, find_or_create},
     maps,
 };
@@ -31,6 +31,7 @@ const EMPTY: TaskShadow = TaskShadow {
     churn: 0,
     peak: Peak { exact: 0, drift: 0, active: 0 },
     lost: 0,
+    let_go: 0,
     seed: Seed { pages: [0; 4], peak_exact: 0, peak_drift: 0, repaired: 0, lost: 0, id: 0 },
 };
 
@@ -52,13 +53,16 @@ fn read(visit: &Visit, mm: u64, record: &mut TaskShadow) {
     let Some(index) = find_or_create(Maker::Reader, mm) else { return };
     // SAFETY: a task that the verifier knows; map values.
     unsafe {
-        let now: u64 = load(visit.task, layout!(task_mm));
-        if now != mm {
+        let current: u64 = load(visit.task, layout!(task_mm));
+        if current != mm {
             // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
-            lifecycle::end(mm, false);
+            record.let_go = lifecycle::let_go(mm);
             return;
         }
         let (Some(state), Some(seed)) = (shared::state(index), maps::seed(index)) else { return };
+        if (*state).owned == 0 {
+            (*state).owned = now();
+        }
         record.index = u64::from(index);
         record.lost = (*state).seeded;
         record.seed.pages = (*seed).pages;

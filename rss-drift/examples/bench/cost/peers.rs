@@ -29,13 +29,16 @@ impl Peers {
     pub fn load(end: EndOfMm, hooks: usize) -> Result<Self> {
         let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let mut ebpf = EbpfLoader::new().btf(None).load(OBJECT).context("cannot load the bench's object")?;
-        let other_end = match end {
-            EndOfMm::Mmdrop => "empty_exit_mmap",
-            EndOfMm::ExitMmap => "empty_mmdrop",
+        let unused: &[&str] = match end {
+            EndOfMm::Mmdrop => &["empty_exit_mmap", "empty_task_newtask"],
+            EndOfMm::ExitMmap => &["empty_mmdrop"],
+            EndOfMm::Unseen => &["empty_mmdrop", "empty_exit_mmap"],
         };
         let names: Vec<_> = ebpf.programs().map(|(name, _)| name.to_owned()).collect();
-        let names: Vec<_> =
-            names.into_iter().filter(|name| name.starts_with(EMPTY) && name != other_end).collect();
+        let names: Vec<_> = names
+            .into_iter()
+            .filter(|name| name.starts_with(EMPTY) && !unused.contains(&name.as_str()))
+            .collect();
         if names.len() != hooks {
             bail!(
                 "full mode has {hooks} hooks here, the bench's object {}: see rss-drift-ebpf/src/peers/",
