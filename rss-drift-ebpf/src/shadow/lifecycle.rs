@@ -141,7 +141,7 @@ pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
         if rest(state) != 0 {
             // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
             let refreshed = words::refresh_all(mm, index, state);
-            atomic::add(&raw mut (*counts).late, refreshed.changed);
+            atomic::add(&raw mut (*counts).late, refreshed.corrected);
         }
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);

@@ -75,8 +75,8 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
         if id != 0 && (*state).mm == mm as u64 && (*state).seeded != 0 {
             let tgid: u32 = load(task, layout!(task_tgid));
             let refreshed = words::refresh_all(mm, index, state);
-            if refreshed.changed != 0 {
-                atomic::add(&raw mut (*state).repaired, refreshed.changed);
+            if refreshed.corrected != 0 {
+                atomic::add(&raw mut (*state).repaired, refreshed.corrected);
             }
             if refreshed.unsettled != 0 {
                 atomic::add(&raw mut (*this).counts.unsettled, refreshed.unsettled);

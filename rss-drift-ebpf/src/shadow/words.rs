@@ -79,8 +79,9 @@ unsafe fn word(address: u64) -> Option<i32> {
 
 /// What a refresh of all words came to.
 pub struct Refreshed {
-    /// Sum of |delta| over the words, in pages.
-    pub changed: u64,
+    /// Sum over the members of what the totals lacked, without signs, in pages. (A CPU that goes offline moves its slots into the
+    /// counts without an event, `lib/percpu_counter.c:percpu_counter_cpu_dead`: that changes words and corrects nothing.)
+    pub corrected: u64,
     /// Words that did not hold still or could not be read.
     pub unsettled: u64,
 }
@@ -93,7 +94,7 @@ struct Walk {
     together: u64,
     index: u64,
     deltas: [i64; MEMBERS],
-    refreshed: Refreshed,
+    unsettled: u64,
 }
 
 /// Refreshes every word of `mm`, of all CPUs, and adds the deltas to the totals.
@@ -114,19 +115,23 @@ pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refre
             together: u64::from(together),
             index: u64::from(index),
             deltas: [zero; MEMBERS],
-            refreshed: Refreshed { changed: zero.cast_unsigned(), unsettled: zero.cast_unsigned() },
+            unsettled: zero.cast_unsigned(),
         };
         each_cpu(layout!(cpu_ids), &mut walk, refresh_cpu);
-        let Walk { mut deltas, mut refreshed, .. } = walk;
-        refresh_count::<0>(mm, state, &mut deltas, &mut refreshed);
-        refresh_count::<1>(mm, state, &mut deltas, &mut refreshed);
-        refresh_count::<2>(mm, state, &mut deltas, &mut refreshed);
-        refresh_count::<3>(mm, state, &mut deltas, &mut refreshed);
+        let Walk { mut deltas, unsettled, .. } = walk;
+        deltas[0] += refresh_global::<0>(mm, state);
+        deltas[1] += refresh_global::<1>(mm, state);
+        deltas[2] += refresh_global::<2>(mm, state);
+        deltas[3] += refresh_global::<3>(mm, state);
         add_total::<0>(state, &deltas);
         add_total::<1>(state, &deltas);
         add_total::<2>(state, &deltas);
         add_total::<3>(state, &deltas);
-        refreshed
+        let corrected = deltas[0].unsigned_abs()
+            + deltas[1].unsigned_abs()
+            + deltas[2].unsigned_abs()
+            + deltas[3].unsigned_abs();
+        Refreshed { corrected, unsettled }
     }
 }
 
@@ -178,7 +183,7 @@ unsafe fn slots<const MEMBER: usize>(mm: *const u8) -> u64 {
 unsafe fn refresh_word<const MEMBER: usize>(offset: u64, seen: *mut [i32; MEMBERS], walk: &mut Walk) {
     let address = walk.slots[MEMBER] + offset;
     let Some(mut value) = probe::<i32>(address) else {
-        walk.refreshed.unsettled += 1;
+        walk.unsettled += 1;
         return;
     };
     // SAFETY: by the caller.
@@ -191,7 +196,6 @@ unsafe fn refresh_word<const MEMBER: usize>(offset: u64, seen: *mut [i32; MEMBER
         while tries < TRIES {
             let delta = value.wrapping_sub(atomic::swap(word, value));
             walk.deltas[MEMBER] += i64::from(delta);
-            walk.refreshed.changed += u64::from(delta.unsigned_abs());
             match probe::<i32>(address) {
                 Some(again) if again == value => return,
                 Some(again) => value = again,
@@ -199,21 +203,8 @@ unsafe fn refresh_word<const MEMBER: usize>(offset: u64, seen: *mut [i32; MEMBER
             }
             tries += 1;
         }
-        walk.refreshed.unsettled += 1;
+        walk.unsettled += 1;
     }
-}
-
-#[inline(always)]
-unsafe fn refresh_count<const MEMBER: usize>(
-    mm: *const u8,
-    state: *mut State,
-    deltas: &mut [i64; MEMBERS],
-    refreshed: &mut Refreshed,
-) {
-    // SAFETY: by the caller.
-    let delta = unsafe { refresh_global::<MEMBER>(mm, state) };
-    deltas[MEMBER] += delta;
-    refreshed.changed += delta.unsigned_abs();
 }
 
 /// The delta of the global count of a member.

@@ -180,8 +180,9 @@ fn proc_visible() -> Check {
     }
 }
 
-/// Memory of our maps that a kernel before 5.11 counts against the limit, with room: passive mode needs a few pages.
-const MEMLOCK_NEEDED: u64 = 1 << 20;
+/// Memory of our maps that a kernel before 5.11 counts against the limit, with room: passive mode needs a few pages, full mode
+/// some MiB for 4,096 mms.
+const MEMLOCK_NEEDED: u64 = 16 << 20;
 
 fn memlock() -> Check {
     const NAME: &str = "memlock";
@@ -206,7 +207,7 @@ fn memlock() -> Check {
     } else {
         Check::warning(
             NAME,
-            format!("{found}: kernels before 5.11 count our maps against it"),
+            format!("{found}: kernels before 5.11 count our maps against it, and full mode may not start"),
             "run as root, or: ulimit -l unlimited",
         )
     }

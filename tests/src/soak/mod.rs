@@ -168,6 +168,7 @@ impl Drop for Log {
 struct Checks {
     rest: RestTracker,
     at_rest: u64,
+    error: u64,
     repaired: u64,
     passes: u64,
 }
@@ -196,6 +197,7 @@ impl Checks {
     fn shadow_at_rest(&mut self, meter: &Meter, snapshot: &Snapshot) {
         let found = self.rest.look(snapshot);
         self.at_rest += found.at_rest;
+        self.error = self.error.max(found.largest_error);
         self.repaired += found.repaired;
         assert_eq!(found.largest_error, 0, "shadow = exact at rest: {found:?}");
         let missed = meter.session.probe.missed_events().unwrap_or(0);
@@ -204,7 +206,11 @@ impl Checks {
             "only a missed event leaves something to repair: {found:?}"
         );
         let counts = meter.session.probe.counts().expect("full mode").expect("read the counts");
-        assert!(counts.deaths_with_rest == 0 || missed > 0, "every mm ends with 0: {counts:?}");
+        assert_eq!(counts.deaths_with_rest, 0, "every mm ends with 0: {counts:?}");
+        assert!(
+            counts.late == 0 || missed > 0,
+            "only a missed event leaves something to the end: {counts:?}"
+        );
     }
 
     fn report(&self, meter: &Meter) {
@@ -212,11 +218,14 @@ impl Checks {
         if let Some(counts) = meter.session.probe.counts() {
             let counts = counts.expect("read the counts");
             println!("report: soak_at_rest={}", self.at_rest);
+            println!("report: soak_error={}", self.error);
             println!("report: soak_repaired={}", self.repaired);
             println!("report: soak_missed={}", meter.session.probe.missed_events().unwrap_or(0));
             println!("report: soak_deaths={}", counts.deaths);
             println!("report: soak_deaths_with_rest={}", counts.deaths_with_rest);
+            println!("report: soak_late={}", counts.late);
             println!("report: soak_swept={}", counts.swept);
+            println!("report: soak_inherited={}", counts.inherited);
         }
     }
 }

@@ -100,6 +100,7 @@ fn render(guests: &[Guest]) -> String {
         tests(guests),
         skips(guests),
         lacks(guests),
+        shadow(guests),
         facts(guests),
     ];
     std::iter::once(HEAD.to_owned()).chain(sections.into_iter().filter(|text| !text.is_empty())).collect()
@@ -211,10 +212,46 @@ fn lacks(guests: &[Guest]) -> String {
     )
 }
 
+/// How the keys of what a soak found begin.
+const SOAK: &str = "soak_";
+
+/// What a soak found, as the columns of the table name it.
+const FOUND: [(&str, &str); 7] = [
+    ("at_rest", "judged at rest"),
+    ("error", "largest error"),
+    ("repaired", "repaired"),
+    ("missed", "events missed"),
+    ("late", "found at the end"),
+    ("deaths", "mms ended"),
+    ("deaths_with_rest", "with a rest"),
+];
+
+fn shadow(guests: &[Guest]) -> String {
+    let rows = guests.iter().filter_map(|guest| {
+        let facts = guest.value["facts"].as_object()?;
+        let found = FOUND.map(|(key, _)| facts.get(&format!("{SOAK}{key}")).map(show).unwrap_or_default());
+        let cells = std::iter::once(guest.text("cpus")).chain(found);
+        facts
+            .contains_key("soak_at_rest")
+            .then(|| std::iter::once(guest.cell.kernel.to_string()).chain(cells).collect())
+    });
+    let heading: Vec<_> = ["kernel", "CPUs"].into_iter().chain(FOUND.map(|(_, title)| title)).collect();
+    section(
+        "The shadow in random orders",
+        "Two minutes of what moves memory, in random orders, on each kernel. Errors, repairs and what was found at the end of an \
+         mm are in pages; a repair is the correction, by a reading, of an mm at rest.",
+        &heading,
+        rows.collect(),
+    )
+}
+
 fn facts(guests: &[Guest]) -> String {
     let facts = |guest: &Guest| guest.value["facts"].as_object().cloned().unwrap_or_default();
     let rows = guests.iter().flat_map(|guest| {
-        facts(guest).into_iter().map(|(key, value)| guest.row([guest.text("cpus"), key, show(&value)]))
+        facts(guest)
+            .into_iter()
+            .filter(|(key, _)| !key.starts_with(SOAK))
+            .map(|(key, value)| guest.row([guest.text("cpus"), key, show(&value)]))
     });
     section(
         "Measured by the tests",
@@ -264,7 +301,7 @@ mod tests {
                 "release": "R", "version": "V",
                 "passed": 30, "failed": 0, "skipped": 1,
                 "skips": [{ "test": "swap::zram", "reason": "no-swap" }],
-                "facts": { "rows": "5" },
+                "facts": { "rows": "5", "soak_at_rest": "50", "soak_error": "0", "soak_missed": "1" },
                 "doctor": { "checks": [
                     { "name": "accounting", "state": "ok", "found": "per-cpu", "remedy": null },
                     { "name": "proc-files", "state": "ok", "found": "stat approximate, statm exact, status exact" },
@@ -295,6 +332,7 @@ mod tests {
             "| 6.12 | 2 (lockdown) | 30 | 0 | 1 |",
             "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",
             "| 6.1 | 8 | rows | 5 |",
+            "| 6.1 | 8 | 50 | 0 |  | 1 |  |  |  |",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
