@@ -3,11 +3,12 @@
 //! A row is wrong when it is not marked as uncertain and nothing moved while it was read, yet
 //! - a file of /proc that is exact here says something else than exact, or
 //! - drift is beyond its bound, or
-//! - the process ran not at all from one report to the next, its figures are the same, and exact is not what its page
-//!   tables hold, or the shadow (full mode) is not what exact is.
+//! - the process ran not at all from one report to the next, its figures are the same, and the shadow (full mode) is not what
+//!   exact is, or, of a process that sleeps, exact is not what its page tables hold.
 //!
 //! A process that took and gave back memory within one reading shows no movement: whether it ran at all is taken from its
-//! CPU time and its page faults, which this program reads by itself.
+//! CPU time and its page faults, which this program reads by itself. One that waits for a CPU can be in the middle of
+//! munmap(2), whose pages still count when their mapping is gone (docs/limitations.md).
 
 use std::{
     collections::HashMap,
@@ -83,15 +84,21 @@ fn exact_sources() -> Vec<String> {
     exact.map(|source| format!("{}_bytes", source.name())).collect()
 }
 
-/// What a process has done so far: page faults, and CPU time in ticks.
+/// What a process has done so far: page faults, and CPU time in ticks; and whether it sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Activity([i64; 4]);
+struct Activity {
+    done: [i64; 4],
+    sleeps: bool,
+}
 
 impl Activity {
     fn of(pid: i64) -> Option<Self> {
         let stat = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?).into_owned();
         let field = |number| stat_field(&stat, number);
-        Some(Self([field(10)?, field(12)?, field(14)?, field(15)?]))
+        let done = [field(10)?, field(12)?, field(14)?, field(15)?];
+        // Behind the name, which can hold anything.
+        let state = stat.rsplit_once(") ")?.1.chars().next()?;
+        Some(Self { done, sleeps: matches!(state, 'S' | 'T') })
     }
 }
 
@@ -134,6 +141,7 @@ impl Watch {
         let activity = Activity::of(row.pid());
         let before = self.seen.remove(&identity);
         let still = activity.is_some() && before.as_ref().is_some_and(|before| before.activity == activity);
+        let sleeps = activity.is_some_and(|activity| activity.sleeps);
         if row.has_note("uncertain") {
             self.uncertain += 1;
         } else if row.must("moved_bytes") == 0 {
@@ -146,7 +154,7 @@ impl Watch {
             }
             if still && before.is_some_and(|before| same_figures(&before.row, &row)) {
                 self.at_rest += 1;
-                if row.must("exact_bytes") != row.must("resident_bytes") {
+                if sleeps && row.must("exact_bytes") != row.must("resident_bytes") {
                     self.complain("at rest exact is not what the page tables hold", &row);
                 }
                 if let Some(shadow) = row.number("shadow_bytes") {
