@@ -38,7 +38,7 @@ pub struct State {
     pub faults: u64,
     /// Sum of |delta| of all updates, in pages, as far as flushed.
     pub churn: u64,
-    /// Sum of |delta| that a refresh by the reader had to correct, in pages.
+    /// Pages by which a refresh by the reader had to correct the members, without signs.
     pub repaired: u64,
     /// Largest RSS since the state was seeded, in pages.
     pub peak_exact: i64,

@@ -79,7 +79,8 @@ unsafe fn word(address: u64) -> Option<i32> {
 
 /// What a refresh of all words came to.
 pub struct Refreshed {
-    /// Sum of |delta| over the words, in pages.
+    /// Pages by which the members had to be corrected, without signs. Pages that went from a slot to the count are no
+    /// correction: the slots of a CPU that goes offline do so without an event (`lib/percpu_counter.c:percpu_counter_cpu_dead`).
     pub changed: u64,
     /// Words that did not hold still or could not be read.
     pub unsettled: u64,
@@ -114,14 +115,18 @@ pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refre
             together: u64::from(together),
             index: u64::from(index),
             deltas: [zero; MEMBERS],
-            refreshed: Refreshed { changed: zero.cast_unsigned(), unsettled: zero.cast_unsigned() },
+            refreshed: Refreshed { changed: 0, unsettled: zero.cast_unsigned() },
         };
         each_cpu(layout!(cpu_ids), &mut walk, refresh_cpu);
         let Walk { mut deltas, mut refreshed, .. } = walk;
-        refresh_count::<0>(mm, state, &mut deltas, &mut refreshed);
-        refresh_count::<1>(mm, state, &mut deltas, &mut refreshed);
-        refresh_count::<2>(mm, state, &mut deltas, &mut refreshed);
-        refresh_count::<3>(mm, state, &mut deltas, &mut refreshed);
+        deltas[0] += refresh_global::<0>(mm, state);
+        deltas[1] += refresh_global::<1>(mm, state);
+        deltas[2] += refresh_global::<2>(mm, state);
+        deltas[3] += refresh_global::<3>(mm, state);
+        refreshed.changed = deltas[0].unsigned_abs()
+            + deltas[1].unsigned_abs()
+            + deltas[2].unsigned_abs()
+            + deltas[3].unsigned_abs();
         add_total::<0>(state, &deltas);
         add_total::<1>(state, &deltas);
         add_total::<2>(state, &deltas);
@@ -191,7 +196,6 @@ unsafe fn refresh_word<const MEMBER: usize>(offset: u64, seen: *mut [i32; MEMBER
         while tries < TRIES {
             let delta = value.wrapping_sub(atomic::swap(word, value));
             walk.deltas[MEMBER] += i64::from(delta);
-            walk.refreshed.changed += u64::from(delta.unsigned_abs());
             match probe::<i32>(address) {
                 Some(again) if again == value => return,
                 Some(again) => value = again,
@@ -201,19 +205,6 @@ unsafe fn refresh_word<const MEMBER: usize>(offset: u64, seen: *mut [i32; MEMBER
         }
         walk.refreshed.unsettled += 1;
     }
-}
-
-#[inline(always)]
-unsafe fn refresh_count<const MEMBER: usize>(
-    mm: *const u8,
-    state: *mut State,
-    deltas: &mut [i64; MEMBERS],
-    refreshed: &mut Refreshed,
-) {
-    // SAFETY: by the caller.
-    let delta = unsafe { refresh_global::<MEMBER>(mm, state) };
-    deltas[MEMBER] += delta;
-    refreshed.changed += delta.unsigned_abs();
 }
 
 /// The delta of the global count of a member.
