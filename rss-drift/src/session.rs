@@ -16,7 +16,7 @@ use crate::{
         tunables::ticks_per_second,
     },
     probe::{
-        FullOptions, Probe,
+        FullOptions, Probe, ProbeError,
         behaviour::{Precisions, find_precisions},
     },
     proc::{NoMemory, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
@@ -77,11 +77,15 @@ impl Startup {
         self.session.is_some()
     }
 
-    /// The session.
+    /// The session. Full mode that was asked for and cannot be had goes to the log.
     ///
     /// # Errors
     /// With every failed check and its remedy.
     pub fn session(self) -> Result<Session, CannotMeasure> {
+        let passive = |check: &&Check| check.name == FULL_MODE && check.state == State::Warning;
+        if let Some(Check { name, found, remedy, .. }) = self.checks.iter().find(passive) {
+            log::warn!("{name}: {found}; remedy: {}", remedy.as_deref().unwrap_or("none"));
+        }
         self.session.ok_or_else(|| {
             let mut text = String::new();
             for check in self.checks.iter().filter(|check| check.state == State::Failed) {
@@ -143,9 +147,12 @@ fn open(mode: Mode, checks: &mut Vec<Check>) -> Option<Session> {
     Some(Session { kernel, probe, precisions })
 }
 
+/// Name of the check of full mode.
+const FULL_MODE: &str = "full-mode";
+
 /// The probe of full mode, where that is wanted and possible, and the check that says why not.
 fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
-    const NAME: &str = "full-mode";
+    const NAME: &str = FULL_MODE;
     let Mode::Full(options) = mode else { return (None, None) };
     if !kernel.caches() {
         let found = "no CONFIG_SMP: nothing is cached that a shadow could follow: passive mode measures";
@@ -168,7 +175,11 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
             (Some(probe), Some(Check::ok(NAME, found.unwrap_or_default())))
         }
         Err(error) => {
-            let remedy = "passive mode measures; the kernel needs BTF tracepoints (CONFIG_BPF_EVENTS=y)";
+            let remedy = if let ProbeError::NoMap { .. } = error {
+                "more memory, a higher limit of the control group, or smaller maps by --max-mms or --max-memory"
+            } else {
+                "the kernel needs BTF tracepoints (CONFIG_BPF_EVENTS=y)"
+            };
             (None, Some(Check::warning(NAME, format!("{error}: passive mode measures"), remedy)))
         }
     }

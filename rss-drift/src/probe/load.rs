@@ -37,7 +37,15 @@ const TASKS: &str = "rss_pertask";
 pub enum ProbeError {
     /// The object is not one this aya can load: a broken build.
     #[error("the eBPF object inside this program cannot be loaded: {0:#}; build it again")]
-    Object(#[from] aya::EbpfError),
+    Object(aya::EbpfError),
+    /// The kernel refused to make a map: there is no memory for it, or a limit is in the way.
+    #[error("the kernel refuses our map {map}: {error}")]
+    NoMap {
+        /// Name of the map.
+        map: String,
+        /// What the kernel said.
+        error: io::Error,
+    },
     /// aya could not use the kernel's BTF.
     #[error("the kernel's type information (BTF) cannot be used: {0}")]
     Btf(#[from] aya::BtfError),
@@ -82,6 +90,17 @@ pub enum ProbeError {
     /// A CPU whose per-CPU memory was not found.
     #[error("the per-CPU memory of CPU {0} was not found: its slots cannot be read on kernel {1}")]
     NoOffset(u32, String),
+}
+
+impl From<aya::EbpfError> for ProbeError {
+    fn from(error: aya::EbpfError) -> Self {
+        match error {
+            aya::EbpfError::MapError(MapError::CreateError { name, io_error }) => {
+                Self::NoMap { map: name, error: io_error }
+            }
+            error => Self::Object(error),
+        }
+    }
 }
 
 /// What the kernel said of a program, with the last lines of the verifier's log, where there is one: the reason of a
