@@ -1,10 +1,12 @@
 //! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
 //! that touched a known number of pages, the kernel's own words.
 
+mod crowds;
 mod demo;
 mod drift;
 mod files;
 mod foreign;
+mod hard;
 mod host;
 mod hotplug;
 mod memory;
@@ -16,6 +18,7 @@ mod shadow;
 mod startup;
 mod strain;
 mod threads;
+mod tight;
 mod usage;
 
 use crate::harness::Test;
@@ -65,6 +68,7 @@ pub const TESTS: &[Test] = tests! {
     }
     hotplug {
         cpus_that_go_and_come
+        all_cpus_but_one_under_load
     }
     threads {
         two_thousand_threads
@@ -103,6 +107,24 @@ pub const TESTS: &[Test] = tests! {
         a_reader_for_256_cpus
         steps_down_when_it_costs_too_much
         random_orders
+    }
+    hard {
+        huge_pages_that_are_split
+        a_worker_of_io_uring
+        an_address_that_is_used_again
+        an_address_that_is_used_again_by_its_process
+    }
+    crowds {
+        a_process_that_forks_ten_thousand_times
+        a_hundred_thousand_short_lives
+        programs_with_long_arguments
+        attached_two_hundred_times
+        no_room_for_all
+        no_room_for_all_in_the_command
+    }
+    tight {
+        maps_that_find_no_memory
+        births_take_no_memory
     }
     usage {
         unknown_words_are_refused_with_the_valid_ones

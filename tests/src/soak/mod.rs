@@ -14,12 +14,12 @@ use std::{
 
 use rss_drift::{
     drift::rest::RestTracker,
-    probe::{EndOfMm, FullOptions, Snapshot},
+    probe::{FullOptions, Snapshot},
     session::Mode,
 };
 
 use self::{actors::Actors, random::Random};
-use crate::measure::Meter;
+use crate::{invariants::no_state_too_many, measure::Meter};
 
 /// First argument of this mode.
 pub const SOAK: &str = "--soak";
@@ -149,7 +149,7 @@ impl Checks {
             }
         }
         if full {
-            no_state_too_many(meter);
+            no_state_too_many(&mut meter.session);
         }
     }
 
@@ -196,27 +196,4 @@ fn shadow_is_exact(meter: &mut Meter, pid: u32, exact: &[i64; 4]) {
         return;
     }
     panic!("the shadow of process {pid} was disturbed {LOOKS} times in a row");
-}
-
-/// No state is left of an mm that is gone. Newborn and dying mms may be counted by one side only: not at each look. An mm
-/// without a task lives on while an idle CPU runs lazily on it: one per CPU, up to `__mmdrop`.
-fn no_state_too_many(meter: &mut Meter) {
-    let lazy = match meter.session.probe.full_mode() {
-        Some((_, EndOfMm::Mmdrop)) => meter.session.kernel.cpus.online.len(),
-        _ => 0,
-    };
-    let mut seen = Vec::new();
-    for _ in 0..LOOKS {
-        let snapshot = meter.snapshot();
-        let visited = snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count();
-        let counts = meter.session.probe.counts().expect("full mode").expect("read the counts");
-        let living = counts.births.wrapping_sub(counts.deaths).cast_signed();
-        let too_many = living - i64::try_from(visited + lazy).expect("a number of processes");
-        if too_many <= 0 {
-            return;
-        }
-        seen.push(too_many);
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("states of mms that no task has and no CPU runs on: {seen:?}");
 }
