@@ -1,6 +1,14 @@
 //! A control group of version 2 that limits memory.
 
-use std::{fs, io, path::PathBuf, thread, time::Duration};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::Command,
+    thread,
+    time::Duration,
+};
 
 /// Its name: always the same, so that what a killed test left behind is taken up and removed by the next one.
 pub const NAME: &str = "live-tests";
@@ -29,8 +37,29 @@ impl Group {
             _ => {}
         }
         let group = Self(path);
-        fs::write(group.0.join("memory.max"), bytes.to_string())?;
+        group.limit(bytes)?;
         Ok(group)
+    }
+
+    /// From now on it holds at most so many bytes: what is more goes to swap.
+    pub fn limit(&self, bytes: u64) -> io::Result<()> {
+        fs::write(self.0.join("memory.max"), bytes.to_string())
+    }
+
+    /// Bytes of memory that are charged to it, the kernel's own for its processes included.
+    pub fn current(&self) -> io::Result<u64> {
+        fs::read_to_string(self.0.join("memory.current"))?.trim().parse().map_err(io::Error::other)
+    }
+
+    /// A command will run in it from its start.
+    pub fn enter(&self, command: &mut Command) -> io::Result<()> {
+        let processes = OpenOptions::new().write(true).open(self.0.join("cgroup.procs"))?;
+        // SAFETY: between fork and exec only write(2) is called.
+        unsafe {
+            // The kernel takes 0 for whoever writes it.
+            command.pre_exec(move || (&processes).write_all(b"0"));
+        }
+        Ok(())
     }
 
     /// Moves a process into it; the memory that it has stays with the group that it had it in.

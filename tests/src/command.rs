@@ -95,8 +95,13 @@ pub struct Running {
 impl Running {
     /// Starts it.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::of(&mut rss_drift(arguments))
+    }
+
+    /// Starts it by a command of [`rss_drift()`].
+    pub fn of(command: &mut Command) -> Self {
         let began = Instant::now();
-        let mut child = rss_drift(arguments).spawn().expect("start this very program");
+        let mut child = command.spawn().expect("start this very program");
         let lines = BufReader::new(child.stdout.take().expect("it has a pipe"));
         Self { child, lines, began }
     }

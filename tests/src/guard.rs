@@ -41,8 +41,11 @@ impl Saved {
     }
 }
 
-/// What the signal handler has to put back; more at a time no test needs.
-static CHANGED: [AtomicPtr<Saved>; 8] = [const { AtomicPtr::new(ptr::null_mut()) }; 8];
+/// Settings that can be changed at a time: one for each CPU of a large guest, and some more.
+const MOST: usize = 300;
+
+/// What the signal handler has to put back.
+static CHANGED: [AtomicPtr<Saved>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 
 /// A changed setting. Dropping it puts the old value back.
 #[derive(Debug)]

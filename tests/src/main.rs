@@ -9,6 +9,7 @@ mod command;
 mod guard;
 mod harness;
 mod helper;
+mod invariants;
 mod live;
 mod measure;
 mod records;

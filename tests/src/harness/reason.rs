@@ -7,7 +7,11 @@ use std::{
 
 use rss_drift::kernel::{Accounting, Kernel};
 
-use crate::{cgroup, helper::userfaultfd, scratch, terminal, thp};
+use crate::{
+    cgroup,
+    helper::{io_worker, userfaultfd},
+    scratch, terminal, thp,
+};
 
 /// What is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub enum Reason {
     NoKsm,
     /// The kernel has no userfaultfd, or refuses it to us.
     NoUserfaultfd,
+    /// The kernel has no `io_uring`, or refuses it to us (`kernel.io_uring_disabled`).
+    NoIoUring,
     /// Memory cannot be limited by control groups of version 2.
     NoMemoryCgroup,
     /// The kernel is not locked down to confidentiality.
@@ -43,7 +49,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their exit statuses.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoThp,
         Self::NoSwap,
         Self::OneCpu,
@@ -54,6 +60,7 @@ impl Reason {
         Self::NotAGuest,
         Self::NoKsm,
         Self::NoUserfaultfd,
+        Self::NoIoUring,
         Self::NoMemoryCgroup,
         Self::NoLockdown,
         Self::NoMemory,
@@ -72,6 +79,7 @@ impl Reason {
             Self::NotAGuest => "not-a-guest",
             Self::NoKsm => "no-ksm",
             Self::NoUserfaultfd => "no-userfaultfd",
+            Self::NoIoUring => "no-io-uring",
             Self::NoMemoryCgroup => "no-memory-cgroup",
             Self::NoLockdown => "no-lockdown",
             Self::NoMemory => "no-memory",
@@ -96,6 +104,7 @@ impl Reason {
             Self::NotAGuest => !is_a_guest(),
             Self::NoKsm => OpenOptions::new().write(true).open(KSM_RUN).is_err(),
             Self::NoUserfaultfd => userfaultfd::open().is_err(),
+            Self::NoIoUring => io_worker::open().is_err(),
             Self::NoMemoryCgroup => cgroup::root().is_none(),
             Self::NoLockdown => !fs::read_to_string("/sys/kernel/security/lockdown")
                 .is_ok_and(|text| text.contains("[confidentiality]")),

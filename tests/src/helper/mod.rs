@@ -1,5 +1,7 @@
 //! A helper process: it does with its memory what a test orders, by lines through pipes, and rests in between.
 
+mod flood;
+pub mod io_worker;
 mod regions;
 mod serve;
 mod storm;
@@ -10,10 +12,12 @@ use std::{
     ffi::OsString,
     io::{BufRead as _, BufReader, Write as _},
     ops::Range,
+    os::fd::AsRawFd as _,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
 };
 
+pub use flood::{LONG, Life};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -139,7 +143,34 @@ impl Helper {
 
     /// munmap(2) of the whole region.
     pub fn unmap(&mut self, region: &Region) {
-        self.on("munmap", region, 0..region.pages);
+        self.unmap_part(region, 0..region.pages);
+    }
+
+    /// munmap(2) of `pages` of a region; the others stay.
+    pub fn unmap_part(&mut self, region: &Region, pages: Range<u64>) {
+        self.on("munmap", region, pages);
+    }
+
+    /// mprotect(2) of `pages` of a region: they can only be read.
+    pub fn protect(&mut self, region: &Region, pages: Range<u64>) {
+        self.on("protect", region, pages);
+    }
+
+    /// A worker of `io_uring(7)` reads zeroes into the first `pages` of a region. The faults that the process itself had
+    /// meanwhile, and how many workers it has.
+    pub fn fill_by_a_worker(&mut self, region: &Region, pages: u64) -> (u64, u64) {
+        self.by_a_worker("fill", region, pages)
+    }
+
+    /// A worker of `io_uring(7)` gives up the first `pages` of a region. As [`Self::fill_by_a_worker`].
+    pub fn give_up_by_a_worker(&mut self, region: &Region, pages: u64) -> (u64, u64) {
+        self.by_a_worker("give-up", region, pages)
+    }
+
+    fn by_a_worker(&mut self, verb: &str, region: &Region, pages: u64) -> (u64, u64) {
+        let answer = self.numbers(&format!("io-worker {verb} {} {pages}", region.index));
+        let [faults, workers] = answer[..] else { panic!("two numbers expected: {answer:?}") };
+        (faults, workers)
     }
 
     /// Forks; the child writes to the first `pages` of `region` and rests. Its pid.
@@ -149,7 +180,12 @@ impl Helper {
 
     /// execve(2) of itself; the regions are gone.
     pub fn exec(&mut self) {
-        writeln!(self.orders, "exec").expect("order the helper");
+        self.exec_with(0, 0);
+    }
+
+    /// As [`Self::exec`], with `count` more arguments of `bytes` each.
+    pub fn exec_with(&mut self, count: u64, bytes: u64) {
+        writeln!(self.orders, "exec {count} {bytes}").expect("order the helper");
         self.expect_ready();
         self.warm_up();
     }
@@ -219,7 +255,22 @@ impl Helper {
         writeln!(self.orders, "storm {rate}").expect("order the helper");
     }
 
-    /// Ends the storm; how many processes it were.
+    /// Starts one short life after the other, as fast as they go, until there were `limit` or [`Self::end_storm`]. Those that
+    /// fork write to the first `pages` of `region`.
+    pub fn begin_flood(&mut self, life: Life, limit: u64, region: &Region, pages: u64) {
+        let order = format!("flood {} {limit} {} {pages}", life.name(), region.index);
+        writeln!(self.orders, "{order}").expect("order the helper");
+    }
+
+    /// Whether a flood has come to its limit.
+    pub fn has_answered(&self) -> bool {
+        let mut answer =
+            libc::pollfd { fd: self.answers.get_ref().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, as the count says.
+        unsafe { libc::poll(&raw mut answer, 1, 0) > 0 }
+    }
+
+    /// Ends the storm or flood; how many processes it were.
     pub fn end_storm(&mut self) -> u64 {
         writeln!(self.orders, "enough").expect("order the helper");
         let started = self.answer("storm")[0];

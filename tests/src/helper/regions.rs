@@ -148,9 +148,17 @@ impl Mapped {
     }
 
     /// munmap(2).
-    pub(super) fn unmap(&self) -> io::Result<()> {
-        // SAFETY: a mapping of ours, of which nothing holds a reference and which no order names again.
-        check(unsafe { libc::munmap(self.start as *mut _, self.pages * self.page) })
+    pub(super) fn unmap(&self, first: usize, count: usize) -> io::Result<()> {
+        // SAFETY: of a mapping of ours, of which nothing holds a reference; no order names these pages again.
+        check(unsafe { libc::munmap((self.start + first * self.page) as *mut _, count * self.page) })
+    }
+
+    /// mprotect(2): these pages can only be read.
+    pub(super) fn protect(&self, first: usize, count: usize) -> io::Result<()> {
+        // SAFETY: of a mapping of ours; no order writes to these pages again.
+        check(unsafe {
+            libc::mprotect((self.start + first * self.page) as *mut _, count * self.page, libc::PROT_READ)
+        })
     }
 }
 
@@ -167,7 +175,7 @@ fn reserve(bytes: usize, page: usize, alignment: usize) -> io::Result<usize> {
     Ok((start as usize + page).next_multiple_of(alignment))
 }
 
-fn memfd(bytes: u64) -> io::Result<File> {
+pub(super) fn memfd(bytes: u64) -> io::Result<File> {
     // SAFETY: a name that ends with a zero; the descriptor is checked and nobody else's.
     let file = unsafe {
         let fd = libc::memfd_create(c"live-helper".as_ptr(), libc::MFD_CLOEXEC);

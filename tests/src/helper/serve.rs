@@ -10,7 +10,7 @@ use std::{
 use nix::unistd::execv;
 
 use super::{
-    AS_HELPER, Kind, NAME, SERVE,
+    AS_HELPER, Kind, Life, NAME, SERVE, flood, io_worker,
     regions::{self, Mapped},
     storm, tasks, userfaultfd,
 };
@@ -87,7 +87,13 @@ impl Server {
             }
             ["userfaultfd", ..] => done(userfaultfd::fill(region(1)?, number(2)?)),
             ["mlock", ..] => done(region(1)?.lock()),
-            ["munmap", ..] => done(region(1)?.unmap()),
+            ["munmap", ..] => done(region(1)?.unmap(number(2)?, number(3)?)),
+            ["protect", ..] => done(region(1)?.protect(number(2)?, number(3)?)),
+            ["io-worker", "fill", ..] => {
+                let (region, pages) = (region(2)?, number(3)?);
+                io_worker::fill(region, pages, &regions::memfd(region.bytes(pages) as u64)?)
+            }
+            ["io-worker", "give-up", ..] => io_worker::give_up(region(2)?, number(3)?),
             ["pin", _] => done(tasks::pin(number(1)?)),
             ["threads", ..] => done(tasks::threads(number(1)?, region(2)?, number(3)?)),
             ["hop", ..] => tasks::hop(number(1)?, region(2)?, number(3)?),
@@ -98,9 +104,13 @@ impl Server {
             ["pid-namespace", ..] => tasks::fork_into_pid_namespace(region(1)?, number(2)?),
             ["zombie"] => tasks::zombie(),
             ["storm", _] => storm::run(number(1)?),
+            ["flood", life, ..] => flood::run(Life::parse(life)?, number(2)?, region(3)?, number(4)?),
             ["enough"] => Ok(Vec::new()),
             // On success it does not come back: the new program says that it is ready.
-            ["exec"] => Err(Command::new("/proc/self/exe").args([AS_HELPER, SERVE]).exec()),
+            ["exec", ..] => {
+                let more = vec!["x".repeat(number(2)?); number(1)?];
+                Err(Command::new("/proc/self/exe").args([AS_HELPER, SERVE, NAME]).args(more).exec())
+            }
             ["exec-of", path, ..] => {
                 let arguments = vec![CString::new("x".repeat(number(3)?))?; number(2)?];
                 // On success it does not come back, as below. Command would try a shell.

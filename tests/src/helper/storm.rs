@@ -24,7 +24,7 @@ pub(super) fn run(rate: usize) -> Answer {
     let began = Instant::now();
     let pause = Duration::from_secs(1) / u32::try_from(rate).map_err(io::Error::other)?;
     let mut started: u32 = 0;
-    while !an_order_waits()? {
+    while !an_order_waits(1)? {
         // As many as are due: a late one is caught up with, one in each round, so that an order is never kept waiting.
         if pause * started < began.elapsed() {
             started += 1;
@@ -47,11 +47,11 @@ pub(super) fn run(rate: usize) -> Answer {
     Ok(vec![started.into()])
 }
 
-/// Whether the next order is there; waits a little for it.
-fn an_order_waits() -> io::Result<bool> {
+/// Whether the next order is there; waits so many milliseconds for it.
+pub(super) fn an_order_waits(patience: libc::c_int) -> io::Result<bool> {
     let mut order = libc::pollfd { fd: libc::STDIN_FILENO, events: libc::POLLIN, revents: 0 };
     // SAFETY: one pollfd, as the count says.
-    match unsafe { libc::poll(&raw mut order, 1, 1) } {
+    match unsafe { libc::poll(&raw mut order, 1, patience) } {
         -1 => Err(io::Error::last_os_error()),
         ready => Ok(ready > 0),
     }

@@ -5,7 +5,7 @@ use std::{
     os::fd::AsRawFd as _,
     process::ExitCode,
     sync::{
-        Arc, Barrier,
+        Arc, Barrier, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -198,7 +198,7 @@ extern "C" fn live_in_shared_memory(told: *mut libc::c_void) -> libc::c_int {
 /// A process of its own with this very memory.
 pub(super) fn share_memory(region: Mapped, pages: usize) -> Answer {
     let told = tell(region, pages);
-    let pid = clone_with_our_memory(live_in_shared_memory, told, 0)?;
+    let pid = clone_with_our_memory(live_in_shared_memory, told, new_stack(), 0)?;
     while !told.rests.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(1));
     }
@@ -220,9 +220,48 @@ extern "C" fn live_in_a_held_parent(told: *mut libc::c_void) -> libc::c_int {
 
 /// A process with this very memory that holds its parent until it is killed; it gives the first answer, its pid.
 pub(super) fn vfork(region: Mapped, pages: usize) -> Answer {
-    let pid = clone_with_our_memory(live_in_a_held_parent, tell(region, pages), libc::CLONE_VFORK)?;
+    let pid =
+        clone_with_our_memory(live_in_a_held_parent, tell(region, pages), new_stack(), libc::CLONE_VFORK)?;
     waitpid(pid, None)?;
     Ok(Vec::new())
+}
+
+/// The top of a stack that is never freed.
+fn new_stack() -> usize {
+    let stack: &'static mut [u8] = Box::leak(vec![0; SMALL_STACK].into_boxed_slice());
+    stack.as_mut_ptr_range().end.addr() & !15
+}
+
+extern "C" fn touch_and_leave(told: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the parent gave the address of a Shared that it never frees.
+    let told = unsafe { &*told.cast::<Shared>() };
+    told.region.write(0, told.pages);
+    leave()
+}
+
+/// Ends a child without running anything of its parent's.
+pub(super) fn leave() -> ! {
+    // SAFETY: ends this process.
+    unsafe { libc::_exit(0) }
+}
+
+/// Children of vfork(2), one after the other on one stack: each writes to pages of its parent's, and ends.
+pub(super) struct Vforks {
+    told: &'static Shared,
+    stack: usize,
+}
+
+impl Vforks {
+    /// Children that write to the first `pages` of `region`. The stack is the same for all that ever are.
+    pub(super) fn new(region: Mapped, pages: usize) -> Self {
+        static STACK: OnceLock<usize> = OnceLock::new();
+        Self { told: tell(region, pages), stack: *STACK.get_or_init(new_stack) }
+    }
+
+    /// One child, which has ended when this returns; it is to be waited for.
+    pub(super) fn start(&self) -> io::Result<Pid> {
+        clone_with_our_memory(touch_and_leave, self.told, self.stack, libc::CLONE_VFORK)
+    }
 }
 
 fn tell(region: Mapped, pages: usize) -> &'static Shared {
@@ -232,12 +271,11 @@ fn tell(region: Mapped, pages: usize) -> &'static Shared {
 fn clone_with_our_memory(
     live: extern "C" fn(*mut libc::c_void) -> libc::c_int,
     told: &'static Shared,
+    top: usize,
     flags: libc::c_int,
 ) -> io::Result<Pid> {
-    let stack: &'static mut [u8] = Box::leak(vec![0; SMALL_STACK].into_boxed_slice());
-    let top = stack.as_mut_ptr_range().end.addr() & !15;
-    // SAFETY: the child gets a stack of its own and a function that makes system calls, touches the region, and answers
-    // only where the parent is held.
+    // SAFETY: the child gets a stack that no other uses and a function that makes system calls, touches the region, and
+    // answers only where the parent is held.
     let pid = unsafe {
         libc::clone(
             live,

@@ -1,17 +1,20 @@
 //! CPUs that go offline and come back while pages move.
 
+use std::time::{Duration, Instant};
+
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use rss_drift::{drift::rest::RestTracker, kernel::Accounting};
+use rss_drift::{drift::rest::RestTracker, kernel::Accounting, probe::FullOptions};
 
-use super::shadow::assert_right_if_full;
+use super::shadow::{assert_right_if_full, open};
 use crate::{
     command::run,
     guard::Setting,
     harness::{Outcome, Reason, allowed_cpus},
-    helper::{Helper, Kind},
+    helper::{Helper, Kind, Life},
+    invariants::Invariants,
     measure::Meter,
     records::{Record, parse},
     truth::page_size,
@@ -79,6 +82,82 @@ pub fn cpus_that_go_and_come() -> Outcome {
     }
     storm.end_storm();
     assert_right_if_full(&mut meter, &mut rest);
+    Outcome::Passed
+}
+
+/// All CPUs but one go one after the other under load, and come back: what their slots held is in the counts with no event
+/// that told of it, and counts once.
+pub fn all_cpus_but_one_under_load() -> Outcome {
+    const THREADS: u64 = 2;
+    const PAGES: u64 = 7;
+    for reason in [Reason::NotAGuest, Reason::OneCpu] {
+        if reason.holds() {
+            return Outcome::Skipped(reason);
+        }
+    }
+    let cpus = allowed_cpus();
+    let mut meter = open(FullOptions::default());
+    let per_cpu = meter.session.kernel.accounting == Accounting::PerCpu;
+    let mut invariants = Invariants::default();
+    let mut storms = [Helper::start_as("live-storm"), Helper::start_as("live-flood")];
+    let mut grows = Helper::start();
+    let room = grows.map(Kind::Anon, 1000);
+
+    let mut set = CpuSet::new();
+    set.set(cpus[0]).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).expect("stay on a CPU");
+    let mut helper = Helper::start();
+    let pid = helper.pid();
+    // From here on it may go to all of them.
+    let mut all = CpuSet::new();
+    for &cpu in &cpus {
+        all.set(cpu).expect("a CPU's number");
+    }
+    sched_setaffinity(Pid::from_raw(pid.cast_signed()), &all).expect("allow all CPUs");
+    let touched = storms[1].map(Kind::Anon, PAGES);
+    storms[0].begin_storm(200);
+    storms[1].begin_flood(Life::Fork, u64::MAX >> 1, &touched, PAGES);
+    // Every CPU's slot gets some, and fewer than a batch.
+    let region = helper.map(Kind::Anon, THREADS * PAGES * cpus.len() as u64);
+    helper.hop(THREADS, &region, PAGES);
+    let before = meter.rest(pid);
+
+    let began = Instant::now();
+    invariants.cpus_go();
+    let mut offline = Vec::new();
+    for &cpu in cpus[1..].iter().rev() {
+        if began.elapsed() > Duration::from_secs(40) {
+            break;
+        }
+        offline.push(take_offline(cpu));
+        grows.write(&room, 0..1000);
+        grows.give_up(&room, 0..1000);
+        invariants.look(&mut meter.session.probe);
+    }
+    println!("report: cpus_taken_offline={}", offline.len());
+    assert_eq!(online_cpus(), (cpus.len() - offline.len()) as u64);
+    let without = meter.rest(pid);
+    assert!(without.shadow.is_some(), "it has a shadow");
+    assert_eq!(without.mm.exact(), before.mm.exact());
+    let folded = without.printed.stat - before.printed.stat;
+    let of_the_gone = i64::try_from(offline.len() as u64 * THREADS * PAGES).expect("pages");
+    // The threads themselves took a few pages where they happened to run.
+    let expected = if per_cpu { of_the_gone..of_the_gone + 20 } else { 0..1 };
+    assert!(
+        expected.contains(&folded),
+        "{folded} pages of the dead CPUs' slots are in the count, not {expected:?}"
+    );
+    while let Some(cpu) = offline.pop() {
+        drop(cpu);
+        invariants.look(&mut meter.session.probe);
+    }
+    assert_eq!(online_cpus(), cpus.len() as u64);
+    grows.write(&room, 0..1000);
+    for pid in [pid, grows.pid()] {
+        assert!(meter.rest(pid).shadow.is_some(), "it has a shadow");
+    }
+    let lives: u64 = storms.iter_mut().map(Helper::end_storm).sum();
+    println!("report: hotplug_lives={lives}");
+    invariants.end(&mut meter.session, "hotplug");
     Outcome::Passed
 }
 

@@ -1,11 +1,13 @@
 //! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
 //! that touched a known number of pages, the kernel's own words.
 
+mod crowds;
 mod demo;
 mod drift;
 mod fallback;
 mod files;
 mod foreign;
+mod hard;
 mod host;
 mod hotplug;
 mod memory;
@@ -17,6 +19,7 @@ mod shadow;
 mod startup;
 mod strain;
 mod threads;
+mod tight;
 mod usage;
 
 use crate::harness::Test;
@@ -66,6 +69,7 @@ pub const TESTS: &[Test] = tests! {
     }
     hotplug {
         cpus_that_go_and_come
+        all_cpus_but_one_under_load
     }
     threads {
         two_thousand_threads
@@ -108,6 +112,24 @@ pub const TESTS: &[Test] = tests! {
         without_fentry
         without_an_end
         an_address_after_an_unseen_end
+    }
+    hard {
+        huge_pages_that_are_split
+        a_worker_of_io_uring
+        an_address_that_is_used_again
+        an_address_that_is_used_again_by_its_process
+    }
+    crowds {
+        a_process_that_forks_ten_thousand_times
+        a_hundred_thousand_short_lives
+        programs_with_long_arguments
+        attached_two_hundred_times
+        no_room_for_all
+        no_room_for_all_in_the_command
+    }
+    tight {
+        maps_that_find_no_memory
+        births_take_no_memory
     }
     usage {
         unknown_words_are_refused_with_the_valid_ones

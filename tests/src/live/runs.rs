@@ -123,14 +123,14 @@ pub fn a_killed_run_leaves_nothing_in_the_kernel() -> Outcome {
 
 /// BPF objects by the kernel's ids, which it does not use again soon.
 #[derive(Debug, Default)]
-struct Objects {
+pub(super) struct Objects {
     programs: HashSet<u32>,
     maps: HashSet<u32>,
 }
 
 impl Objects {
     /// What a process holds by its descriptors.
-    fn of_process(pid: u32) -> Self {
+    pub(super) fn of_process(pid: u32) -> Self {
         let mut objects = Self::default();
         for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("list descriptors") {
             // A descriptor may have been closed meanwhile.
@@ -144,8 +144,14 @@ impl Objects {
         objects
     }
 
+    /// Takes those of another in.
+    pub(super) fn add(&mut self, other: Self) {
+        self.programs.extend(other.programs);
+        self.maps.extend(other.maps);
+    }
+
     /// Whether the kernel still has one of them.
-    fn are_left(&self) -> bool {
+    pub(super) fn are_left(&self) -> bool {
         let programs = aya::programs::loaded_programs()
             .filter_map(Result::ok)
             .any(|info| self.programs.contains(&info.id()));

@@ -105,6 +105,11 @@ impl Actors {
         format!("{number}: {words}")
     }
 
+    /// Whether a CPU went offline so far.
+    pub const fn cpus_went(&self) -> bool {
+        self.host.cpus_went
+    }
+
     /// The processes that rest now and have memory of their own.
     pub fn pids(&self) -> Vec<u32> {
         self.all.iter().flat_map(|actor| actor.children.iter().copied().chain([actor.leader])).collect()

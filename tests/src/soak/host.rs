@@ -15,6 +15,8 @@ pub struct Host {
     guest: bool,
     /// A CPU that is offline.
     offline: Option<Setting>,
+    /// One went offline so far.
+    pub cpus_went: bool,
     /// KSM merges, huge pages are given, as far as this kernel has either.
     _settings: Vec<Setting>,
 }
@@ -32,7 +34,7 @@ impl Host {
                 settings.extend(thp::allow().expect("a setting that can be written"));
             }
         }
-        Self { guest, offline: None, _settings: settings }
+        Self { guest, offline: None, cpus_went: false, _settings: settings }
     }
 
     /// Once in a while takes a CPU offline, or gives it back; the words.
@@ -48,6 +50,7 @@ impl Host {
         // The first stays; a machine with two keeps one.
         let cpu = random.of(cpus.get(1..).filter(|others| !others.is_empty())?);
         let file = format!("/sys/devices/system/cpu/cpu{cpu}/online");
+        self.cpus_went = true;
         self.offline = Some(Setting::change(&file, "0").expect("take a CPU offline"));
         Some(format!("CPU {cpu} goes offline"))
     }

@@ -15,12 +15,15 @@ use std::{
 
 use rss_drift::{
     drift::rest::RestTracker,
-    probe::{EndOfMm, FaultPrograms, FullOptions, Hidden, Snapshot},
+    probe::{FaultPrograms, FullOptions, Hidden, Snapshot},
     session::Mode,
 };
 
 use self::{actors::Actors, random::Random};
-use crate::measure::{Meter, wait_until};
+use crate::{
+    invariants::{no_state_too_many, states_too_many},
+    measure::{Meter, wait_until},
+};
 
 /// First argument of this mode.
 pub const SOAK: &str = "--soak";
@@ -95,7 +98,7 @@ pub fn run(length: Duration, seed: u64) {
     }
     let storms = actors.end();
     checks.all(&mut meter, &mut actors);
-    wait_until("states of mms that ended are gone", || states_too_many(&mut meter) <= 0);
+    wait_until("states of mms that ended are gone", || states_too_many(&mut meter.session) <= 0);
     println!("report: soak_orders={}", log.count);
     println!("report: soak_short_lives={storms}");
     checks.report(&meter);
@@ -180,7 +183,7 @@ impl Checks {
         let snapshot = meter.snapshot();
         let full = meter.session.probe.full_mode().is_some();
         if full {
-            self.shadow_at_rest(meter, &snapshot);
+            self.shadow_at_rest(meter, &snapshot, actors);
         }
         for pid in actors.pids() {
             // exact = resident, member by member; drift within its bound; the files of /proc say what they should.
@@ -190,11 +193,11 @@ impl Checks {
             }
         }
         if full {
-            no_state_too_many(meter);
+            no_state_too_many(&mut meter.session);
         }
     }
 
-    fn shadow_at_rest(&mut self, meter: &Meter, snapshot: &Snapshot) {
+    fn shadow_at_rest(&mut self, meter: &Meter, snapshot: &Snapshot, actors: &Actors) {
         let found = self.rest.look(snapshot);
         self.at_rest += found.at_rest;
         self.error = self.error.max(found.largest_error);
@@ -207,8 +210,10 @@ impl Checks {
         );
         let counts = meter.session.probe.counts().expect("full mode").expect("read the counts");
         assert_eq!(counts.deaths_with_rest, 0, "every mm ends with 0: {counts:?}");
+        // A CPU that goes offline (docs/limitations.md) leaves something to the end as well.
+        let explained = missed > 0 || actors.cpus_went();
         assert!(
-            counts.late == 0 || missed > 0,
+            counts.late == 0 || explained,
             "only a missed event leaves something to the end: {counts:?}"
         );
     }
@@ -245,38 +250,4 @@ fn shadow_is_exact(meter: &mut Meter, pid: u32, exact: &[i64; 4]) {
         return;
     }
     panic!("the shadow of process {pid} was disturbed {LOOKS} times in a row");
-}
-
-/// No state is left of an mm that is gone. Newborn and dying mms may be counted by one side only: not at each look. An mm
-/// without a task lives on while an idle CPU runs lazily on it: one per CPU, up to `__mmdrop`.
-/// Where ends are not seen, those that a sweep has yet to find stand for some seconds.
-fn no_state_too_many(meter: &mut Meter) {
-    if matches!(meter.session.probe.full_mode(), Some((_, EndOfMm::Unseen))) {
-        return;
-    }
-    let mut seen = Vec::new();
-    for _ in 0..LOOKS {
-        let too_many = states_too_many(meter);
-        if too_many <= 0 {
-            return;
-        }
-        seen.push(too_many);
-        thread::sleep(Duration::from_millis(20));
-    }
-    panic!("states of mms that no task has and no CPU runs on: {seen:?}");
-}
-
-/// States beyond the mms that tasks have, and that CPUs can run lazily on.
-fn states_too_many(meter: &mut Meter) -> i64 {
-    let lazy = match meter.session.probe.full_mode() {
-        Some((_, EndOfMm::Mmdrop)) => meter.session.kernel.cpus.online.len(),
-        Some(_) => 0,
-        // Passive mode.
-        None => return 0,
-    };
-    let snapshot = meter.snapshot();
-    let visited = snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count();
-    let counts = meter.session.probe.counts().expect("full mode").expect("read the counts");
-    let living = counts.births.wrapping_sub(counts.deaths).cast_signed();
-    living - i64::try_from(visited + lazy).expect("a number of processes")
 }

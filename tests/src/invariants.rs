@@ -1,0 +1,115 @@
+//! What holds of full mode at every reading, whatever else happens on the host.
+
+use std::{thread, time::Duration};
+
+use rss_drift::{
+    drift::rest::{RestFindings, RestTracker},
+    probe::{EndOfMm, Probe, Snapshot},
+    session::Session,
+};
+use rss_drift_common::shadow::Counts;
+
+/// How often what newborn and dying processes may disturb is looked at again: longer than a state without an event is
+/// waited for before it is swept away.
+const LOOKS: u32 = 150;
+
+/// What was found so far. Where events were missed (7.x) these explain what had to be repaired, and an mm that ended with
+/// a rest each.
+#[derive(Debug, Default)]
+pub struct Invariants {
+    rest: RestTracker,
+    readings: u64,
+    at_rest: u64,
+    repaired: u64,
+    /// CPUs went offline: their slots were given to the counts without an event (docs/limitations.md).
+    cpus_went: bool,
+}
+
+impl Invariants {
+    /// CPUs go offline from here on.
+    pub fn cpus_go(&mut self) {
+        self.cpus_went = true;
+    }
+
+    /// One reading: at rest the shadow is exact, nothing was repaired, and every mm that ended came to 0.
+    pub fn look(&mut self, probe: &mut Probe) -> (Snapshot, RestFindings) {
+        let snapshot = probe.snapshot().expect("read the iterator");
+        let found = self.rest.look(&snapshot);
+        self.readings += 1;
+        self.at_rest += found.at_rest;
+        self.repaired += found.repaired;
+        assert_eq!(found.largest_error, 0, "shadow = exact at rest: {found:?}");
+        let (counts, missed) = (counts(probe), probe.missed_events().expect("full mode"));
+        assert!(self.repaired == 0 || missed > 0, "only what was missed is repaired: {found:?}");
+        assert!(counts.deaths_with_rest <= missed, "every mm ends with 0; {missed} missed: {counts:?}");
+        let explained = missed > 0 || self.cpus_went;
+        assert!(counts.late == 0 || explained, "only what was missed is late: {counts:?}");
+        (snapshot, found)
+    }
+
+    /// Ends a test: looks once more, that no state is left of an mm that is gone, and prints what was found.
+    pub fn end(mut self, session: &mut Session, name: &str) {
+        self.look(&mut session.probe);
+        no_state_too_many(session);
+        self.look(&mut session.probe);
+        assert!(self.at_rest > 0, "something was at rest");
+        self.report(&session.probe, name);
+    }
+
+    /// Prints what was found.
+    pub fn report(&self, probe: &Probe, name: &str) {
+        let (counts, missed) = (counts(probe), probe.missed_events().expect("full mode"));
+        let Self { rest: _, readings, at_rest, repaired, cpus_went: _ } = self;
+        for (what, figure) in [
+            ("readings", *readings),
+            ("at_rest", *at_rest),
+            ("repaired", *repaired),
+            ("missed", missed),
+            ("late", counts.late),
+            ("deaths", counts.deaths),
+            ("deaths_with_rest", counts.deaths_with_rest),
+            ("swept", counts.swept),
+        ] {
+            println!("report: {name}_{what}={figure}");
+        }
+    }
+}
+
+/// Our programs' own counts.
+pub fn counts(probe: &Probe) -> Counts {
+    probe.counts().expect("full mode").expect("read the counts")
+}
+
+/// No state is left of an mm that is gone. Newborn and dying mms may be counted by one side only: not at each look. An mm
+/// without a task lives on while an idle CPU runs lazily on it: one per CPU, up to `__mmdrop`. Where ends are not seen, those
+/// that a sweep has yet to find stand for some seconds.
+pub fn no_state_too_many(session: &mut Session) {
+    if matches!(session.probe.full_mode(), Some((_, EndOfMm::Unseen))) {
+        return;
+    }
+    let mut seen = Vec::new();
+    for _ in 0..LOOKS {
+        let too_many = states_too_many(session);
+        if too_many <= 0 {
+            return;
+        }
+        seen.push(too_many);
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("states of mms that no task has and no CPU runs on: {seen:?}");
+}
+
+/// States beyond the mms that tasks have, and that CPUs can run lazily on.
+pub fn states_too_many(session: &mut Session) -> i64 {
+    let lazy = match session.probe.full_mode() {
+        Some((_, EndOfMm::Mmdrop)) => session.kernel.cpus.online.len(),
+        Some(_) => 0,
+        // Passive mode.
+        None => return 0,
+    };
+    let snapshot = session.probe.snapshot().expect("read the iterator");
+    let visited = snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count();
+    let counts = counts(&session.probe);
+    let living = counts.births.wrapping_sub(counts.deaths).cast_signed();
+    living - i64::try_from(visited + lazy).expect("a number of processes")
+}
