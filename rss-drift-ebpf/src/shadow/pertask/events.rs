@@ -119,7 +119,8 @@ fn direct(here: &Here, mm: u64, own: bool, member: u32, count: i64) {
                 atomic::add(&raw mut (*state).misses, 1);
                 atomic::add(&raw mut (*state).churn, delta.unsigned_abs());
             }
-            run::count::update(index, member, delta, !missed);
+            // What was cached has been counted already, and is again when the next look finds it.
+            run::count::update(index, member, delta - i64::from(cached), !missed);
         }
         // Where another CPU's change came with it, what is cached is known again at the next look only.
         if transfer || cached == 0 {

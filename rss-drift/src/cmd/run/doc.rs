@@ -21,7 +21,7 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   seconds at the latest: Ctrl-C gives 130 and the report of what was seen so far.
 - **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
   pages (large folios, fault-around). On per-task accounting what a look at a task's cache finds changed is one update per member.
-  What was added and removed is equal once all has ended.
+  What was added and removed is equal once all has ended (on per-task accounting: where no two CPUs changed one mm at once).
 - **The RFC's cache.** Hits, misses and flushes are those of the shadow (docs/how-it-works.md): what Kairui Song's cache would
   have had of all updates.
 - **Page faults** are the kernel's own count, as getrusage(2) has it.
