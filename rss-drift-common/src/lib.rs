@@ -6,6 +6,7 @@
 pub mod layout;
 pub mod member;
 pub mod record;
+pub mod run;
 pub mod running;
 pub mod shadow;
 pub mod slot;

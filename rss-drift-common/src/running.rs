@@ -161,6 +161,8 @@ pub struct TaskShadow {
     pub let_go: u64,
     /// From where it counts.
     pub seed: Seed,
+    /// 1: the mm belongs to what `rss-drift run` measures.
+    pub measured: u64,
 }
 
 impl TaskShadow {

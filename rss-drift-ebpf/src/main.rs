@@ -18,6 +18,7 @@ mod iterator;
 mod kernel;
 mod percpu;
 mod pertask;
+mod run;
 mod shadow;
 
 use shadow::pertask as pertask_shadow;
@@ -75,6 +76,7 @@ extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
     // SAFETY: as above; next is a task.
     let next: u64 = unsafe { kernel::load(pointer(ctx, 2), kernel::layout!(task_mm)) };
     shadow::events::switch(next);
+    run::count::switched(next, true);
     0
 }
 
@@ -87,6 +89,7 @@ extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
         let mm: *const u8 = kernel::load(pointer(ctx, 0), kernel::layout!(task_mm));
         if !mm.is_null() {
             shadow::events::born(mm, true);
+            run::count::switched(mm as u64, false);
         }
     }
     0
@@ -217,6 +220,33 @@ extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
 extern "C" fn tasks_mmdrop(ctx: *const u64) -> i32 {
     // SAFETY: the function has one argument.
     pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) });
+    0
+}
+
+/// `run`, `task:task_newtask`: `(task, clone_flags)` (5.10 to 7.2).
+#[unsafe(link_section = "tp_btf/task_newtask")]
+#[unsafe(no_mangle)]
+extern "C" fn run_newtask(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    unsafe { run::tasks::new_task(pointer(ctx, 0)) };
+    0
+}
+
+/// `run`, `sched:sched_process_exec`: `(task, old_pid, bprm)` (5.10 to 7.2).
+#[unsafe(link_section = "tp_btf/sched_process_exec")]
+#[unsafe(no_mangle)]
+extern "C" fn run_exec(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    unsafe { run::tasks::exec(pointer(ctx, 0)) };
+    0
+}
+
+/// `run`, `sched:sched_process_exit`: `(task, ..)` (5.10 to 7.2).
+#[unsafe(link_section = "tp_btf/sched_process_exit")]
+#[unsafe(no_mangle)]
+extern "C" fn run_exit(ctx: *const u64) -> i32 {
+    // SAFETY: as above.
+    unsafe { run::tasks::exit(pointer(ctx, 0)) };
     0
 }
 

@@ -7,7 +7,7 @@ use rss_drift_common::{
 };
 
 use super::{lifecycle, maps};
-use crate::atomic;
+use crate::{atomic, run};
 
 /// A switch of this CPU to a task whose mm is `next`, 0 for a task without one.
 ///
@@ -91,6 +91,7 @@ pub unsafe fn flush(this: *mut Cpu, batch: &Batch, flush: bool) {
         } else if batch.hits != 0 {
             (*this).counts.flushes += 1;
             atomic::add(&raw mut (*state).flushes, 1);
+            run::count::flushed(index);
         } else {
             atomic::add(&raw mut (*state).publications, 1);
         }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_get_smp_processor_id};
 use rss_drift_common::{
-    MEMBERS,
+    MEMBERS, member,
     shadow::{CPU_BITS, Cpu, State},
     slot::Slot,
 };
@@ -11,6 +11,7 @@ use super::{apply, lifecycle, maps, words};
 use crate::{
     atomic,
     kernel::{layout, load},
+    run,
 };
 
 /// `clone(2)`: the child uses the parent's mm.
@@ -56,8 +57,13 @@ pub unsafe fn rss_stat(mm: *const u8, member: u32) {
             (index, state)
         };
         let Some(seen) = maps::seen(number, index) else { return };
+        if run::on() && load::<i32>(mm, run::count::mm_users()) == 0 {
+            let pending = if holds { (*slot).pending_rss() } else { 0 };
+            run::count::last_user_gone(index, address, state, member::rss(&(*state).totals) + pending);
+        }
         if !holds {
-            miss(this, state, seen, mm, member);
+            let delta = miss(this, state, seen, mm, member);
+            run::count::update(index, member, i64::from(delta), false);
             return;
         }
         if (*slot).live == 0 {
@@ -66,6 +72,7 @@ pub unsafe fn rss_stat(mm: *const u8, member: u32) {
         (*slot).begin();
         if let Some(delta) = words::refresh_own(mm, member, (*this).offset, seen, state) {
             let _ = (*slot).update(address, member as usize, delta);
+            run::count::update(index, member, i64::from(delta), true);
             if (*slot).is_full(member as usize, maps::config!(threshold)) {
                 let batch = (*slot).publish(false);
                 apply::flush(this, &batch, false);
@@ -78,15 +85,21 @@ pub unsafe fn rss_stat(mm: *const u8, member: u32) {
     }
 }
 
-/// An update of an mm that this CPU's slot does not hold goes straight to the totals.
+/// An update of an mm that this CPU's slot does not hold goes straight to the totals. By how many pages it was.
 #[inline(always)]
-unsafe fn miss(this: *mut Cpu, state: *mut State, seen: *mut [i32; MEMBERS], mm: *const u8, member: u32) {
+unsafe fn miss(
+    this: *mut Cpu,
+    state: *mut State,
+    seen: *mut [i32; MEMBERS],
+    mm: *const u8,
+    member: u32,
+) -> i32 {
     // SAFETY: by rss_stat's caller.
     unsafe {
         (*this).counts.misses += 1;
         let Some(delta) = words::refresh_own(mm, member, (*this).offset, seen, state) else {
             (*this).counts.unsettled += 1;
-            return;
+            return 0;
         };
         if delta != 0 {
             apply::add_total(state, member, delta);
@@ -94,6 +107,7 @@ unsafe fn miss(this: *mut Cpu, state: *mut State, seen: *mut [i32; MEMBERS], mm:
             apply::peaks(state, 0);
         }
         atomic::add(&raw mut (*state).misses, 1);
+        delta
     }
 }
 

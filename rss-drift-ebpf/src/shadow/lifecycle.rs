@@ -11,6 +11,7 @@ use crate::{
     atomic,
     each_cpu::{GO_ON, STOP, each_cpu},
     kernel::layout,
+    run,
 };
 
 /// The index of the state of an mm that has one.
@@ -62,6 +63,7 @@ pub unsafe fn create(this: *mut Cpu, mm: *const u8, reader: bool) -> Option<u32>
         (*state).seeded = 0;
         (*state).visited = (*shared).pass;
         atomic::swap(&raw mut (*state).id, id.cast_unsigned());
+        run::count::born(index);
         if reader {
             begin_reading(shared, index);
         }
@@ -71,6 +73,7 @@ pub unsafe fn create(this: *mut Cpu, mm: *const u8, reader: bool) -> Option<u32>
                 // Nobody found it: nobody left it to us.
                 atomic::swap(&raw mut (*shared).reading, 0);
             }
+            run::count::forget(index);
             wipe::give_back(index);
             // Another CPU was faster, or the hash refused.
             let found = find(address);
@@ -109,6 +112,8 @@ pub unsafe fn born(this: *mut Cpu, mm: *const u8) {
         atomic::add(&raw mut (*counts).deaths, 1);
         atomic::add(&raw mut (*counts).births, 1);
         gather(state);
+        ended(state, index);
+        run::count::born(index);
         let id = atomic::fetch_add(&raw mut (*shared).last_id, 1) + 1;
         atomic::swap(&raw mut (*state).id, id.cast_unsigned());
         let refreshed = words::refresh_all(mm, index, state);
@@ -143,6 +148,7 @@ pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
             let refreshed = words::refresh_all(mm, index, state);
             atomic::add(&raw mut (*counts).late, refreshed.corrected);
         }
+        ended(state, index);
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);
         let mark = u64::from(index) + 1;
@@ -176,6 +182,7 @@ pub unsafe fn let_go(this: *mut Cpu, mm: u64) {
     // SAFETY: by the caller; a map value.
     unsafe {
         atomic::add(&raw mut (*this).counts.deaths, 1);
+        ended(state, index);
         atomic::swap(&raw mut (*state).id, 0);
     }
     limbo::enter(index);
@@ -208,6 +215,20 @@ pub unsafe fn done_reading(this: *mut Cpu, shared: *mut maps::Shared) {
             judge(this, state);
             free(state, index);
         }
+    }
+}
+
+/// What `run` keeps of a state that ends.
+#[inline(always)]
+unsafe fn ended(state: *const State, index: u32) {
+    if let Some(kept) = run::count::measured(index) {
+        // SAFETY: by the caller; a map value.
+        unsafe {
+            (*kept).of.peak = (*state).peak_exact;
+            (*kept).of.drift = (*state).peak_drift;
+            (*kept).of.cpus = (*state).active_max;
+        }
+        run::count::ended(index);
     }
 }
 

@@ -17,3 +17,5 @@ mod report;
 pub mod sweep;
 mod wipe;
 mod words;
+
+pub use maps::state;

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use rss_drift_common::{
     Pages,
-    shadow::{SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord, State},
+    shadow::{SHADOW_MEASURED, SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord, State},
 };
 
 use super::{lifecycle, limbo, maps, report, words};
@@ -12,6 +12,7 @@ use crate::{
     each_cpu::{GO_ON, STOP, each_cpu},
     iterator::Visit,
     kernel::{layout, load},
+    run,
 };
 
 /// How often a reading that a flush disturbed is repeated.
@@ -95,6 +96,9 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
             record.id = id;
             if (*state).owned == 0 {
                 (*state).owned = limbo::now();
+            }
+            if run::count::measured(index).is_some() {
+                record.flags |= SHADOW_MEASURED;
             }
             (*state).visited = (*shared).pass;
             (*state).tgid = u64::from(tgid);

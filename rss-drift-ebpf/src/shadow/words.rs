@@ -12,6 +12,7 @@ use crate::{
     each_cpu::{GO_ON, STOP, each_cpu},
     kernel::{layout, load, probe, rdonly_cast},
     percpu::SLOT_BYTES,
+    run,
 };
 
 /// How often a word that changes while it is refreshed is read again.
@@ -127,6 +128,7 @@ pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refre
         add_total::<1>(state, &deltas);
         add_total::<2>(state, &deltas);
         add_total::<3>(state, &deltas);
+        run::count::pages(index, &deltas);
         let corrected = deltas[0].unsigned_abs()
             + deltas[1].unsigned_abs()
             + deltas[2].unsigned_abs()

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod duration;
+mod run;
 mod valid;
 mod watch;
 
@@ -29,6 +30,7 @@ use crate::output::OutputError;
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift watch --csv drift.csv        the table, and every column into a file\n  \
+        rss-drift run -- make -j8              true peaks of a command, and the RFC's cache\n  \
         rss-drift demo                         10,000 threads: how wrong this kernel is\n  \
         rss-drift doctor                       what this host has for measuring, and what is missing"
 )]
@@ -46,6 +48,8 @@ struct Cli {
 enum Verb {
     /// Every interval: what the kernel reports and what is exact, the largest drift first (the default)
     Watch(Box<watch::Args>),
+    /// A command and all that descends from it: true peaks, drift, and what the RFC's cache would make of its updates
+    Run(Box<run::Args>),
     /// The RFC's program, thousands of threads that touch memory and sleep: what each source says of it
     Demo(demo::Args),
     /// What this host has for measuring: found, missing, remedy
@@ -64,7 +68,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if error.kind() == ErrorKind::UnknownArgument {
                 let _ = writeln!(io::stderr(), "{}", valid::options(Cli::command(), &args));
             }
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return ExitCode::from(match (error.use_stderr(), is_run(&args)) {
+                (false, _) => 0,
+                (true, true) => run::FAILURE,
+                (true, false) => 2,
+            });
         }
     };
     let level = match cli.verbose {
@@ -77,6 +85,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.verb {
         None => watch::run(cli.watch),
         Some(Verb::Watch(args)) => watch::run(*args),
+        Some(Verb::Run(args)) => return run::run(&args),
         Some(Verb::Demo(args)) => demo::run(&args),
         Some(Verb::Doctor(args)) => doctor::run(&args),
     };
@@ -89,6 +98,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Whether the verb is `run`, whose exit statuses are the command's.
+fn is_run(args: &[OsString]) -> bool {
+    let verb = args.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
+    verb.is_some_and(|verb| verb == "run")
 }
 
 /// Words of the command line that do not go together: exit 2.

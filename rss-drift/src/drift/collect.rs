@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use rss_drift_common::{
-    member,
+    Member, member,
     record::{FLAG_LEADER_GONE, FLAG_VALID},
     shadow::SHADOW_VALID,
 };
@@ -58,6 +58,19 @@ impl Rules {
             pages_per_fault: self.pages_per_fault,
             caches: self.caches,
         }
+    }
+
+    /// By how much RSS, in pages, a CPU can mislead another about the peak: what its slot holds unpublished, a page less than
+    /// the threshold of each member; on per-task accounting also a task's cache that is in the mm's count before the kernel
+    /// says so.
+    #[must_use]
+    pub fn unpublished(&self, precise_peaks: bool) -> u64 {
+        let unpublished = if precise_peaks { 0 } else { Member::RSS.len() as u64 * (self.cpus.batch() - 1) };
+        let counted_twice = match self.accounting {
+            Accounting::PerCpu => 0,
+            Accounting::PerTask => self.batching().bound(Precision::Approximate, 1),
+        };
+        unpublished + counted_twice
     }
 }
 

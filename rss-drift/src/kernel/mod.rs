@@ -5,11 +5,12 @@ pub mod btf;
 mod cast;
 pub mod checks;
 mod layout;
+mod run_layout;
 pub mod tunables;
 
 pub use accounting::Accounting;
 pub use cast::Cast;
-use rss_drift_common::Layout;
+use rss_drift_common::{Layout, run::RunLayout};
 use tunables::{Cpus, FaultAround, TunableError};
 
 /// Why the running kernel cannot be measured.
@@ -36,6 +37,7 @@ const TARGETS: &[(btf::Kind, &str)] = &[
     (btf::Kind::Typedef, "btf_trace_sched_switch"),
     (btf::Kind::Typedef, "btf_trace_sched_process_exec"),
     (btf::Kind::Typedef, "btf_trace_task_newtask"),
+    (btf::Kind::Typedef, "btf_trace_sched_process_exit"),
     (btf::Kind::Typedef, "btf_trace_page_fault_user"),
     (btf::Kind::Typedef, "btf_trace_page_fault_kernel"),
     (btf::Kind::Typedef, "btf_trace_exit_mmap"),
@@ -94,6 +96,16 @@ impl Kernel {
             page_size: tunables::page_size(),
             fault_around: FaultAround::read(),
         })
+    }
+
+    /// Where its structs have what only `run` reads: asked for then, because the others start without it.
+    ///
+    /// # Errors
+    /// When a member is missing or of another type.
+    pub fn run_layout() -> Result<RunLayout, KernelError> {
+        let btf_error = |error| KernelError::Btf { release: release(), error };
+        let data = btf::read_vmlinux(btf::VMLINUX).map_err(btf_error)?;
+        btf::Btf::parse(&data).and_then(|btf| run_layout::resolve(&btf)).map_err(btf_error)
     }
 
     /// Whether updates are cached anywhere: a `percpu_counter` of a kernel without `CONFIG_SMP` is its count alone.

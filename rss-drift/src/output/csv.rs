@@ -61,7 +61,7 @@ pub fn rows(rows: &[Row], host: &Host) -> Vec<u8> {
 }
 
 /// A value as CSV has it, before quoting.
-fn cell(value: Value<'_>) -> Cow<'_, str> {
+pub(crate) fn cell(value: Value<'_>) -> Cow<'_, str> {
     match value {
         // A lower bound is no figure to calculate with.
         Value::Empty | Value::AtLeast(_) => Cow::Borrowed(""),
@@ -73,10 +73,11 @@ fn cell(value: Value<'_>) -> Cow<'_, str> {
     }
 }
 
-fn records<'a>(records: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Vec<u8> {
+/// The bytes of records, which all have as many cells.
+pub(crate) fn records<'a>(records: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Vec<u8> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
     for record in records {
-        // All records have as many fields as the contract, and a Vec takes every byte: neither error can happen.
+        // All records have as many cells, and a Vec takes every byte: neither error can happen.
         let _ = writer.write_record(record.iter().map(|cell| cell.as_bytes()));
     }
     writer.into_inner().unwrap_or_default()

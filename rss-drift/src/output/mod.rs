@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -28,7 +29,7 @@ pub use error::OutputError;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub use text::clean;
 
-use file::Identity;
+use file::{Blocks, Identity};
 
 /// Where reports go. After an error nothing more is to be sent to the sink; what it wrote before stays whole.
 pub trait Sink {
@@ -37,6 +38,30 @@ pub trait Sink {
 
     /// Ends the output; where the format has one, with a summary of the whole run.
     fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError>;
+}
+
+/// A file that whole reports are appended to.
+#[derive(Debug)]
+pub struct ReportFile(Blocks);
+
+impl ReportFile {
+    /// Opens it. `header`: what an empty file gets, and one with content must begin with.
+    pub fn open(path: &Path, header: &[u8]) -> Result<Self, OutputError> {
+        let target = Target::File(path.to_owned());
+        let blocks = Blocks::open(&target, header, |first| {
+            if header.is_empty() || first == header {
+                return Ok(());
+            }
+            let found = String::from_utf8_lossy(&first[..first.len().min(60)]).into_owned();
+            Err(format!("its first line is not the header of our CSV ({:?})", found.trim_end()))
+        })?;
+        Ok(Self(blocks))
+    }
+
+    /// Appends a report: all of it, or in a regular file nothing.
+    pub fn append(&mut self, report: &[u8]) -> Result<(), OutputError> {
+        self.0.write(report, 1)
+    }
 }
 
 /// The report of one interval.

@@ -12,7 +12,7 @@ use crate::{
     kernel::{Accounting, Cast, Kernel},
     probe::{
         load::{ProbeError, program_error},
-        tasks,
+        run, tasks,
     },
 };
 
@@ -27,6 +27,8 @@ pub struct FullOptions {
     pub precise_peaks: bool,
     /// When to have programs on page faults.
     pub faults: FaultPrograms,
+    /// Count the command of `rss-drift run` and its descendants.
+    pub run: bool,
     /// What to do without although the kernel has it: for tests.
     pub hidden: Hidden,
 }
@@ -103,8 +105,11 @@ pub(super) fn config(
 }
 
 /// Sizes the maps of full mode.
-pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, capacity: u32) {
+pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &FullOptions, capacity: u32) {
     let cpus = kernel.layout.cpu_ids.max(1);
+    if options.run {
+        run::size_maps(loader, cpus, capacity);
+    }
     loader
         .map_max_entries("CPUS", cpus)
         .map_max_entries("STATES", capacity)
@@ -252,7 +257,9 @@ pub(super) fn attach(
     let faults = options.faults.attached(kernel.accounting);
     let kernel = &kernel.release;
     let end = attach_end(ebpf, btf, kernel, options, scheme)?;
-    for &(name, tracepoint) in scheme.events {
+    // Behind the scheme's: whose an mm is can be said when it has a state.
+    let of_run = if options.run { run::EVENTS } else { &[] };
+    for &(name, tracepoint) in scheme.events.iter().chain(of_run) {
         if !faults && tracepoint.starts_with("page_fault") {
             continue;
         }

@@ -11,16 +11,17 @@ use aya::{
     programs::{Iter, ProgramError, links::LinkError},
 };
 use aya_log::EbpfLogger;
-use rss_drift_common::shadow::Counts;
+use rss_drift_common::{run::RunLayout, shadow::Counts};
 
 use crate::{
-    kernel::{Accounting, Cast, Kernel, btf::blob_of},
+    kernel::{Accounting, Cast, Kernel, KernelError, btf::blob_of},
     probe::{
         caches::Caches,
         full::{self, EndOfMm, FullOptions, Scheme},
         link::link,
         locate::{self, SlotReader},
         percpu,
+        run::{self, RunTotals},
         snapshot::{Reader, Snapshot},
         statistics::{self, RunStatistics},
     },
@@ -52,6 +53,9 @@ pub enum ProbeError {
     /// The object lacks a program or map that this code names: a broken build.
     #[error("the eBPF object inside this program has no {0:?}; build it again")]
     Missing(&'static str),
+    /// The kernel's structs are not what `run` knows.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// The kernel refused a program.
     #[error("kernel {kernel} refuses the eBPF program {program}: {}", refusal(.error))]
     Program {
@@ -221,9 +225,11 @@ impl Probe {
         let config = full::config(kernel, options, capacity, bound, cast);
         let object = link(OBJECT, cast.map_or(0, |cast| cast.function));
         let mut loader = loader(kernel);
-        full::size_maps(&mut loader, kernel, capacity);
+        full::size_maps(&mut loader, kernel, options, capacity);
+        let of_run = if options.run { Kernel::run_layout()? } else { RunLayout::default() };
         let mut ebpf = loader
             .override_global("CONFIG", bytemuck::bytes_of(&config), true)
+            .override_global("RUN", bytemuck::bytes_of(&of_run), true)
             .load(bytemuck::cast_slice(&object))?;
         load_iterator(&mut ebpf, scheme.reader, &btf, &kernel.release)?;
         let offsets = match kernel.accounting {
@@ -267,6 +273,22 @@ impl Probe {
             self.reader.sweep.add_to(&mut counts);
             Ok(counts)
         })
+    }
+
+    /// Begins to measure the process `command`, which has forked nobody yet, and all that descend from it; what was counted
+    /// before is forgotten. Full mode with [`FullOptions::run`] only.
+    pub fn begin_run(&mut self, command: u32) -> Result<(), ProbeError> {
+        run::begin(&mut self.ebpf, command)
+    }
+
+    /// What was counted since [`Probe::begin_run`].
+    pub fn run_totals(&self) -> Result<RunTotals, ProbeError> {
+        run::totals(&self.ebpf, self.accounting)
+    }
+
+    /// The processes that are measured and live.
+    pub fn run_alive(&self) -> Result<Vec<u32>, ProbeError> {
+        run::alive(&self.ebpf)
     }
 
     /// One reading of all processes; what our programs had to tell meanwhile goes to the log.

@@ -10,7 +10,7 @@ use aya::Ebpf;
 use bytemuck::Pod;
 use rss_drift_common::{
     record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID, MmRecord},
-    shadow::ShadowRecord,
+    shadow::{SHADOW_MEASURED, ShadowRecord},
 };
 
 use crate::{
@@ -76,6 +76,12 @@ impl Snapshot {
     pub fn shadow(&self, pid: u32) -> Option<&ShadowRecord> {
         let index = self.processes.binary_search_by_key(&pid, |record| record.tgid).ok()?;
         self.shadows.get(index).filter(|shadow| shadow.id != 0)
+    }
+
+    /// The processes that `run` measures, by rising pid.
+    pub fn measured(&self) -> impl Iterator<Item = &Mm> {
+        let marked = |shadow: &ShadowRecord| shadow.flags & SHADOW_MEASURED != 0;
+        self.processes.iter().zip(&self.shadows).filter(move |(_, shadow)| marked(shadow)).map(|(mm, _)| mm)
     }
 
     /// Every process, by rising pid.

@@ -13,8 +13,8 @@ use aya::{Ebpf, maps::Array};
 use rss_drift_common::{
     MEMBERS, Pages, member,
     record::{FLAG_VALID, MmRecord},
-    running::{Running, Seed, TaskShadow},
-    shadow::{SHADOW_VALID, ShadowRecord},
+    running::{Peak, Running, Seed, TaskShadow},
+    shadow::{SHADOW_MEASURED, SHADOW_VALID, ShadowRecord},
     slot::{BUSY_UNKNOWN, Slot},
 };
 
@@ -95,12 +95,31 @@ fn cpus(ebpf: &Ebpf) -> Result<Vec<Cpu>, ProbeError> {
         .collect()
 }
 
-fn array<'a, T: aya::Pod>(
+pub(super) fn array<'a, T: aya::Pod>(
     ebpf: &'a Ebpf,
     map: &'static str,
 ) -> Result<Array<&'a aya::maps::MapData, T>, ProbeError> {
     let found = ebpf.map(map).ok_or(ProbeError::Missing(map))?;
     Array::try_from(found).map_err(|error| ProbeError::Map { map, error })
+}
+
+/// The largest figures of the state at `index`, of all CPUs and of its seed.
+pub(super) fn peak(ebpf: &Ebpf, index: u32, cpus: u32, capacity: u32) -> Result<Peak, ProbeError> {
+    const SEEDS: &str = "SEEDS";
+    const PEAKS: &str = "PEAKS";
+    let seeds: Array<_, SeedValue> = array(ebpf, SEEDS)?;
+    let peaks: Array<_, PeakValue> = array(ebpf, PEAKS)?;
+    let SeedValue(seed) = seeds.get(&index, 0).map_err(|error| ProbeError::Map { map: SEEDS, error })?;
+    let drift = u32::try_from(seed.peak_drift).unwrap_or(u32::MAX);
+    let mut largest = Peak { exact: seed.peak_exact, drift, active: 0 };
+    for cpu in 0..cpus {
+        let place = cpu.saturating_mul(capacity).saturating_add(index);
+        let PeakValue(peak) = peaks.get(&place, 0).map_err(|error| ProbeError::Map { map: PEAKS, error })?;
+        largest.exact = largest.exact.max(peak.exact);
+        largest.drift = largest.drift.max(peak.drift);
+        largest.active = largest.active.max(peak.active);
+    }
+    Ok(largest)
 }
 
 fn store(ebpf: &mut Ebpf, seeds: &[NewSeed]) -> Result<(), ProbeError> {
@@ -121,6 +140,14 @@ struct RunningValue(Running);
 
 // SAFETY: `Running` is plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
 unsafe impl aya::Pod for RunningValue {}
+
+/// An element of `PEAKS` as aya wants it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PeakValue(Peak);
+
+// SAFETY: as above.
+unsafe impl aya::Pod for PeakValue {}
 
 /// An element of `SEEDS` as aya wants it.
 #[derive(Clone, Copy)]
@@ -248,8 +275,9 @@ fn followed(mm: &MmRecord, state: &TaskShadow, held: &Held) -> Pages {
 }
 
 fn shadow(mm: &MmRecord, state: &TaskShadow, held: &Held, steady: bool) -> ShadowRecord {
+    let measured = if state.measured == 0 { 0 } else { SHADOW_MEASURED };
     if !state.is_seeded() {
-        return ShadowRecord::default();
+        return ShadowRecord { flags: measured, ..ShadowRecord::default() };
     }
     let mut shadow = followed(mm, state, held);
     add(&mut shadow, state.seed.pages);
@@ -267,7 +295,7 @@ fn shadow(mm: &MmRecord, state: &TaskShadow, held: &Held, steady: bool) -> Shado
         peak_drift: i64::from(state.peak.drift).max(state.seed.peak_drift),
         active_max: i64::from(state.peak.active),
         holders: held.holders,
-        flags: if steady { SHADOW_VALID } else { 0 },
+        flags: measured | if steady { SHADOW_VALID } else { 0 },
     }
 }
 

@@ -178,6 +178,15 @@ pub fn thread_name(tid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
+/// Page faults, minor and major, of the threads of a process that live. (The process's own figure has those of the dead ones
+/// too.) 0 when it is gone.
+#[must_use]
+pub fn faults_of_threads(pid: u32) -> u64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let stats = threads.filter_map(|entry| Stat::from_file(entry.ok()?.path().join("stat")).ok());
+    stats.map(|stat| stat.minflt.saturating_add(stat.majflt)).sum()
+}
+
 /// Every process that has memory by `statm`, by rising pid: what the iterator should show.
 pub fn with_memory() -> io::Result<Vec<u32>> {
     let mut pids = Vec::new();

@@ -1,6 +1,7 @@
 //! A helper process: it does with its memory what a test orders, by lines through pipes, and rests in between.
 
 mod flood;
+mod grow;
 pub mod io_worker;
 mod regions;
 mod serve;
@@ -40,6 +41,8 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     match arguments.first().and_then(|word| word.to_str()) {
         Some(SERVE) => serve::main(arguments.get(1)),
         Some(NOTHING) => ExitCode::SUCCESS,
+        Some("grow") => grow::main(&arguments[1..]),
+        Some("daemon") => grow::daemon(&arguments[1..]),
         _ => ExitCode::from(2),
     }
 }

@@ -14,6 +14,7 @@ mod memory;
 mod output;
 mod processes;
 mod reclaim;
+mod run;
 mod runs;
 mod shadow;
 mod startup;
@@ -159,6 +160,15 @@ pub const TESTS: &[Test] = tests! {
         signals_end_with_a_summary
         a_watched_process_that_dies
         a_killed_run_leaves_nothing_in_the_kernel
+    }
+    run {
+        gives_the_commands_exit_status
+        counts_a_program_to_the_page
+        counts_threads_within_the_printed_error
+        follows_a_daemon
+        tells_what_was_seen_until_a_signal
+        writes_rows_and_text
+        predicts_misses_of_programs
     }
     startup {
         doctor_finds_all_that_is_needed

@@ -212,10 +212,7 @@ impl Checks {
         assert_eq!(counts.deaths_with_rest, 0, "every mm ends with 0: {counts:?}");
         // A CPU that goes offline (docs/limitations.md) leaves something to the end as well.
         let explained = missed > 0 || actors.cpus_went();
-        assert!(
-            counts.late == 0 || explained,
-            "only a missed event leaves something to the end: {counts:?}"
-        );
+        assert!(counts.late == 0 || explained, "only a missed event leaves something to the end: {counts:?}");
     }
 
     fn report(&self, meter: &Meter) {

@@ -49,6 +49,23 @@ pub unsafe fn follow(mm: u64, member: u32, count: i64, state: *mut State) -> Opt
     }
 }
 
+/// RSS of a state by what this CPU can tell: the mm's counts, the seed, the totals and its own slot; in pages.
+///
+/// # Safety
+/// As [`peaks`].
+#[inline(always)]
+pub unsafe fn exact(index: u32, state: *const State, slot: *const Slot) -> i64 {
+    let Some(seed) = maps::seed(index) else { return 0 };
+    // SAFETY: by the caller; map values.
+    unsafe {
+        let mut cached = member::rss(&(*seed).pages) + member::rss(&(*state).totals);
+        if (*slot).id == (*state).id {
+            cached += (*slot).pending_rss();
+        }
+        member::rss(&(*state).global) + cached
+    }
+}
+
 /// Raises this CPU's peaks of a state by what it can tell: the mm's counts, the totals and its own slot.
 ///
 /// # Safety
@@ -58,15 +75,10 @@ pub unsafe fn peaks(cpu: u32, index: u32, state: *const State, slot: *const Slot
     let (Some(seed), Some(peak)) = (maps::seed(index), maps::peak(cpu, index)) else { return };
     // SAFETY: by the caller; map values.
     unsafe {
-        let id = (*state).id;
-        if (*seed).id != id || (*seed).lost != (*state).seeded {
+        if (*seed).id != (*state).id || (*seed).lost != (*state).seeded {
             return;
         }
-        let mut cached = member::rss(&(*seed).pages) + member::rss(&(*state).totals);
-        if (*slot).id == id {
-            cached += (*slot).pending_rss();
-        }
-        let exact = member::rss(&(*state).global) + cached;
+        let exact = exact(index, state, slot);
         if exact > (*peak).exact {
             (*peak).exact = exact;
         }

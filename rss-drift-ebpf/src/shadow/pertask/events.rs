@@ -11,6 +11,8 @@ use super::{
 };
 use crate::{
     atomic,
+    kernel::probe,
+    run,
     shadow::{apply, events::CLONE_VM},
 };
 
@@ -26,6 +28,7 @@ pub unsafe fn switch(prev: *const u8, next: *const u8) {
         here.look(&Task::of(prev));
         let next = Task::of(next);
         apply::switch(here.this, next.mm);
+        run::count::switched(next.mm, true);
         (*here.running).enter(next.address, next.mm, next.counts);
     }
     here.end();
@@ -93,6 +96,9 @@ fn direct(here: &Here, mm: u64, own: bool, member: u32, count: i64) {
             }
             return;
         };
+        if run::on() && probe::<i32>(mm + u64::from(run::count::mm_users())) == Some(0) {
+            run::count::last_user_gone(index, mm, state, counts::exact(index, state, slot));
+        }
         let cached = if own && holds {
             let cached = (*here.running).transfer(member as usize);
             (*slot).transferred(member as usize, cached);
@@ -106,10 +112,15 @@ fn direct(here: &Here, mm: u64, own: bool, member: u32, count: i64) {
             return;
         };
         let transfer = cached != 0 && i64::from(cached) == delta;
-        if !transfer && (*slot).direct(mm, delta) == Update::Miss {
-            (*here.this).counts.misses += 1;
-            atomic::add(&raw mut (*state).misses, 1);
-            atomic::add(&raw mut (*state).churn, delta.unsigned_abs());
+        if !transfer {
+            let missed = (*slot).direct(mm, delta) == Update::Miss;
+            if missed {
+                (*here.this).counts.misses += 1;
+                atomic::add(&raw mut (*state).misses, 1);
+                atomic::add(&raw mut (*state).churn, delta.unsigned_abs());
+            }
+            // What was cached has been counted already, and is again when the next look finds it.
+            run::count::update(index, member, delta - i64::from(cached), !missed);
         }
         // Where another CPU's change came with it, what is cached is known again at the next look only.
         if transfer || cached == 0 {
@@ -130,6 +141,7 @@ pub unsafe fn exec(task: *const u8) {
     here.look(&task);
     if task.mm != 0 {
         lifecycle::born(here.number, task.mm);
+        run::count::switched(task.mm, false);
     }
     here.end();
 }

@@ -3,6 +3,7 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
 use rss_drift_common::{
     Pages,
+    running::Seed,
     shadow::{Counts, OWNED, State},
 };
 
@@ -10,7 +11,7 @@ use super::{
     super::{lifecycle::find, limbo::now, maps as shared, wipe},
     counts, maps,
 };
-use crate::{atomic, kernel::layout};
+use crate::{atomic, kernel::layout, run};
 
 /// Who makes a state: ids follow from a count of its own, which nobody else writes.
 #[derive(Clone, Copy)]
@@ -71,9 +72,11 @@ pub fn find_or_create(maker: Maker, mm: u64) -> Option<u32> {
         (*state).mm = mm;
         (*state).seeded = 0;
         core::ptr::write_volatile(&raw mut (*state).id, id);
+        run::count::born(index);
         if shared::INDEX.insert(mm, index, u64::from(BPF_NOEXIST)).is_err() {
             core::ptr::write_volatile(&raw mut (*state).id, 0);
             (*state).mm = 0;
+            run::count::forget(index);
             wipe::give_back(index);
             // Another CPU was faster, or the hash refused.
             let found = find(mm);
@@ -92,6 +95,7 @@ pub fn find_or_create(maker: Maker, mm: u64) -> Option<u32> {
         {
             atomic::add(&raw mut (*counted).unsettled, 1);
         }
+        run::count::pages(index, &count);
         Some(index)
     }
 }
@@ -125,9 +129,14 @@ pub fn born(cpu: u32, mm: u64) {
 /// one yet.
 #[inline(always)]
 unsafe fn renew(cpu: u32, index: u32, state: *mut State) {
-    let (Some(id), Some(counted)) = (new_id(Maker::Cpu(cpu)), counts_here()) else { return };
-    // SAFETY: by the caller.
+    let (Some(id), Some(counted), Some(seed)) = (new_id(Maker::Cpu(cpu)), counts_here(), maps::seed(index))
+    else {
+        return;
+    };
+    // SAFETY: by the caller; map values.
     unsafe {
+        ended(index, seed);
+        run::count::born(index);
         // From here on no slot that still names this state finds it.
         core::ptr::write_volatile(&raw mut (*state).id, 0);
         wipe_seed(index);
@@ -147,12 +156,16 @@ unsafe fn renew(cpu: u32, index: u32, state: *mut State) {
 #[inline(always)]
 pub fn let_go(mm: u64) -> u64 {
     let Some(index) = find(mm) else { return 0 };
-    let (Some(state), Some(counted)) = (shared::state(index), counts_here()) else { return 0 };
+    let (Some(state), Some(seed), Some(counted)) = (shared::state(index), maps::seed(index), counts_here())
+    else {
+        return 0;
+    };
     if shared::INDEX.remove(mm).is_err() {
         return 0;
     }
     // SAFETY: map values.
     unsafe {
+        ended(index, seed);
         core::ptr::write_volatile(&raw mut (*state).id, 0);
         atomic::add(&raw mut (*counted).deaths, 1);
     }
@@ -180,11 +193,39 @@ pub fn end(mm: u64) {
             atomic::add(&raw mut (*counted).deaths_with_rest, 1);
             atomic::add(&raw mut (*counted).rest, rest);
         }
+        ended(index, seed);
         // From here on no slot that still names this state finds it.
         core::ptr::write_volatile(&raw mut (*state).id, 0);
         wipe(state, index);
         wipe::give_back(index);
     }
+}
+
+/// What `run` keeps of a state that ends. Compared in memory: in registers each outcome is a state of its own to the verifier.
+#[inline(always)]
+unsafe fn ended(index: u32, seed: *const Seed) {
+    let Some(kept) = run::count::measured(index) else { return };
+    // SAFETY: by the caller; map values.
+    unsafe {
+        let of = &raw mut (*kept).of;
+        (*of).peak = (*seed).peak_exact;
+        (*of).drift = (*seed).peak_drift;
+        let mut cpu = 0;
+        while cpu < layout!(cpu_ids) {
+            let Some(peak) = maps::peak(cpu, index) else { break };
+            if (*peak).exact > (*of).peak {
+                (*of).peak = (*peak).exact;
+            }
+            if i64::from((*peak).drift) > (*of).drift {
+                (*of).drift = i64::from((*peak).drift);
+            }
+            if i64::from((*peak).active) > (*of).cpus {
+                (*of).cpus = i64::from((*peak).active);
+            }
+            cpu += 1;
+        }
+    }
+    run::count::ended(index);
 }
 
 /// Sum of what is left of each member, without signs, in pages.

@@ -14,7 +14,7 @@ use super::{
     maps,
     task::Task,
 };
-use crate::atomic;
+use crate::{atomic, run};
 
 /// What belongs to the CPU that a program runs on, marked busy as long as it is held.
 pub struct Here {
@@ -182,20 +182,21 @@ impl Here {
                 (*self.this).counts.hits += 1;
                 return;
             };
-            self.update_member::<0>(mm, deltas);
-            self.update_member::<1>(mm, deltas);
-            self.update_member::<2>(mm, deltas);
-            self.update_member::<3>(mm, deltas);
+            self.update_member::<0>(mm, index, deltas);
+            self.update_member::<1>(mm, index, deltas);
+            self.update_member::<2>(mm, index, deltas);
+            self.update_member::<3>(mm, index, deltas);
             self.publish_if_full();
             counts::peaks(self.number, index, state, &raw const (*self.this).slot);
         }
     }
 
     #[inline(always)]
-    unsafe fn update_member<const MEMBER: usize>(&self, mm: u64, deltas: &Deltas) {
+    unsafe fn update_member<const MEMBER: usize>(&self, mm: u64, index: u32, deltas: &Deltas) {
         if deltas[MEMBER] != 0 {
             // SAFETY: a map value.
             let _ = unsafe { (*self.this).slot.update(mm, MEMBER, deltas[MEMBER]) };
+            run::count::update(index, MEMBER as u32, i64::from(deltas[MEMBER]), true);
         }
     }
 

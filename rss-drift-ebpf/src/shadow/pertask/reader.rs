@@ -17,6 +17,7 @@ use crate::{
     iterator::{TaskContext, Visit},
     kernel::{layout, load},
     pertask::write_task,
+    run,
 };
 
 const EMPTY: TaskShadow = TaskShadow {
@@ -33,6 +34,7 @@ const EMPTY: TaskShadow = TaskShadow {
     lost: 0,
     let_go: 0,
     seed: Seed { pages: [0; 4], peak_exact: 0, peak_drift: 0, repaired: 0, lost: 0, id: 0 },
+    measured: 0,
 };
 
 /// Writes one task.
@@ -78,6 +80,9 @@ fn read(visit: &Visit, mm: u64, record: &mut TaskShadow) {
         record.publications = (*state).publications;
         record.faults = (*state).faults;
         record.churn = (*state).churn;
+        if run::count::measured(index).is_some() {
+            record.measured = 1;
+        }
         let mut cpu = 0;
         while cpu < layout!(cpu_ids) {
             let Some(peak) = maps::peak(cpu, index) else { break };

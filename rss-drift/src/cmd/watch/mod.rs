@@ -10,6 +10,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 pub use args::Args;
+pub use cost::CpuClock;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, MissedTickBehavior},
@@ -89,7 +90,7 @@ async fn report(run: &mut Run) -> anyhow::Result<()> {
 
 /// Start-up reads the kernel's type information, megabytes in many small pieces, and needs none of it later: the allocator
 /// would keep them for as long as we run.
-fn give_memory_back() {
+pub fn give_memory_back() {
     // SAFETY: gives back pages that nothing uses; it has no other effect.
     #[cfg(target_env = "gnu")]
     unsafe {

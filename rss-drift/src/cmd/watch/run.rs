@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use rss_drift_common::Member;
-
 use crate::{
     cmd::watch::{Args, cost::CpuClock, guard::OverheadGuard, select::Selection},
     drift::{
@@ -14,7 +12,7 @@ use crate::{
         sample::{Host, Note, Row, Source},
         stats::{RunDrift, Summary},
     },
-    kernel::{Accounting, tunables::Cpus},
+    kernel::tunables::Cpus,
     output::{Block, Faults, Format, Headline, RunSummary, ShadowFaults, Sink},
     probe::{Probe, Snapshot},
     proc::{Wanted, thread_name},
@@ -57,7 +55,7 @@ impl Run {
         let wanted =
             Wanted { resident: args.resident || shows(&args, "resident_bytes"), cgroup: wants_cgroup(&args) };
         let mut rules = session.rules(args.source, wanted);
-        rules.pending_limit = pending_limit(&args, &rules);
+        rules.pending_limit = rules.unpublished(args.precise_peaks);
         Ok(Self {
             host: session.host(),
             map_bytes: session.probe.footprint().bytes,
@@ -263,18 +261,6 @@ impl Run {
         }
         Ok(())
     }
-}
-
-/// By how much RSS a CPU can mislead another about the peak: what its slot holds unpublished, a page less than the
-/// threshold of each member; on per-task accounting also a task's cache that is in the mm's count before the kernel says so.
-fn pending_limit(args: &Args, rules: &Rules) -> u64 {
-    let unpublished =
-        if args.precise_peaks { 0 } else { Member::RSS.len() as u64 * (rules.cpus.batch() - 1) };
-    let counted_twice = match rules.accounting {
-        Accounting::PerCpu => 0,
-        Accounting::PerTask => rules.batching().bound(Precision::Approximate, 1),
-    };
-    unpublished + counted_twice
 }
 
 fn pages_to_bytes(pages: i64, rules: &Rules) -> u64 {

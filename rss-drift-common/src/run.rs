@@ -1,0 +1,147 @@
+//! What `rss-drift run` has counted of the command, of its descendants and of their mms.
+//!
+//! Updates are counted when they happen, by the CPU that sees them, so that a process which has ended needs nobody to
+//! remember it. What is the largest of something is kept per CPU too: the program that sees the end of an mm does not run
+//! twice at once on one CPU (the kernel's recursion guard).
+
+use crate::{member::MEMBERS, record::COMM_LEN};
+
+/// Where the kernel's structs have what only `run` reads. Offsets are bytes from the start of the named struct.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct RunLayout {
+    /// 1 in `run`; 0: none of this is used.
+    pub enabled: u32,
+    /// `mm_struct.mm_users`
+    pub mm_users: u32,
+    /// `mm_struct.hiwater_rss`
+    pub mm_hiwater_rss: u32,
+    /// `task_struct.min_flt`
+    pub task_min_flt: u32,
+    /// `task_struct.maj_flt`
+    pub task_maj_flt: u32,
+    /// `signal_struct.live`
+    pub signal_live: u32,
+    /// `signal_struct.maxrss`
+    pub signal_maxrss: u32,
+}
+
+/// Updates of one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct MemberCounts {
+    /// Updates of the mm that the CPU's slot held.
+    pub hits: u64,
+    /// Updates of another mm.
+    pub misses: u64,
+    /// Pages that came.
+    pub added: u64,
+    /// Pages that went.
+    pub removed: u64,
+}
+
+impl MemberCounts {
+    /// Adds another CPU's, or another member's.
+    pub const fn add(&mut self, other: &Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.added += other.added;
+        self.removed += other.removed;
+    }
+
+    /// All updates.
+    #[must_use]
+    pub const fn updates(&self) -> u64 {
+        self.hits + self.misses
+    }
+
+    /// Pages that came or went.
+    #[must_use]
+    pub const fn pages(&self) -> u64 {
+        self.added + self.removed
+    }
+}
+
+/// The largest figures of one mm, and whose it was. Sizes in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Largest {
+    /// Thread group that had it; 0: there was none.
+    pub tgid: u64,
+    /// Name of its leader when it was forked or executed a program.
+    pub comm: [u8; COMM_LEN],
+    /// Largest RSS by the events of its counters.
+    pub peak: i64,
+    /// Largest |exact - approximate|.
+    pub drift: i64,
+    /// The most CPUs that changed it at once.
+    pub cpus: i64,
+    /// 1: what follows was read when the last user of the mm was gone, before anything was unmapped.
+    pub ended: u64,
+    /// `mm_struct.hiwater_rss`: what the kernel remembers of earlier peaks.
+    pub hiwater: i64,
+    /// RSS as the approximate reader prints it.
+    pub approximate: i64,
+    /// RSS by the events.
+    pub exact: i64,
+    /// `signal_struct.maxrss` of the process, which the kernel raises before an mm is given up; 0: another process gave it up.
+    pub maxrss: i64,
+}
+
+/// What is kept of one mm, by the index of its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct RunState {
+    /// 1: the mm belongs to what is measured.
+    pub measured: u64,
+    /// Whose it is, and how it stood at its end. `peak`, `drift` and `cpus` are filled in when the state ends.
+    pub of: Largest,
+}
+
+/// What one CPU has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct RunCpu {
+    /// Updates by member.
+    pub members: [MemberCounts; MEMBERS],
+    /// Slots that gave a measured mm's deltas up for another mm.
+    pub flushes: u64,
+    /// Context switches by which the CPU took a measured mm.
+    pub switches: u64,
+    /// Processes that were forked.
+    pub forks: u64,
+    /// Programs that were executed.
+    pub execs: u64,
+    /// Page faults of threads that have ended, by the kernel's own count.
+    pub faults: u64,
+    /// Processes that could not be followed: the map of them is full.
+    pub refused: u64,
+    /// The mm that this CPU took last.
+    pub mm: u64,
+    /// Id of its state then; 0: it had none.
+    pub id: u64,
+    /// Of the mms that ended, the one with the largest peak.
+    pub largest: Largest,
+    /// The same of the command's own.
+    pub command: Largest,
+    /// Of the mms that ended, the one with the largest |exact - approximate|.
+    pub drift: Largest,
+}
+
+/// What all CPUs share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct RunShared {
+    /// Process id of the command; 0: none yet.
+    pub command: u64,
+    /// 1 since it has executed its program.
+    pub started: u64,
+    /// Page faults that its task had before that: ours.
+    pub faults_before: u64,
+}

@@ -1,0 +1,237 @@
+//! What the shadow's programs tell.
+
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_smp_processor_id,
+};
+use rss_drift_common::{
+    member,
+    run::{Largest, MemberCounts, RunState},
+    shadow::State,
+};
+
+use super::maps::{self, on, run};
+use crate::{
+    atomic,
+    kernel::{layout, probe},
+    shadow::{self, lifecycle},
+};
+
+/// A state is made: whether its mm is measured.
+#[inline(always)]
+pub fn born(index: u32) {
+    if !on() {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let tgid = unsafe { bpf_get_current_pid_tgid() >> 32 } as u32;
+    // SAFETY: only looked at.
+    if unsafe { maps::RUN_TASKS.get(tgid) }.is_some()
+        && let Some(state) = maps::state(index)
+    {
+        // SAFETY: a map value.
+        unsafe { (*state).measured = 1 };
+    }
+}
+
+/// An update of `member` by this CPU. `pages` may be 0: somebody else saw them first.
+#[inline(always)]
+pub fn update(index: u32, member: u32, pages: i64, hit: bool) {
+    if !on() || maps::measured(index).is_none() {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
+    // SAFETY: a map value, masked to the four members. By locked instructions: on 7.2 one program may interrupt another.
+    unsafe {
+        let counts = &raw mut (*this).members[(member & 3) as usize];
+        if hit {
+            atomic::add(&raw mut (*counts).hits, 1);
+        } else {
+            atomic::add(&raw mut (*counts).misses, 1);
+        }
+        add_pages(counts, pages);
+    }
+}
+
+/// Pages that were found outside of an update: when the state was made, or by the reader, which was faster than the event.
+#[inline(always)]
+pub fn pages(index: u32, pages: &[i64; 4]) {
+    if !on() || maps::measured(index).is_none() {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
+    // SAFETY: a map value.
+    unsafe {
+        add_pages(&raw mut (*this).members[0], pages[0]);
+        add_pages(&raw mut (*this).members[1], pages[1]);
+        add_pages(&raw mut (*this).members[2], pages[2]);
+        add_pages(&raw mut (*this).members[3], pages[3]);
+    }
+}
+
+#[inline(always)]
+unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
+    // SAFETY: by the caller.
+    unsafe {
+        if pages > 0 {
+            atomic::add(&raw mut (*counts).added, pages.cast_unsigned());
+        } else if pages < 0 {
+            atomic::add(&raw mut (*counts).removed, pages.unsigned_abs());
+        }
+    }
+}
+
+/// A slot gave the deltas of a state up for another mm.
+#[inline(always)]
+pub fn flushed(index: u32) {
+    if !on() || maps::measured(index).is_none() {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
+    // SAFETY: a map value.
+    unsafe { atomic::add(&raw mut (*this).flushes, 1) };
+}
+
+/// This CPU goes on with the mm at `next`; `switch`: by a context switch, and not by execve.
+#[inline(always)]
+pub fn switched(next: u64, switch: bool) {
+    if !on() || next == 0 {
+        return;
+    }
+    // SAFETY: no preconditions.
+    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
+    // SAFETY: map values.
+    unsafe {
+        let (mut id, mut measured) = (0, false);
+        if let Some(index) = lifecycle::find(next) {
+            if let Some(state) = shadow::state(index) {
+                id = (*state).id;
+            }
+            measured = maps::measured(index).is_some();
+        }
+        // By its id too: the address of an mm that ended is used again.
+        if (*this).mm == next && (*this).id == id {
+            return;
+        }
+        (*this).mm = next;
+        (*this).id = id;
+        if measured && switch {
+            (*this).switches += 1;
+        }
+    }
+}
+
+/// The mm has no user any more (`mm_users` is 0): this update is the first of its end (`mm/mmap.c:exit_mmap`), and what it had
+/// come to by then is kept. `exact`: its RSS by the events so far, in pages.
+///
+/// # Safety
+/// `state` must lie in a map value and be the one at `index`, of the mm at `mm`; not refreshed by this update yet.
+#[inline(always)]
+pub unsafe fn last_user_gone(index: u32, mm: u64, state: *const State, exact: i64) {
+    let Some(kept) = maps::measured(index) else { return };
+    // SAFETY: by the caller; map values.
+    unsafe {
+        let of = &raw mut (*kept).of;
+        if (*of).ended != 0 {
+            return;
+        }
+        (*of).ended = 1;
+        (*of).hiwater = probe(mm + u64::from(run!(mm_hiwater_rss))).unwrap_or(0);
+        (*of).approximate = member::rss_clamped(&(*state).global);
+        (*of).exact = exact;
+        if bpf_get_current_pid_tgid() >> 32 == (*of).tgid {
+            let signal = probe::<u64>(bpf_get_current_task() + u64::from(layout!(task_signal))).unwrap_or(0);
+            (*of).maxrss = probe(signal + u64::from(run!(signal_maxrss))).unwrap_or(0);
+        }
+    }
+}
+
+/// Offset of `mm_users` in an mm.
+#[inline(always)]
+pub fn mm_users() -> u32 {
+    run!(mm_users)
+}
+
+/// A measured mm's figures, to be filled in before [`ended`].
+#[inline(always)]
+pub fn measured(index: u32) -> Option<*mut RunState> {
+    if on() { maps::measured(index) } else { None }
+}
+
+/// The end of the state at `index`: what was largest of it is kept, and its index forgotten.
+#[inline(always)]
+pub fn ended(index: u32) {
+    if !on() {
+        return;
+    }
+    let Some(state) = maps::measured(index) else { return };
+    // SAFETY: no preconditions.
+    let this = maps::cpu(unsafe { bpf_get_smp_processor_id() });
+    // SAFETY: map values.
+    unsafe {
+        let of = &raw const (*state).of;
+        if let (Some(this), Some(shared)) = (this, maps::shared())
+            && (*of).tgid != 0
+        {
+            if (*of).peak > (*this).largest.peak {
+                keep(&raw mut (*this).largest, of);
+            }
+            if (*of).tgid == (*shared).command && (*of).peak > (*this).command.peak {
+                keep(&raw mut (*this).command, of);
+            }
+            if (*of).drift > (*this).drift.drift {
+                keep(&raw mut (*this).drift, of);
+            }
+        }
+    }
+    forget(index);
+}
+
+/// Field by field: a struct at once becomes a call of memcpy, which this target has not.
+#[inline(always)]
+unsafe fn keep(kept: *mut Largest, of: *const Largest) {
+    // SAFETY: by the caller.
+    unsafe {
+        (*kept).tgid = (*of).tgid;
+        copy_comm((&raw mut (*kept).comm).cast(), (&raw const (*of).comm).cast());
+        (*kept).peak = (*of).peak;
+        (*kept).drift = (*of).drift;
+        (*kept).cpus = (*of).cpus;
+        (*kept).ended = (*of).ended;
+        (*kept).hiwater = (*of).hiwater;
+        (*kept).approximate = (*of).approximate;
+        (*kept).exact = (*of).exact;
+        (*kept).maxrss = (*of).maxrss;
+    }
+}
+
+/// Copies a name: two words.
+#[inline(always)]
+unsafe fn copy_comm(to: *mut u64, from: *const u64) {
+    // SAFETY: by the caller.
+    unsafe {
+        core::ptr::write_volatile(to, core::ptr::read_volatile(from));
+        core::ptr::write_volatile(to.add(1), core::ptr::read_volatile(from.add(1)));
+    }
+}
+
+/// Whoever gets this index next begins with nothing.
+#[inline(always)]
+pub fn forget(index: u32) {
+    if !on() {
+        return;
+    }
+    let Some(state) = maps::state(index) else { return };
+    // SAFETY: a map value. Volatile, as in `wipe::words`.
+    unsafe {
+        (*state).measured = 0;
+        let words: *mut u64 = (&raw mut (*state).of).cast();
+        let mut word = 0;
+        while word < size_of::<Largest>() / size_of::<u64>() {
+            core::ptr::write_volatile(words.add(word), 0);
+            word += 1;
+        }
+    }
+}

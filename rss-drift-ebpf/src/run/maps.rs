@@ -1,0 +1,75 @@
+//! Where it stands.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap},
+};
+use rss_drift_common::run::{RunCpu, RunLayout, RunShared, RunState};
+
+/// Put in by user space before loading; constant to the verifier.
+#[unsafe(no_mangle)]
+pub static RUN: RunLayout = RunLayout {
+    enabled: 0,
+    mm_users: 0,
+    mm_hiwater_rss: 0,
+    task_min_flt: 0,
+    task_maj_flt: 0,
+    signal_live: 0,
+    signal_maxrss: 0,
+};
+
+/// The thread groups that are measured and live.
+#[map]
+pub static RUN_TASKS: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
+
+/// By the index of a state.
+#[map]
+static RUN_STATES: Array<RunState> = Array::with_max_entries(1, 0);
+
+/// By CPU number.
+#[map]
+static RUN_CPUS: Array<RunCpu> = Array::with_max_entries(1, 0);
+
+/// One element.
+#[map]
+static RUN_SHARED: Array<RunShared> = Array::with_max_entries(1, 0);
+
+/// A figure of [`RUN`]. Volatile, or the compiler would fold the zeroes that it sees into the code.
+macro_rules! run {
+    ($member:ident) => {
+        $crate::kernel::constant(&raw const $crate::run::maps::RUN.$member)
+    };
+}
+pub(super) use run;
+
+/// Whether this is `rss-drift run`.
+#[inline(always)]
+pub fn on() -> bool {
+    run!(enabled) != 0
+}
+
+/// What is kept of the mm whose state is at an index.
+#[inline(always)]
+pub fn state(index: u32) -> Option<*mut RunState> {
+    RUN_STATES.get_ptr_mut(index)
+}
+
+/// As [`state`], of a measured mm.
+#[inline(always)]
+pub fn measured(index: u32) -> Option<*mut RunState> {
+    let state = state(index)?;
+    // SAFETY: a map value.
+    if unsafe { (*state).measured } != 0 { Some(state) } else { None }
+}
+
+/// What belongs to a CPU.
+#[inline(always)]
+pub fn cpu(number: u32) -> Option<*mut RunCpu> {
+    RUN_CPUS.get_ptr_mut(number)
+}
+
+/// What all CPUs share.
+#[inline(always)]
+pub fn shared() -> Option<*mut RunShared> {
+    RUN_SHARED.get_ptr_mut(0)
+}

@@ -1,0 +1,110 @@
+//! Which processes are measured: the command and whatever descends from it.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
+use rss_drift_common::run::RunCpu;
+
+use super::maps::{self, run};
+use crate::{
+    atomic,
+    kernel::{layout, load},
+    shadow::lifecycle,
+};
+
+/// The current thread group, where it is measured, and what this CPU has counted.
+#[inline(always)]
+fn current() -> Option<(u32, *mut RunCpu)> {
+    // SAFETY: no preconditions.
+    let (tgid, cpu) = unsafe { ((bpf_get_current_pid_tgid() >> 32) as u32, bpf_get_smp_processor_id()) };
+    // SAFETY: only looked at.
+    unsafe { maps::RUN_TASKS.get(tgid) }?;
+    Some((tgid, maps::cpu(cpu)?))
+}
+
+/// `task:task_newtask`, in the parent: its child, which has not run yet, is measured as well.
+///
+/// # Safety
+/// `task` must be a task to the verifier.
+#[inline(always)]
+pub unsafe fn new_task(task: *const u8) {
+    let Some((parent, this)) = current() else { return };
+    // SAFETY: by the caller; a map value.
+    unsafe {
+        let tgid: u32 = load(task, layout!(task_tgid));
+        if tgid == parent {
+            // A thread.
+            return;
+        }
+        if maps::RUN_TASKS.insert(tgid, 1, 0).is_err() {
+            atomic::add(&raw mut (*this).refused, 1);
+            return;
+        }
+        atomic::add(&raw mut (*this).forks, 1);
+        own(task, tgid);
+    }
+}
+
+/// `sched:sched_process_exec`: the current task has a new mm and a new name.
+///
+/// # Safety
+/// As [`new_task`].
+#[inline(always)]
+pub unsafe fn exec(task: *const u8) {
+    let Some((tgid, this)) = current() else { return };
+    // SAFETY: by the caller; map values.
+    unsafe {
+        atomic::add(&raw mut (*this).execs, 1);
+        own(task, tgid);
+        let Some(shared) = maps::shared() else { return };
+        if (*shared).command == u64::from(tgid) && (*shared).started == 0 {
+            (*shared).faults_before = faults(task);
+            (*shared).started = 1;
+        }
+    }
+}
+
+/// `sched:sched_process_exit`, of every thread: a process has ended with its last one, of which the kernel has counted
+/// `signal_struct.live` down (`kernel/exit.c:do_exit`, 5.10 to 7.2).
+///
+/// # Safety
+/// As [`new_task`].
+#[inline(always)]
+pub unsafe fn exit(task: *const u8) {
+    let Some((tgid, this)) = current() else { return };
+    // SAFETY: by the caller; a map value.
+    unsafe {
+        atomic::add(&raw mut (*this).faults, faults(task));
+        let signal: *const u8 = load(task, layout!(task_signal));
+        let live: i32 = load(signal, run!(signal_live));
+        if live == 0 {
+            // A failure says that another of its threads, which ended at the same time, was faster.
+            let _ = maps::RUN_TASKS.remove(tgid);
+        }
+    }
+}
+
+/// A task's page faults by the kernel's own count.
+#[inline(always)]
+unsafe fn faults(task: *const u8) -> u64 {
+    // SAFETY: by the caller.
+    unsafe { load::<u64>(task, run!(task_min_flt)) + load::<u64>(task, run!(task_maj_flt)) }
+}
+
+/// The task's mm is that of this thread group, by the task's name.
+#[inline(always)]
+unsafe fn own(task: *const u8, tgid: u32) {
+    // SAFETY: by the caller; map values.
+    unsafe {
+        let mm: u64 = load(task, layout!(task_mm));
+        if let Some(index) = lifecycle::find(mm)
+            && let Some(state) = maps::measured(index)
+            // A child on its parent's mm (vfork) does not own it.
+            && ((*state).of.tgid == 0 || (*state).of.tgid == u64::from(tgid))
+        {
+            (*state).of.tgid = u64::from(tgid);
+            let comm = layout!(task_comm);
+            let name: *mut u64 = (&raw mut (*state).of.comm).cast();
+            core::ptr::write_volatile(name, load(task, comm));
+            core::ptr::write_volatile(name.add(1), load(task, comm + 8));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `docs/run.md`, made from the table of figures.
+
+use std::fmt::Write as _;
+
+use super::figures::FIGURES;
+
+const INTRODUCTION: &str = "\
+# The report of `rss-drift run`
+
+<!-- Made from rss-drift/src/cmd/run/: UPDATE_DOCS=1 cargo test -p rss-drift --lib run::doc -->
+
+`rss-drift run [OPTIONS] -- COMMAND [ARGS]` measures a command and all that descends from it, also what leaves it behind as a
+daemon. The report goes to standard error, or is appended to a file (`-o`), as text, CSV or JSON.
+
+- **Begin and end.** The command is forked first and executes its program when everything is attached. The report is made when the
+  command has ended, with `--wait` when its last descendant has; who still runs is listed. What rss-drift itself does between
+  fork and execve is not counted.
+- **Exit status.** The command's own, 128 + n when signal n killed it, 126 when it cannot be executed, 127 when it is not
+  found; 125 is our own failure, words on the command line that we do not know included. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
+  are passed on, unless the terminal sent them to the command as well. All but the last two end the run when the command has ended, after two
+  seconds at the latest: Ctrl-C gives 130 and the report of what was seen so far.
+- **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
+  pages (large folios, fault-around). On per-task accounting what a look at a task's cache finds changed is one update per member.
+  What was added and removed is equal once all has ended (on per-task accounting: where no two CPUs changed one mm at once).
+- **The RFC's cache.** Hits, misses and flushes are those of the shadow (docs/how-it-works.md): what Kairui Song's cache would
+  have had of all updates.
+- **Page faults** are the kernel's own count, as getrusage(2) has it.
+- **True peak RSS** comes from the events: the largest sum of file, anon and shmem at any update of the mm. It is exact to the page
+  when one CPU changes the mm at a time, else it may differ by the error beside it. **VmHWM** is what `/proc/PID/status` would have printed at
+  the last moment, read when the last user of the mm is gone and before anything is unmapped. **ru_maxrss** is, for the
+  command, what wait4(2) says: of itself, of the children that it waited for, and of the mm before execve (of rss-drift, then). For the largest
+  process it is its own, empty when somebody else held its mm last.
+- **Drift** is read every `--interval` while the command runs; the largest by events is from every update.
+
+## Figures of CSV and JSON
+
+One row, or one object in one line, per run. Sizes are bytes; what is not known is empty (`null` in JSON), never 0. New figures
+are only ever added at the end. A CSV file with another header is refused.
+
+";
+
+/// The text of the file.
+pub fn run_doc() -> String {
+    let mut text = String::from(INTRODUCTION);
+    text.push_str("| figure | unit | meaning |\n|---|---|---|\n");
+    for figure in FIGURES {
+        // A bar would end the table's cell; writing to a String cannot fail.
+        let _ =
+            writeln!(text, "| `{}` | {} | {} |", figure.name, figure.unit, figure.doc.replace('|', "\\|"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_of_run_is_made_from_the_table() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/run.md");
+        if env::var_os("UPDATE_DOCS").is_some() {
+            fs::write(&path, run_doc()).unwrap();
+        }
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == run_doc(), "docs/run.md is not what the table says: run with UPDATE_DOCS=1");
+    }
+
+    #[test]
+    fn names_are_given_once() {
+        let mut names: Vec<_> = FIGURES.iter().map(|figure| figure.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FIGURES.len());
+    }
+}

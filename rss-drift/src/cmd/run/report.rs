@@ -1,0 +1,139 @@
+//! What a run came to.
+
+use std::time::{Duration, SystemTime};
+
+use rss_drift_common::run::Largest;
+
+use crate::{
+    cmd::run::{child::Ended, watcher::Watcher},
+    drift::{
+        bounds::Precision,
+        collect::Rules,
+        sample::{Host, Source},
+    },
+    output::ShadowFaults,
+    probe::RunTotals,
+    proc::TaskFolder,
+};
+
+/// The command's own among [`Report::peaks`].
+pub const COMMAND: usize = 0;
+/// That of the process with the largest among [`Report::peaks`].
+pub const LARGEST: usize = 1;
+
+/// All that is reported of one run.
+#[derive(Debug)]
+pub struct Report {
+    /// What does not change from one run to the next.
+    pub host: Host,
+    /// The command and its arguments, separated by blanks.
+    pub command: String,
+    /// When it began.
+    pub began: SystemTime,
+    /// From then to the end of the command, or of the run.
+    pub duration: Duration,
+    /// How the command ended; `None`: it still runs.
+    pub ended: Option<Ended>,
+    /// What our programs counted.
+    pub totals: RunTotals,
+    /// Page faults of the threads that live on.
+    pub faults_of_living: u64,
+    /// Processes that outlive the run: pid and name.
+    pub outlived: Vec<(u32, String)>,
+    /// True peaks: of the command itself, and of the process with the largest.
+    pub peaks: [Option<Peak>; 2],
+    /// What was seen while it ran.
+    pub watcher: Watcher,
+    /// From when on a |drift| counts as above, in bytes.
+    pub threshold: u64,
+    /// What drift follows from.
+    pub rules: Rules,
+    /// Our own faults.
+    pub faults: ShadowFaults,
+    /// Our own costs.
+    pub costs: Costs,
+}
+
+/// What measuring cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Costs {
+    /// CPU time of this process.
+    pub cpu_time: Duration,
+    /// Our own RSS in bytes.
+    pub rss: Option<u64>,
+    /// Kernel memory of our programs and maps in bytes.
+    pub maps: u64,
+}
+
+/// The largest RSS of a process, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// Its pid.
+    pub pid: u64,
+    /// Its name.
+    pub comm: String,
+    /// By the events of its counters.
+    pub exact: i64,
+    /// By how much that may be wrong.
+    pub error: i64,
+    /// `VmHWM` as the kernel would have printed it last.
+    pub vm_hwm: Option<i64>,
+    /// What getrusage(2) says of it.
+    pub maxrss: Option<i64>,
+}
+
+impl Peak {
+    /// Of what our programs kept.
+    pub fn new(of: &Largest, rules: &Rules) -> Self {
+        let bytes = |pages: i64| crate::field::bytes(pages, rules.page_size);
+        let end = of.comm.iter().position(|&byte| byte == 0).unwrap_or(of.comm.len());
+        let vm_hwm = if of.ended == 0 {
+            // It lives on: the kernel still says it.
+            let pid = u32::try_from(of.tgid).unwrap_or(0);
+            TaskFolder::process(pid).read(rules.wanted, rules.page_size).figures.vm_hwm
+        } else {
+            // As `fs/proc/task_mmu.c:task_mem` does when the process still had its memory.
+            let now = match rules.precisions.status {
+                Precision::Exact => of.exact,
+                Precision::Approximate | Precision::Unknown => of.approximate,
+            };
+            Some(of.hiwater.max(now))
+        };
+        Self {
+            pid: of.tgid,
+            comm: String::from_utf8_lossy(&of.comm[..end]).into_owned(),
+            exact: bytes(of.peak),
+            error: crate::field::unsigned_bytes(
+                of.cpus.saturating_sub(1).max(0).unsigned_abs().saturating_mul(rules.pending_limit),
+                rules.page_size,
+            ),
+            vm_hwm: vm_hwm.map(bytes),
+            maxrss: (of.maxrss > 0).then(|| bytes(of.maxrss)),
+        }
+    }
+}
+
+impl Report {
+    /// Page faults of the command and its descendants, by the kernel's count.
+    pub const fn faults(&self) -> u64 {
+        (self.totals.faults + self.faults_of_living).saturating_sub(self.totals.faults_before)
+    }
+
+    /// The files of /proc that are read as this precision has it.
+    pub fn sources(&self, precision: Precision) -> Vec<&'static str> {
+        let all = Source::ALL.into_iter();
+        all.filter(|&source| self.rules.precisions.of(source) == precision).map(Source::name).collect()
+    }
+
+    /// Updates for each miss; `None` without one.
+    pub fn updates_per_miss(&self) -> Option<f64> {
+        let all = self.totals.updates();
+        (all.misses > 0).then(|| all.updates() as f64 / all.misses as f64)
+    }
+
+    /// Readings that drifted by the threshold or more, in percent; `None` without a reading.
+    pub fn above_percent(&self) -> Option<f64> {
+        let readings = self.watcher.readings;
+        (readings > 0).then(|| self.watcher.above as f64 * 100.0 / readings as f64)
+    }
+}

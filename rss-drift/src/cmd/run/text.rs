@@ -1,0 +1,188 @@
+//! The report for people, in the manner of `perf stat`.
+
+use std::fmt::Write as _;
+
+use rss_drift_common::Member;
+
+use super::report::{Peak, Report};
+use crate::{
+    drift::bounds::Precision,
+    field::{bytes, unsigned_bytes},
+    output::clean,
+};
+
+/// Columns of the figures.
+const WIDTH: usize = 18;
+
+/// The whole report.
+pub fn text(report: &Report) -> String {
+    let mut lines = Lines(String::new());
+    head(report, &mut lines);
+    counts(report, &mut lines);
+    cache(report, &mut lines);
+    peaks(report, &mut lines);
+    drift(report, &mut lines);
+    own(report, &mut lines);
+    lines.0
+}
+
+/// A text that grows line by line. Writing to a String cannot fail.
+struct Lines(String);
+
+impl Lines {
+    fn line(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+
+    /// A figure, what it is, and what else there is to say of it.
+    fn figure(&mut self, figure: &str, name: &str, note: &str) {
+        let line = format!("{figure:>WIDTH$}   {name:<34}{note}");
+        self.line(line.trim_end());
+    }
+}
+
+fn head(report: &Report, lines: &mut Lines) {
+    let host = &report.host;
+    lines.line("");
+    lines.line(&format!(" rss-drift run of '{}':", clean(&report.command)));
+    lines.line(&format!(
+        " kernel {}, {} accounting, {} CPUs online; sizes in KiB",
+        clean(&host.kernel),
+        host.accounting.name(),
+        report.rules.cpus.online.len()
+    ));
+    lines.line("");
+    let how = match report.ended {
+        None => "the command still runs".to_owned(),
+        Some(ended) => ended.signal().map_or_else(
+            || format!("exit status {}", ended.code()),
+            |signal| format!("killed by signal {signal}"),
+        ),
+    };
+    lines.figure(&format!("{:.3} s", report.duration.as_secs_f64()), "elapsed", &how);
+    let processes = format!("{} forked, {} executed", report.totals.forks, report.totals.execs);
+    lines.figure(&(report.totals.forks + 1).to_string(), "processes", &processes);
+    for (pid, comm) in &report.outlived {
+        lines.line(&format!("{:WIDTH$}   still runs: pid {pid} ({})", "", clean(comm)));
+    }
+}
+
+fn counts(report: &Report, lines: &mut Lines) {
+    let totals = &report.totals;
+    let all = totals.updates();
+    lines.figure(&report.faults().to_string(), "page faults", "by the kernel's count");
+    lines.figure(&totals.switches.to_string(), "context switches to another mm", "");
+    let pages = format!("{} pages", all.pages());
+    lines.figure(&all.updates().to_string(), "RSS updates", &pages);
+    for member in Member::ALL {
+        let of = &totals.members[member.index()];
+        let pages = format!("+{} -{} pages", of.added, of.removed);
+        lines.figure(&of.updates().to_string(), &format!("  {}", member.name()), &pages);
+    }
+}
+
+fn cache(report: &Report, lines: &mut Lines) {
+    let all = report.totals.updates();
+    let share = |part: u64| {
+        if all.updates() == 0 {
+            return String::new();
+        }
+        format!("{:.3} %", part as f64 * 100.0 / all.updates() as f64)
+    };
+    lines.line("");
+    lines.line(" the RFC's cache, over all updates:");
+    lines.figure(&all.hits.to_string(), "hits", &share(all.hits));
+    let per_miss =
+        report.updates_per_miss().map_or_else(String::new, |rate| format!(", {rate:.1} updates per miss"));
+    lines.figure(&all.misses.to_string(), "misses", &(share(all.misses) + &per_miss));
+    let per_switch = if report.totals.switches == 0 {
+        String::new()
+    } else {
+        format!("{:.2} per switch", report.totals.flushes as f64 / report.totals.switches as f64)
+    };
+    lines.figure(&report.totals.flushes.to_string(), "flushes", &per_switch);
+}
+
+fn peaks(report: &Report, lines: &mut Lines) {
+    let cell = |size: Option<i64>| size.map_or_else(|| "-".to_owned(), |bytes| (bytes / 1024).to_string());
+    let mut line = |figures: [&str; 4], of: &str| {
+        let [peak, error, vm_hwm, maxrss] = figures;
+        let line = format!("{peak:>WIDTH$} {error:>10} {vm_hwm:>12} {maxrss:>12}   {of}");
+        lines.line(line.trim_end());
+    };
+    line(["", "", "", ""], "");
+    line(["true peak RSS", "+-", "VmHWM", "ru_maxrss"], "");
+    for (name, peak) in ["the command", "the largest process"].into_iter().zip(&report.peaks) {
+        match peak {
+            None => line(["-", "-", "-", "-"], name),
+            Some(Peak { pid, comm, exact, error, vm_hwm, maxrss }) => {
+                let [exact, error] = [Some(*exact), Some(*error)].map(cell);
+                let of = format!("{name}, pid {pid} ({})", clean(comm));
+                line([&exact, &error, &cell(*vm_hwm), &cell(*maxrss)], &of);
+            }
+        }
+    }
+}
+
+fn drift(report: &Report, lines: &mut Lines) {
+    let page_size = report.rules.page_size;
+    let kib = |pages: u64| unsigned_bytes(pages, page_size) / 1024;
+    let watcher = &report.watcher;
+    lines.line("");
+    let approximate = [report.sources(Precision::Approximate), report.sources(Precision::Unknown)].concat();
+    if !approximate.is_empty() {
+        let mut text = format!(" |drift| of {}: ", approximate.join(", "));
+        match watcher.drift.distribution().absolute {
+            None => text += "the command ended before it could be read",
+            Some(found) => {
+                let _ = write!(
+                    text,
+                    "p50 {} p95 {} p99 {} max {}, bound {}, {} readings, {:.1} % of them at {} or more",
+                    kib(found.p50),
+                    kib(found.p95),
+                    kib(found.p99),
+                    kib(found.max),
+                    kib(watcher.bound),
+                    watcher.readings,
+                    report.above_percent().unwrap_or(0.0),
+                    report.threshold / 1024,
+                );
+            }
+        }
+        lines.line(&text);
+        if let Some(of) = report.totals.drift {
+            let peak = Peak::new(&of, &report.rules);
+            lines.line(&format!(
+                " the largest by events: {}, pid {} ({})",
+                bytes(of.drift, page_size) / 1024,
+                peak.pid,
+                clean(&peak.comm)
+            ));
+        }
+    }
+    let exact = report.sources(Precision::Exact);
+    if !exact.is_empty() {
+        lines.line(&format!(" no drift: {} (exact on this kernel)", exact.join(", ")));
+    }
+}
+
+fn own(report: &Report, lines: &mut Lines) {
+    let faults = &report.faults;
+    lines.line("");
+    lines.line(&format!(
+        " own: {} events missed, {} updates and {} processes refused, error at rest {} pages, {} pages repaired at rest, {} \
+         of {} deaths with a rest, CPU time {:.2} s, RSS {} KiB, maps {} KiB",
+        faults.missed,
+        faults.refused,
+        report.totals.refused,
+        faults.error_at_rest,
+        faults.repaired,
+        faults.deaths_with_rest,
+        faults.deaths,
+        report.costs.cpu_time.as_secs_f64(),
+        report.costs.rss.map_or_else(|| "unknown".to_owned(), |rss| (rss / 1024).to_string()),
+        report.costs.maps / 1024,
+    ));
+    lines.line("");
+}

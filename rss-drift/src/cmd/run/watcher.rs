@@ -1,0 +1,46 @@
+//! Looks at what runs now and then: its drift, and whether our shadow is right.
+
+use crate::{
+    drift::{
+        bounds::Precision,
+        collect::{Rules, comm, reading},
+        rest::{RestFindings, RestTracker},
+        stats::RunDrift,
+    },
+    probe::{Probe, ProbeError},
+};
+
+/// What the looks so far have found.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    /// |drift| of the approximate reader, of every measured process at every look.
+    pub drift: RunDrift,
+    /// Readings of a process.
+    pub readings: u64,
+    /// Of these, how many drifted by the threshold or more.
+    pub above: u64,
+    /// The largest bound of the approximate reader, in pages.
+    pub bound: u64,
+    /// What was found at rest, over the whole host.
+    pub at_rest: RestFindings,
+    rest: RestTracker,
+}
+
+impl Watcher {
+    /// One look. `threshold` is in pages.
+    pub fn look(&mut self, probe: &mut Probe, rules: &Rules, threshold: u64) -> Result<(), ProbeError> {
+        let snapshot = probe.snapshot()?;
+        for mm in snapshot.measured() {
+            let reading = reading(mm, Precision::Approximate);
+            self.readings += 1;
+            self.above += u64::from(reading.drift().unsigned_abs() >= threshold);
+            self.bound = self.bound.max(rules.batching().bound(Precision::Approximate, mm.threads));
+            self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
+        }
+        let found = self.rest.look(&snapshot);
+        self.at_rest.at_rest += found.at_rest;
+        self.at_rest.largest_error = self.at_rest.largest_error.max(found.largest_error);
+        self.at_rest.repaired += found.repaired;
+        Ok(())
+    }
+}

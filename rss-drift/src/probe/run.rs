@@ -1,0 +1,219 @@
+//! What our programs count for `rss-drift run`: told whom to measure, and read.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData},
+};
+use rss_drift_common::{
+    MEMBERS,
+    run::{Largest, MemberCounts, RunCpu, RunShared, RunState},
+    shadow::State,
+};
+
+use crate::{
+    kernel::Accounting,
+    probe::{
+        load::ProbeError,
+        tasks::{self, array},
+    },
+};
+
+/// The programs with their tracepoints, in the order in which they are attached.
+pub(super) static EVENTS: &[(&str, &str)] = &[
+    ("run_exit", "sched_process_exit"),
+    ("run_exec", "sched_process_exec"),
+    ("run_newtask", "task_newtask"),
+];
+
+const TASKS: &str = "RUN_TASKS";
+const STATES: &str = "RUN_STATES";
+const CPUS: &str = "RUN_CPUS";
+const SHARED: &str = "RUN_SHARED";
+
+/// Sizes the maps.
+pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
+    loader.map_max_entries(TASKS, capacity).map_max_entries(STATES, capacity).map_max_entries(CPUS, cpus);
+}
+
+/// What a run has come to so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunTotals {
+    /// Updates by member.
+    pub members: [MemberCounts; MEMBERS],
+    /// Slots that gave a measured mm's deltas up for another mm.
+    pub flushes: u64,
+    /// Context switches by which a CPU took a measured mm.
+    pub switches: u64,
+    /// Processes that were forked, beside the command.
+    pub forks: u64,
+    /// Programs that were executed.
+    pub execs: u64,
+    /// Page faults of threads that have ended, by the kernel's count.
+    pub faults: u64,
+    /// Page faults of the command before it executed its program: included in the others.
+    pub faults_before: u64,
+    /// Processes that could not be followed: the map of them is full.
+    pub refused: u64,
+    /// The mm with the largest peak.
+    pub largest: Option<Largest>,
+    /// The same of the command's own.
+    pub command: Option<Largest>,
+    /// The mm with the largest |exact - approximate|.
+    pub drift: Option<Largest>,
+}
+
+impl RunTotals {
+    /// Updates of all members together.
+    #[must_use]
+    pub fn updates(&self) -> MemberCounts {
+        let mut sum = MemberCounts::default();
+        for member in &self.members {
+            sum.add(member);
+        }
+        sum
+    }
+
+    /// Takes an mm's figures in.
+    fn look_at(&mut self, of: &Largest, command: u64) {
+        if of.tgid == 0 {
+            return;
+        }
+        let raise = |kept: &mut Option<Largest>, by: fn(&Largest) -> i64| {
+            if kept.as_ref().is_none_or(|kept| by(kept) < by(of)) {
+                *kept = Some(*of);
+            }
+        };
+        raise(&mut self.largest, |of| of.peak);
+        raise(&mut self.drift, |of| of.drift);
+        if of.tgid == command {
+            raise(&mut self.command, |of| of.peak);
+        }
+    }
+}
+
+macro_rules! values {
+    ($($name:ident($of:ty))*) => {
+        $(
+            /// An element as aya wants it.
+            #[derive(Clone, Copy)]
+            #[repr(transparent)]
+            struct $name($of);
+
+            // SAFETY: plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
+            unsafe impl aya::Pod for $name {}
+        )*
+    };
+}
+
+values! {
+    CpuValue(RunCpu)
+    RunStateValue(RunState)
+    SharedValue(RunShared)
+    StateValue(State)
+}
+
+fn processes(ebpf: &Ebpf) -> Result<HashMap<&MapData, u32, u32>, ProbeError> {
+    let map = ebpf.map(TASKS).ok_or(ProbeError::Missing(TASKS))?;
+    HashMap::try_from(map).map_err(|error| ProbeError::Map { map: TASKS, error })
+}
+
+/// The processes that are measured and live.
+pub(super) fn alive(ebpf: &Ebpf) -> Result<Vec<u32>, ProbeError> {
+    let mut alive: Vec<u32> = processes(ebpf)?.keys().filter_map(Result::ok).collect();
+    alive.sort_unstable();
+    Ok(alive)
+}
+
+/// Forgets all and measures `command` from here on. It must have no state of a measured mm, and run nothing meanwhile.
+pub(super) fn begin(ebpf: &mut Ebpf, command: u32) -> Result<(), ProbeError> {
+    let left = alive(ebpf)?;
+    let error = |error| ProbeError::Map { map: TASKS, error };
+    let map = ebpf.map_mut(TASKS).ok_or(ProbeError::Missing(TASKS))?;
+    let mut tasks = HashMap::<_, u32, u32>::try_from(map).map_err(error)?;
+    for tgid in left {
+        // One that has ended meanwhile is gone already.
+        let _ = tasks.remove(&tgid);
+    }
+    set_all(ebpf, STATES, |_: RunStateValue| RunStateValue(RunState::default()))?;
+    // Which mm a CPU holds stays true.
+    set_all(ebpf, CPUS, |CpuValue(RunCpu { mm, id, .. })| CpuValue(RunCpu { mm, id, ..RunCpu::default() }))?;
+    set_all(ebpf, SHARED, |_: SharedValue| {
+        SharedValue(RunShared { command: command.into(), ..RunShared::default() })
+    })?;
+    let map = ebpf.map_mut(TASKS).ok_or(ProbeError::Missing(TASKS))?;
+    HashMap::try_from(map).map_err(error)?.insert(command, 1_u32, 0).map_err(error)
+}
+
+/// Changes every element of an array that is not what the change makes of it.
+fn set_all<T: aya::Pod>(
+    ebpf: &mut Ebpf,
+    map: &'static str,
+    change: impl Fn(T) -> T,
+) -> Result<(), ProbeError> {
+    let error = |error| ProbeError::Map { map, error };
+    let mut array =
+        Array::<_, T>::try_from(ebpf.map_mut(map).ok_or(ProbeError::Missing(map))?).map_err(error)?;
+    for index in 0..array.len() {
+        let value = array.get(&index, 0).map_err(error)?;
+        array.set(index, change(value), 0).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// What was counted, mms that live on included.
+pub(super) fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<RunTotals, ProbeError> {
+    let mut totals = RunTotals::default();
+    let shared: Array<_, SharedValue> = array(ebpf, SHARED)?;
+    let SharedValue(shared) = shared.get(&0, 0).map_err(|error| ProbeError::Map { map: SHARED, error })?;
+    totals.faults_before = shared.faults_before;
+    let cpus: Array<_, CpuValue> = array(ebpf, CPUS)?;
+    for cpu in cpus.iter() {
+        let CpuValue(cpu) = cpu.map_err(|error| ProbeError::Map { map: CPUS, error })?;
+        for (sum, member) in totals.members.iter_mut().zip(&cpu.members) {
+            sum.add(member);
+        }
+        totals.flushes += cpu.flushes;
+        totals.switches += cpu.switches;
+        totals.forks += cpu.forks;
+        totals.execs += cpu.execs;
+        totals.faults += cpu.faults;
+        totals.refused += cpu.refused;
+        for of in [&cpu.largest, &cpu.command, &cpu.drift] {
+            totals.look_at(of, shared.command);
+        }
+    }
+    let states: Array<_, RunStateValue> = array(ebpf, STATES)?;
+    let capacity = states.len();
+    for (index, state) in (0..).zip(states.iter()) {
+        let RunStateValue(state) = state.map_err(|error| ProbeError::Map { map: STATES, error })?;
+        if state.measured != 0 {
+            let of = with_peaks(ebpf, accounting, index, cpus.len(), capacity, state.of)?;
+            totals.look_at(&of, shared.command);
+        }
+    }
+    Ok(totals)
+}
+
+/// The figures of an mm whose state lives on.
+fn with_peaks(
+    ebpf: &Ebpf,
+    accounting: Accounting,
+    index: u32,
+    cpus: u32,
+    capacity: u32,
+    of: Largest,
+) -> Result<Largest, ProbeError> {
+    const STATES: &str = "STATES";
+    Ok(match accounting {
+        Accounting::PerCpu => {
+            let states: Array<_, StateValue> = array(ebpf, STATES)?;
+            let StateValue(state) =
+                states.get(&index, 0).map_err(|error| ProbeError::Map { map: STATES, error })?;
+            Largest { peak: state.peak_exact, drift: state.peak_drift, cpus: state.active_max, ..of }
+        }
+        Accounting::PerTask => {
+            let peak = tasks::peak(ebpf, index, cpus, capacity)?;
+            Largest { peak: peak.exact, drift: peak.drift.into(), cpus: peak.active.into(), ..of }
+        }
+    })
+}
