@@ -53,7 +53,7 @@ fn grow(pages: usize, threads: usize) -> io::Result<String> {
     } else {
         by_threads(region, pages, threads)?
     };
-    region.unmap()?;
+    region.unmap(0, pages)?;
     let hwm = kib("/proc/self/status", "VmHWM:")?;
     // SAFETY: all fields are integers: zeroes are a value, and the kernel fills it in.
     let usage = unsafe {
