@@ -6,9 +6,9 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use rss_drift::{drift::rest::RestTracker, kernel::Accounting, probe::FullOptions};
+use rss_drift::{kernel::Accounting, probe::FullOptions};
 
-use super::shadow::{assert_right_if_full, open};
+use super::shadow::open;
 use crate::{
     command::run,
     guard::Setting,
@@ -30,9 +30,10 @@ pub fn cpus_that_go_and_come() -> Outcome {
     }
     let cpus = allowed_cpus();
     let (first, last) = (cpus[0], cpus[cpus.len() - 1]);
-    let mut meter = Meter::open_fullest();
+    let mut meter = open(FullOptions::default());
     let per_cpu = meter.session.kernel.accounting == Accounting::PerCpu;
-    let mut rest = RestTracker::default();
+    let mut invariants = Invariants::default();
+    invariants.cpus_go();
     let mut storm = Helper::start();
     storm.begin_storm(50);
 
@@ -54,7 +55,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
         let offline = take_offline(last);
         assert_eq!(online_cpus(), online - 1);
         for _ in 0..3 {
-            assert_right_if_full(&mut meter, &mut rest);
+            invariants.look(&mut meter.session.probe);
         }
         let without = meter.rest(pid);
         assert_eq!(without.mm.exact(), before.mm.exact());
@@ -68,7 +69,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
         }
         drop(offline);
         assert_eq!(online_cpus(), online);
-        assert_right_if_full(&mut meter, &mut rest);
+        invariants.look(&mut meter.session.probe);
     }
 
     // The CPU that is back has a slot as before.
@@ -81,7 +82,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
         assert_eq!(after.printed.stat, back.printed.stat, "the new pages are in the CPU's slot");
     }
     storm.end_storm();
-    assert_right_if_full(&mut meter, &mut rest);
+    invariants.look(&mut meter.session.probe);
     Outcome::Passed
 }
 
