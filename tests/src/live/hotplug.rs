@@ -6,7 +6,11 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use rss_drift::{kernel::Accounting, probe::FullOptions};
+use rss_drift::{
+    kernel::Accounting,
+    probe::{Cache, FullOptions},
+};
+use rss_drift_common::member;
 
 use super::shadow::open;
 use crate::{
@@ -121,6 +125,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     let region = helper.map(Kind::Anon, THREADS * PAGES * cpus.len() as u64);
     helper.hop(THREADS, &region, PAGES);
     let before = meter.rest(pid);
+    let slots = meter.session.probe.caches(&[pid]).expect("read the slots").pop().expect("it has some");
 
     let began = Instant::now();
     invariants.cpus_go();
@@ -140,13 +145,18 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     assert!(without.shadow.is_some(), "it has a shadow");
     assert_eq!(without.mm.exact(), before.mm.exact());
     let folded = without.printed.stat - before.printed.stat;
-    let of_the_gone = i64::try_from(offline.len() as u64 * THREADS * PAGES).expect("pages");
-    // The threads themselves took a few pages where they happened to run.
-    let expected = if per_cpu { of_the_gone..of_the_gone + 20 } else { 0..1 };
-    assert!(
-        expected.contains(&folded),
-        "{folded} pages of the dead CPUs' slots are in the count, not {expected:?}"
-    );
+    if per_cpu {
+        let gone = &cpus[cpus.len() - offline.len()..];
+        let of_gone = |cache: &Cache| matches!(cache, Cache::Cpu(cpu) if gone.iter().any(|&it| u32::try_from(it) == Ok(*cpu)));
+        let held = slots.held.iter().filter(|(cache, _)| of_gone(cache));
+        let held: i64 = held.map(|(_, pages)| member::rss(pages)).sum();
+        assert_eq!(folded, held, "what the dead CPUs' slots held is in the count: {slots:?}");
+        // Beside what the threads themselves took where they happened to run.
+        let touched = i64::try_from(offline.len() as u64 * THREADS * PAGES).expect("pages");
+        assert!(held >= touched, "{held} pages in the slots, {touched} were touched there");
+    } else {
+        assert_eq!(folded, 0, "a task's cache is no CPU's");
+    }
     while let Some(cpu) = offline.pop() {
         drop(cpu);
         invariants.look(&mut meter.session.probe);
