@@ -51,6 +51,8 @@ impl Invariants {
     pub fn end(mut self, session: &mut Session, name: &str) {
         self.look(&mut session.probe);
         no_state_too_many(session);
+        // What a reading finds at rest is judged by the next one.
+        self.look(&mut session.probe);
         self.look(&mut session.probe);
         assert!(self.at_rest > 0, "something was at rest");
         self.report(&session.probe, name);
