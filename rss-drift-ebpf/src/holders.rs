@@ -8,10 +8,10 @@ use rss_drift_common::{
 };
 
 use crate::{
-    each_cpu::{GO_ON, each_cpu},
     iterator::{TaskContext, Visit},
     kernel::{PF_KTHREAD, layout, load},
     percpu::{Slots, counts, locks},
+    repeat::{GO_ON, repeat},
 };
 
 /// The thread groups that are wanted; written by user space before each reading.
@@ -49,7 +49,7 @@ pub fn visit(ctx: *const TaskContext) {
     if layout!(counter_has_slots) != 0 {
         if let Some(slots) = Slots::of(mm) {
             let mut walk = Walk { visit, slots, mm, tgid, readable: 1, sum };
-            each_cpu(layout!(cpus), &mut walk, write_slots);
+            repeat(layout!(cpus), &mut walk, write_slots);
             sum = walk.sum;
             readable = walk.readable != 0;
         } else {

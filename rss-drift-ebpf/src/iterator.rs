@@ -70,9 +70,10 @@ pub struct Identity {
     pub flags: u32,
 }
 
-/// Writes the record of one task, field by field: a struct built whole becomes byte loops that the verifier walks.
-#[inline(always)]
-pub fn write_record(visit: &Visit, identity: &Identity, count: Pages, cached: Pages) {
+/// Writes the record of one task, field by field: a struct built whole becomes byte loops that the verifier walks. A frame of
+/// its own: its caller's has no room for the record.
+#[inline(never)]
+pub fn write_record(visit: &Visit, identity: &Identity, count: &Pages, cached: &Pages) {
     let task = visit.task;
     // SAFETY: task, its leader and its signal_struct are pointers that the verifier knows; offsets come from BTF.
     let record = unsafe {
@@ -88,8 +89,8 @@ pub fn write_record(visit: &Visit, identity: &Identity, count: Pages, cached: Pa
             } else {
                 u64::from(load::<u32>(task, layout!(task_self_exec_id)))
             },
-            count,
-            cached,
+            count: *count,
+            cached: *cached,
             tgid: load(task, layout!(task_tgid)),
             tid: load(task, layout!(task_pid)),
             threads: load(signal, layout!(signal_nr_threads)),

@@ -12,12 +12,12 @@
 )]
 
 mod atomic;
-mod each_cpu;
 mod holders;
 mod iterator;
 mod kernel;
 mod percpu;
 mod pertask;
+mod repeat;
 mod run;
 mod shadow;
 

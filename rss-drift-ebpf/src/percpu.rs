@@ -15,9 +15,9 @@ use rss_drift_common::{
 };
 
 use crate::{
-    each_cpu::{GO_ON, each_cpu},
     iterator::{Identity, TaskContext, Visit, write_record},
     kernel::{PF_KTHREAD, layout, load, probe},
+    repeat::{GO_ON, STOP, repeat},
     shadow::{reader, sweep},
 };
 
@@ -56,18 +56,20 @@ pub fn visit_with_shadow(ctx: *const TaskContext) {
     if visit.number == 0 {
         sweep::begin_of_reading();
     }
-    if let Some(mm) = write_exact(&visit) {
+    let mm = write_exact(&visit);
+    if !mm.is_null() {
         // SAFETY: the mm of a task, known to the verifier.
         unsafe { reader::write_shadow(&visit, mm) };
     }
 }
 
-/// Writes the record of the task's mm and returns the mm; `None` where the mm has its record at another task.
-#[inline(always)]
-fn write_exact(visit: &Visit) -> Option<*const u8> {
+/// Writes the record of the task's mm and returns the mm; null where the mm has its record at another task. A frame of its own,
+/// as the stacks of all frames together have 512 bytes.
+#[inline(never)]
+fn write_exact(visit: &Visit) -> *const u8 {
     let task = visit.task;
     // SAFETY: pointers that the verifier knows, offsets from BTF.
-    let (mut mm, leader, leader_mm, task_flags) = unsafe {
+    let (mm, leader, leader_mm, task_flags) = unsafe {
         let mm: *const u8 = load(task, layout!(task_mm));
         let leader: *const u8 = load(task, layout!(task_group_leader));
         let leader_mm: *const u8 = load(leader, layout!(task_mm));
@@ -75,41 +77,56 @@ fn write_exact(visit: &Visit) -> Option<*const u8> {
     };
     // A kernel thread on a borrowed mm has no caches of its own here: the mm's owner is visited too.
     if mm.is_null() || task_flags & PF_KTHREAD != 0 {
-        return None;
+        return core::ptr::null();
     }
     let mut flags = 0;
     if task != leader {
         if mm as u64 == leader_mm as u64 {
-            return None;
+            return core::ptr::null();
         }
         flags |= FLAG_LEADER_GONE;
     }
-    let mut count = [0; MEMBERS];
-    let mut cached = [0; MEMBERS];
-    let mut attempt = 0;
-    while attempt < ATTEMPTS {
-        let still = read_counters(mm, &mut count, &mut cached);
-        // As a number: for every typed pointer that is loaded the verifier searches the kernel's type information by name, and
-        // it goes through this loop many times.
-        let now = probe::<u64>(task as u64 + u64::from(layout!(task_mm)))?;
-        if now == mm as u64 {
-            if still {
-                flags |= FLAG_VALID;
-                break;
-            }
-        } else {
-            // The iterator holds the task, not the mm: one that the task has let go may be another's by now, or nobody's.
-            // SAFETY: as above.
-            mm = unsafe { load(task, layout!(task_mm)) };
-            if mm.is_null() {
-                return None;
-            }
-        }
-        flags |= FLAG_RETRIED;
-        attempt += 1;
+    let mut tries = Tries { task, mm, count: [0; MEMBERS], cached: [0; MEMBERS], flags: u64::from(flags) };
+    repeat(ATTEMPTS, &mut tries, try_once);
+    let Tries { mm, count, cached, flags, .. } = tries;
+    if mm.is_null() {
+        return core::ptr::null();
     }
-    write_record(visit, &Identity { mm, leader, flags }, count, cached);
-    Some(mm)
+    write_record(visit, &Identity { mm, leader, flags: flags as u32 }, &count, &cached);
+    mm
+}
+
+/// Readings of the counters of a task's mm, until one is valid.
+struct Tries {
+    task: *const u8,
+    /// Null when the task has let go of it.
+    mm: *const u8,
+    count: Pages,
+    cached: Pages,
+    /// `FLAG_*`, without padding behind it, which would be memory that nothing was written to.
+    flags: u64,
+}
+
+/// One of them.
+#[inline(never)]
+extern "C" fn try_once(_: u32, tries: &mut Tries) -> i64 {
+    // The iterator holds the task, not the mm: one that the task has let go may be another's by now, or nobody's.
+    // SAFETY: a task that the verifier knows.
+    let mm: *const u8 = unsafe { load(tries.task, layout!(task_mm)) };
+    tries.mm = mm;
+    if mm.is_null() {
+        return STOP;
+    }
+    let still = read_counters(mm, &mut tries.count, &mut tries.cached);
+    // As a number: for every typed pointer that is loaded the verifier searches the kernel's type information by name, and
+    // many paths lead here.
+    let now = probe::<u64>(tries.task as u64 + u64::from(layout!(task_mm)));
+    if still && now == Some(mm as u64) {
+        tries.flags |= u64::from(FLAG_VALID);
+        return STOP;
+    }
+    tries.flags |= u64::from(FLAG_RETRIED);
+    GO_ON
 }
 
 /// One reading of all counters of `mm`; true when it is valid.
@@ -125,7 +142,7 @@ fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
     let locked_before = locks(mm, first, stride);
     *count = counts(mm, first, stride);
     let mut walk = Walk { slots, cached: [0; MEMBERS], readable: 1 };
-    each_cpu(layout!(cpus), &mut walk, add_slots);
+    repeat(layout!(cpus), &mut walk, add_slots);
     *cached = walk.cached;
     let readable = walk.readable != 0;
     let locked_after = locks(mm, first, stride);

@@ -48,7 +48,7 @@ pub fn write_task(visit: &Visit) -> Option<Identity> {
             i64::from(load::<i32>(task, cache + 12)),
         ];
         let identity = Identity { mm, leader, flags };
-        write_record(visit, &identity, count, cached);
+        write_record(visit, &identity, &count, &cached);
         Some(identity)
     }
 }

@@ -9,8 +9,8 @@ use rss_drift_common::{
 use super::{apply, limbo, maps, report, wipe, words};
 use crate::{
     atomic,
-    each_cpu::{GO_ON, STOP, each_cpu},
     kernel::layout,
+    repeat::{GO_ON, STOP, repeat},
     run,
 };
 
@@ -53,7 +53,7 @@ pub unsafe fn create(this: *mut Cpu, mm: *const u8, reader: bool) -> Option<u32>
         let counts = &raw mut (*this).counts;
         let Ok(Some(index)) = maps::FREE.pop() else {
             atomic::add(&raw mut (*counts).refused, 1);
-            report::refused((*counts).refused);
+            report::report_refused((*counts).refused);
             return None;
         };
         let state = maps::state(index)?;
@@ -242,7 +242,7 @@ unsafe fn judge(this: *mut Cpu, state: *const State) {
             let counts = &raw mut (*this).counts;
             atomic::add(&raw mut (*counts).deaths_with_rest, 1);
             atomic::add(&raw mut (*counts).rest, rest);
-            report::rest((*state).tgid, rest);
+            report::report_rest((*state).tgid, rest);
         }
     }
 }
@@ -273,7 +273,7 @@ unsafe fn gather(state: *mut State) {
     // SAFETY: by the caller.
     unsafe {
         let mut pending = Pending { id: (*state).id, pages: [zero; MEMBERS] };
-        each_cpu(layout!(cpu_ids), &mut pending, add_pending);
+        repeat(layout!(cpu_ids), &mut pending, add_pending);
         atomic::add_signed(&raw mut (*state).totals[0], pending.pages[0]);
         atomic::add_signed(&raw mut (*state).totals[1], pending.pages[1]);
         atomic::add_signed(&raw mut (*state).totals[2], pending.pages[2]);
@@ -313,7 +313,7 @@ extern "C" fn wipe_words(cpu: u32, index: &mut u64) -> i64 {
 /// `state` must lie in a map value and be the one at `index`, which nobody finds or works on any more.
 #[inline(always)]
 pub unsafe fn free(state: *mut State, index: u32) {
-    each_cpu(layout!(cpu_ids), &mut u64::from(index), wipe_words);
+    repeat(layout!(cpu_ids), &mut u64::from(index), wipe_words);
     // SAFETY: by the caller.
     unsafe { wipe::state(state) };
     wipe::give_back(index);

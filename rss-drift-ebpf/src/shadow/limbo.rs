@@ -5,7 +5,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
 use super::{lifecycle, maps};
-use crate::each_cpu::{GO_ON, STOP, each_cpu};
+use crate::repeat::{GO_ON, STOP, repeat};
 
 /// Nanoseconds that a state waits: a program runs for some microseconds, and may be preempted on 7.2.
 const WAIT: u64 = 1_000_000_000;
@@ -34,7 +34,7 @@ pub fn enter(index: u32) {
 #[inline(always)]
 pub fn release() {
     let mut now = now();
-    each_cpu(AT_ONCE, &mut now, release_oldest);
+    repeat(AT_ONCE, &mut now, release_oldest);
 }
 
 /// The oldest of them.

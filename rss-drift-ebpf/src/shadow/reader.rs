@@ -9,9 +9,9 @@ use rss_drift_common::{
 use super::{lifecycle, limbo, maps, report, words};
 use crate::{
     atomic,
-    each_cpu::{GO_ON, STOP, each_cpu},
     iterator::Visit,
-    kernel::{layout, load},
+    kernel::{layout, load, probe},
+    repeat::{GO_ON, STOP, repeat},
     run,
 };
 
@@ -22,7 +22,7 @@ const TRIES: u32 = 4;
 ///
 /// # Safety
 /// `mm` must be known to the verifier.
-#[inline(always)]
+#[inline(never)]
 pub unsafe fn write_shadow(visit: &Visit, mm: *const u8) {
     let mut record = EMPTY;
     // SAFETY: by the caller.
@@ -63,8 +63,9 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
         };
         let Some(state) = maps::state(index) else { return };
         lifecycle::begin_reading(shared, index);
-        let now: u64 = load(task, layout!(task_mm));
-        if now != mm as u64 {
+        // As a number, as in percpu.rs: many paths lead here.
+        let now = probe::<u64>(task as u64 + u64::from(layout!(task_mm)));
+        if now != Some(mm as u64) {
             lifecycle::done_reading(this, shared);
             if known.is_none() {
                 // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
@@ -81,7 +82,7 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
             }
             if refreshed.unsettled != 0 {
                 atomic::add(&raw mut (*this).counts.unsettled, refreshed.unsettled);
-                report::unsettled(tgid, refreshed.unsettled);
+                report::report_unsettled(tgid, refreshed.unsettled);
                 record.flags |= SHADOW_UNSETTLED;
             }
             let mut tries = 0;
@@ -137,7 +138,7 @@ unsafe fn add_up(state: *const State, index: u32, id: u64, record: &mut ShadowRe
         record.churn = (*state).churn;
         record.holders = 0;
         let mut walk = Walk { record, id, index: u64::from(index), busy: maps::zero().cast_unsigned() };
-        each_cpu(layout!(cpu_ids), &mut walk, add_slot);
+        repeat(layout!(cpu_ids), &mut walk, add_slot);
         let Walk { record, busy, .. } = walk;
         record.misses = (*state).misses;
         record.flushes = (*state).flushes;

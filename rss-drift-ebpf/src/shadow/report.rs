@@ -1,27 +1,36 @@
 //! Rare events, for the daemon's log.
+//!
+//! Each is a global function: the verifier goes through it once, and not once for every state of every caller (a message is
+//! hundreds of instructions, which were half of what full mode's reader cost it).
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use aya_log_ebpf::{info, warn};
 
 /// An update of an mm that gets no state: the map is full. Told at the 1st, 2nd, 4th, 8th, .. of a CPU, so that a full map
 /// does not fill the log.
-#[inline(always)]
-pub fn refused(count: u64) {
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn report_refused(count: u64) -> u64 {
     if count.is_power_of_two() {
         info!((), "no room for the mm of process {}: {} updates refused on this CPU", current(), count);
     }
+    0
 }
 
 /// An mm at whose end a member of the shadow was not 0: an error of ours. `tgid` is 0 where no reading visited the mm.
-#[inline(always)]
-pub fn rest(tgid: u64, rest: u64) {
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn report_rest(tgid: u64, rest: u64) -> u64 {
     warn!((), "the mm of process {} ended with a rest of {} pages, by process {}", tgid, rest, current());
+    0
 }
 
 /// A word that could not be read or did not hold still, so that its delta is left to the next refresh.
-#[inline(always)]
-pub fn unsettled(tgid: u32, words: u64) {
+#[inline(never)]
+#[unsafe(no_mangle)]
+pub extern "C" fn report_unsettled(tgid: u32, words: u64) -> u64 {
     info!((), "{} words of the mm of process {} did not hold still while they were refreshed", words, tgid);
+    0
 }
 
 /// The thread group that runs.

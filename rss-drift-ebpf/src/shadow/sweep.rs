@@ -11,8 +11,8 @@ use aya_ebpf::helpers::generated::{bpf_for_each_map_elem, bpf_get_smp_processor_
 use super::{lifecycle, limbo, maps};
 use crate::{
     atomic,
-    each_cpu::{GO_ON, STOP, each_cpu},
     kernel::layout,
+    repeat::{GO_ON, STOP, repeat},
 };
 
 /// Readings without a visit after which a state without an event is taken for that of an mm that ended.
@@ -35,7 +35,7 @@ pub fn end_of_reading() {
     limbo::release();
     let Some(shared) = maps::SHARED.get_ptr_mut(0) else { return };
     let mut living = maps::zero();
-    each_cpu(layout!(cpu_ids), &mut living, add_living);
+    repeat(layout!(cpu_ids), &mut living, add_living);
     // SAFETY: a map value; there is one reader.
     unsafe {
         if living > (*shared).visited.cast_signed() {

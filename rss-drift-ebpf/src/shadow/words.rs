@@ -9,9 +9,9 @@ use rss_drift_common::{MEMBERS, shadow::State};
 use super::maps;
 use crate::{
     atomic,
-    each_cpu::{GO_ON, STOP, each_cpu},
     kernel::{layout, load, probe, rdonly_cast},
     percpu::SLOT_BYTES,
+    repeat::{GO_ON, STOP, repeat},
     run,
 };
 
@@ -118,7 +118,7 @@ pub unsafe fn refresh_all(mm: *const u8, index: u32, state: *mut State) -> Refre
             deltas: [zero; MEMBERS],
             unsettled: zero.cast_unsigned(),
         };
-        each_cpu(layout!(cpu_ids), &mut walk, refresh_cpu);
+        repeat(layout!(cpu_ids), &mut walk, refresh_cpu);
         let Walk { mut deltas, unsettled, .. } = walk;
         deltas[0] += refresh_global::<0>(mm, state);
         deltas[1] += refresh_global::<1>(mm, state);

@@ -1,6 +1,11 @@
 //! What became of each guest's tests, for the terminal: failures with what explains them, a table, a closing line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -31,20 +36,43 @@ pub(crate) struct Printed {
 }
 
 impl Printed {
-    /// Keeps it for reading, in target/vm/log.
-    pub(crate) fn log(&self, cell: Cell) -> Result<()> {
-        let dir = super::target().join("log");
-        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        for (ending, text) in [("out", &self.out), ("err", &self.err), ("console", &self.console)] {
-            let file = log_file(cell, ending);
-            std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        Ok(())
-    }
-
     /// The last lines of errors and console.
     fn tails(&self) -> String {
         guest::last_lines(&self.err, ERROR_LINES, "stderr") + &guest::tail(&self.console)
+    }
+}
+
+/// What a guest prints: kept, and written to target/vm/log as it comes, so that one that takes long can be followed.
+pub(crate) struct Log {
+    text: Vec<u8>,
+    file: File,
+}
+
+impl Log {
+    /// An empty one.
+    pub(crate) fn create(cell: Cell, ending: &str) -> Result<Self> {
+        let dir = super::target().join("log");
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let path = log_file(cell, ending);
+        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { text: Vec::new(), file })
+    }
+
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text).into_owned()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        self.file.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io::Write as _,
     path::Path,
     process::ExitCode,
     sync::{
@@ -20,7 +21,7 @@ use super::{
     kernels::{Cached, Kernel},
     matrix::{self, Cell},
     qemu::{self, Machine},
-    summary::{self, Printed, Row},
+    summary::{self, Log, Printed, Row},
     tools,
 };
 use crate::{build, setup, workspace};
@@ -173,16 +174,12 @@ fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicB
     let timeout = args.timeout.unwrap_or(SLACK + 15 * u64::from(cpus));
     let files = [program.to_owned()];
     let job = Job { command: &command, files: &files, timeout: Duration::from_secs(timeout) };
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let (mut out, mut err) = (Log::create(cell, "out")?, Log::create(cell, "err")?);
     let start = Instant::now();
     let (end, console) = job.run(&machine, stop, &mut out, &mut err)?;
     let took = start.elapsed();
-    let printed = Printed {
-        out: String::from_utf8_lossy(&out).into_owned(),
-        err: String::from_utf8_lossy(&err).into_owned(),
-        console,
-    };
-    printed.log(cell)?;
+    Log::create(cell, "console")?.write_all(console.as_bytes()).context("cannot write a log")?;
+    let printed = Printed { out: out.text(), err: err.text(), console };
     let row = Row::new(cell, cached, &end, &printed, took);
     eprintln!("{cell}: {}, {} s{}", row.counts, took.as_secs(), row.remark());
     Ok(row)
