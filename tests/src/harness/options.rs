@@ -12,6 +12,7 @@ Usage: live-tests [OPTIONS] [PART OF A NAME]...
 
 Tests rss-drift on the running kernel; needs root. With parts of names: the tests whose names hold one of them.
 
+  --without LIST         leave out the tests whose names hold one of these parts, separated by commas
   --list                 print the names and end
   --repeat N             run everything N times
   --timeout SECONDS      kill a test after this time (300)
@@ -35,6 +36,7 @@ pub struct Options {
     pub timeout: Duration,
     allowed: Option<Vec<Reason>>,
     parts: Vec<String>,
+    without: Vec<String>,
 }
 
 impl Options {
@@ -47,6 +49,7 @@ impl Options {
             timeout: Duration::from_secs(300),
             allowed: None,
             parts: Vec::new(),
+            without: Vec::new(),
         };
         let mut words = arguments.iter().map(|word| word.to_string_lossy());
         while let Some(word) = words.next() {
@@ -54,6 +57,7 @@ impl Options {
             match word.as_ref() {
                 "-h" | "--help" => options.help = true,
                 "--list" => options.list = true,
+                "--without" => options.without.extend(value()?.split(',').map(str::to_owned)),
                 "--repeat" => options.repeat = number(&value()?)?,
                 "--timeout" => options.timeout = Duration::from_secs(number(&value()?)?.into()),
                 "--allow-skips" => options.allowed = Some(reasons(&value()?)?),
@@ -66,7 +70,8 @@ impl Options {
 
     /// Whether a test of this name is to run.
     pub fn selects(&self, name: &str) -> bool {
-        self.parts.is_empty() || self.parts.iter().any(|part| name.contains(part.as_str()))
+        let holds = |part: &String| name.contains(part.as_str());
+        (self.parts.is_empty() || self.parts.iter().any(holds)) && !self.without.iter().any(holds)
     }
 
     /// Whether a test may be skipped for this reason.

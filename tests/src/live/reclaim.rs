@@ -35,6 +35,8 @@ pub fn kswapd_swaps_out_who_rests() -> Outcome {
     const PAGES: u64 = 8000;
     /// Most that the one that grows has to take, which is more than 5 % of a guest's memory.
     const ROOM: u64 = 64_000;
+    /// Pages from one reading to the next.
+    const STEP: u64 = 1000;
     for reason in [Reason::NotAGuest, Reason::NoSwap] {
         if reason.holds() {
             return Outcome::Skipped(reason);
@@ -51,16 +53,16 @@ pub fn kswapd_swaps_out_who_rests() -> Outcome {
     let free = kib_of("/proc/meminfo", "MemFree:").expect("/proc/meminfo says it");
     // Below five quarters of this kswapd is woken (`mm/page_alloc.c:__setup_per_zone_wmarks`): nearly all that is free now
     // counts as too little, and no memory has to be filled up. Nobody waits, there is enough.
-    let least = Setting::change("/proc/sys/vm/min_free_kbytes", &(free * 78 / 100).to_string());
+    let least = Setting::change("/proc/sys/vm/min_free_kbytes", &(free * 79 / 100).to_string());
     let least = least.expect("a setting that can be written");
     let mut growing = Helper::start();
     let room = growing.map(Kind::Anon, ROOM);
     let mut rest = RestTracker::default();
     let swapped_now = || kib_of(&format!("/proc/{pid}/status"), "VmSwap:").expect("a process that lives");
     let mut written = 0;
-    while swapped_now() == 0 && written + 500 <= room.pages {
-        growing.write(&room, written..written + 500);
-        written += 500;
+    while swapped_now() == 0 && written + STEP <= room.pages {
+        growing.write(&room, written..written + STEP);
+        written += STEP;
         assert_right_if_full(&mut meter, &mut rest);
     }
     wait_until("kswapd swaps out", || swapped_now() > 0);

@@ -20,7 +20,7 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-/// Mms whose indices alone take 4 GiB, less what 5.10 would call too large for any memory.
+/// Mms whose indices alone take 4 GiB.
 const MANY_MMS: u32 = (1 << 30) - (1 << 14);
 
 /// Maps that find no memory: passive mode measures, and it is told why, with what would help. They are larger than all of a
@@ -36,8 +36,11 @@ pub fn maps_that_find_no_memory() -> Outcome {
     let startup = Startup::run(Mode::Full(options));
     let told = startup.checks.iter().find(|check| check.name == "full-mode").expect("it is told");
     assert_eq!(told.state, State::Warning, "{told:?}");
+    // By which error depends on the map that is made first: some kinds are too large for any memory, on 5.10 all above 4 GiB.
+    let refused =
+        ["Cannot allocate memory", "Argument list too long"].iter().any(|error| told.found.contains(error));
     assert!(
-        told.found.contains("Cannot allocate memory") && told.found.contains("passive mode measures"),
+        refused && told.found.contains("refuses our map") && told.found.contains("passive mode measures"),
         "{told:?}"
     );
     assert!(told.remedy.as_ref().is_some_and(|remedy| remedy.contains("--max-mms")), "{told:?}");

@@ -14,8 +14,14 @@ pub(crate) struct Cell {
     pub(crate) lockdown: bool,
 }
 
+/// CPUs of the guests in which everything is tested.
+const USUAL: u32 = 8;
+
+/// Parts of the names of tests that other numbers of CPUs have nothing to say to: words on the command line, files, terminals.
+const WHATEVER_THE_CPUS: &str = "usage::,files::,output::,runs::";
+
 impl Cell {
-    /// A guest in which everything is tested.
+    /// A guest that is not locked down.
     pub(crate) const fn new(kernel: Kernel, cpus: u32) -> Self {
         Self { kernel, cpus, lockdown: false }
     }
@@ -25,9 +31,14 @@ impl Cell {
         self.lockdown.then(|| "lockdown=confidentiality".to_owned())
     }
 
-    /// The part of a name of the tests that it is for.
-    pub(crate) fn part(self) -> Option<String> {
-        self.lockdown.then(|| "lockdown".to_owned())
+    /// Arguments of the live tests by which those are selected that it is for.
+    pub(crate) fn arguments(self) -> Vec<String> {
+        let words: &[&str] = match (self.lockdown, self.cpus) {
+            (true, _) => &["lockdown"],
+            (false, USUAL) => &[],
+            (false, _) => &["--without", WHATEVER_THE_CPUS],
+        };
+        words.iter().map(|&word| word.to_owned()).collect()
     }
 
     /// Its number of CPUs, and what else is special, in tables.
@@ -90,5 +101,7 @@ mod tests {
         let product = select(&[Kernel::V5_10, Kernel::V7], &[1, 2]);
         assert_eq!(product.len(), 4);
         assert_eq!(product[3], Cell::new(Kernel::V7, 2));
+        assert!(Cell::new(Kernel::V7, 8).arguments().is_empty());
+        assert_eq!(Cell::new(Kernel::V7, 64).arguments(), ["--without", WHATEVER_THE_CPUS]);
     }
 }

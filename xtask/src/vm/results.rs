@@ -17,7 +17,7 @@ pub(crate) struct Results {
     pub(crate) facts: BTreeMap<String, String>,
     /// What `rss-drift doctor --json` printed.
     pub(crate) doctor: Option<Value>,
-    /// What `rss-drift demo --json` printed.
+    /// What `rss-drift demo --spread --json` printed, in the test of it.
     pub(crate) demo: Option<Value>,
 }
 
@@ -70,12 +70,12 @@ impl Results {
             let (name, text) = section.split_once('\n').unwrap_or((section, ""));
             // A kernel or a build that cannot do it prints no JSON: its place in the report stays empty.
             let value = serde_json::from_str(text).ok();
-            match name.trim_end() {
-                "doctor" => results.doctor = value,
-                "demo" => results.demo = value,
-                _ => {}
+            if name.trim_end() == "doctor" {
+                results.doctor = value;
             }
         }
+        let demo = results.facts.remove("demo");
+        results.demo = demo.and_then(|text| serde_json::from_str(&text).ok());
         results
     }
 
@@ -140,13 +140,12 @@ FAIL    2.00 s  watch::csv: exit 101
     | report: precision.stat=approximate
 ok      0.10 s  demo
 report: demo.stat_kib=1,402,940
+report: demo={\"threads\": 10000, \"name\": \"a=b\"}
 failed: watch::csv
 all tests took 2.2 s
 2 passed, 1 failed, 1 skipped
 @vm doctor
 {\"works\": true, \"checks\": []}
-@vm demo
-error: unrecognized subcommand 'demo'
 ";
 
     #[test]
@@ -159,13 +158,15 @@ error: unrecognized subcommand 'demo'
         assert_eq!(results.facts["precision.stat"], "approximate");
         assert_eq!(results.facts["demo.stat_kib"], "1,402,940");
         assert_eq!(results.doctor, Some(json!({ "works": true, "checks": [] })));
-        assert_eq!(results.demo, None);
+        assert_eq!(results.demo, Some(json!({ "threads": 10000, "name": "a=b" })));
+        assert_eq!(results.facts.get("demo"), None);
     }
 
     #[test]
     fn tests_that_break_off_have_no_counts() {
         assert_eq!(Results::parse("ok 0.1 s  x\n").counts, None);
         assert_eq!(Results::parse("").counts, None);
+        assert_eq!(Results::parse("report: demo=no JSON\n@vm doctor\nerror\n"), Results::default());
         assert_eq!(Counts::parse("1 passed, 2 failed"), None);
         assert_eq!(Counts::parse("1 passed, 2 failed, 3 skipped, 4 more"), None);
         assert_eq!(Counts::parse("1 failed, 2 passed, 3 skipped"), None);

@@ -42,7 +42,7 @@ pub(super) const SLACK: u64 = 1800;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, 6.12 and 7.x with 64, and 6.12 with one CPU and, \
-    without LIVE-TEST-ARGS, in lockdown.\n\n\
+    without LIVE-TEST-ARGS, in lockdown. Without LIVE-TEST-ARGS tests of the command line, of files and terminals run with 8 CPUs only.\n\n\
     Example: cargo xtask vm test --kernel 6.12 --cpus 8 -- exact"
 )]
 pub(crate) struct Args {
@@ -169,8 +169,8 @@ fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicB
     let append = args.append.iter().cloned().chain(cell.append()).collect();
     let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append, icount: false };
     let command = ["sh", "-c", SCRIPT, "test.sh"].map(str::to_owned);
-    let command: Vec<_> =
-        command.into_iter().chain(args.arguments.iter().cloned()).chain(cell.part()).collect();
+    let of_cell = if args.arguments.is_empty() { cell.arguments() } else { Vec::new() };
+    let command: Vec<_> = command.into_iter().chain(args.arguments.iter().cloned()).chain(of_cell).collect();
     let timeout = args.timeout.unwrap_or(SLACK + 15 * u64::from(cpus));
     let files = [program.to_owned()];
     let job = Job { command: &command, files: &files, timeout: Duration::from_secs(timeout) };
