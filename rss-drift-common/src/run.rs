@@ -25,6 +25,72 @@ pub struct RunLayout {
     pub signal_live: u32,
     /// `signal_struct.maxrss`
     pub signal_maxrss: u32,
+    /// `mm_struct.cpu_bitmap`, from 6.19 on `flexible_array`: the bits of `mm_cpumask`
+    pub mm_cpumask: u32,
+}
+
+/// Frames by which a site is told: the function that updates, and two above it, because the first may be a helper.
+pub const SITE_FRAMES: usize = 3;
+/// Return addresses above an event, the nearest first; 0 where there are fewer.
+pub type Site = [u64; SITE_FRAMES];
+/// Frames of the stack by which it is found out how many of them are ours and the tracepoint's.
+pub const CALIBRATION_FRAMES: usize = 16;
+
+/// What kind of a site it is, by the functions of its frames.
+pub mod kind {
+    /// The kernel has no name for its frames, or they could not be read.
+    pub const UNKNOWN: u64 = 0;
+    /// One that the RFC left at atomic operations.
+    pub const OTHER: u64 = 1;
+    /// One that the RFC's cache takes.
+    pub const RFC: u64 = 2;
+    /// Of a function: one that stands between an update and whoever made it.
+    pub const HELPER: u64 = 3;
+    /// Kinds of sites.
+    pub const KINDS: usize = 3;
+}
+
+/// The code of a function that tells what kind of a site it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Code {
+    /// Its first address.
+    pub start: u64,
+    /// The first address behind it.
+    pub end: u64,
+    /// `kind::RFC` or `kind::HELPER`; 0: no more follow.
+    pub kind: u64,
+}
+/// The most of them.
+pub const CODES: usize = 48;
+
+/// Updates by one site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct SiteCounts {
+    /// One of [`kind`].
+    pub kind: u64,
+    /// Its updates.
+    pub counts: MemberCounts,
+}
+
+/// CPUs that a reader of the RFC's cache would have had to visit, added up over all readings of measured processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Visits {
+    /// Readings.
+    pub readings: u64,
+    /// CPUs whose slot held the mm at an update.
+    pub ran: u64,
+    /// The most of them.
+    pub ran_max: u64,
+    /// CPUs in `mm_cpumask`, which x86 clears late.
+    pub mask: u64,
+    /// The most of them.
+    pub mask_max: u64,
 }
 
 /// Updates of one member.
@@ -121,6 +187,16 @@ pub struct RunCpu {
     pub faults: u64,
     /// Processes that could not be followed: the map of them is full.
     pub refused: u64,
+    /// Updates by the kind of their site.
+    pub kinds: [MemberCounts; kind::KINDS],
+    /// Flushes of slots with updates by the RFC's own sites.
+    pub rfc_flushes: u64,
+    /// 1: the slot has had such an update since it gave its deltas up last.
+    pub rfc_live: u64,
+    /// Updates whose site found no room.
+    pub sites_lost: u64,
+    /// Misses whose stack found no room.
+    pub chains_lost: u64,
     /// The mm that this CPU took last.
     pub mm: u64,
     /// Id of its state then; 0: it had none.
@@ -144,4 +220,12 @@ pub struct RunShared {
     pub started: u64,
     /// Page faults that its task had before that: ours.
     pub faults_before: u64,
+    /// Process whose next event is to leave its stack in `RUN_FRAMES`; 0: nobody's.
+    pub calibrate: u64,
+    /// Frames of a stack that are ours and the tracepoint's.
+    pub skip: u64,
+    /// 1: the stacks of misses are counted.
+    pub chains: u64,
+    /// What the readings found.
+    pub visits: Visits,
 }

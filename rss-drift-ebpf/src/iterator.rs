@@ -70,9 +70,8 @@ pub struct Identity {
     pub flags: u32,
 }
 
-/// Writes the record of one task, field by field: a struct built whole becomes byte loops that the verifier walks. A frame of
-/// its own: its caller's has no room for the record.
-#[inline(never)]
+/// Writes the record of one task, field by field: a struct built whole becomes byte loops that the verifier walks.
+#[inline(always)]
 pub fn write_record(visit: &Visit, identity: &Identity, count: &Pages, cached: &Pages) {
     let task = visit.task;
     // SAFETY: task, its leader and its signal_struct are pointers that the verifier knows; offsets come from BTF.

@@ -65,7 +65,7 @@ extern "C" fn shadow_read(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
     // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
-    unsafe { shadow::events::rss_stat(pointer(ctx, 0), number(ctx, 1)) };
+    unsafe { shadow::events::rss_stat(ctx, pointer(ctx, 0), number(ctx, 1)) };
     0
 }
 
@@ -157,7 +157,12 @@ extern "C" fn tasks_read(ctx: *const iterator::TaskContext) -> i32 {
 extern "C" fn tasks_rss_stat(ctx: *const u64) -> i32 {
     // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
     unsafe {
-        pertask_shadow::events::rss_stat(number64(ctx, 0), number(ctx, 1), number64(ctx, 2).cast_signed());
+        pertask_shadow::events::rss_stat(
+            ctx,
+            number64(ctx, 0),
+            number(ctx, 1),
+            number64(ctx, 2).cast_signed(),
+        );
     }
     0
 }

@@ -92,8 +92,14 @@ fn write_exact(visit: &Visit) -> *const u8 {
     if mm.is_null() {
         return core::ptr::null();
     }
-    write_record(visit, &Identity { mm, leader, flags: flags as u32 }, &count, &cached);
+    write(visit, &Identity { mm, leader, flags: flags as u32 }, &count, &cached);
     mm
+}
+
+/// [`write_record`] in a frame of its own: its caller's has no room for the record.
+#[inline(never)]
+fn write(visit: &Visit, identity: &Identity, count: &Pages, cached: &Pages) {
+    write_record(visit, identity, count, cached);
 }
 
 /// Readings of the counters of a task's mm, until one is valid.

@@ -9,7 +9,10 @@ use rss_drift_common::{
     shadow::State,
 };
 
-use super::maps::{self, on, run};
+use super::{
+    maps::{self, on, run},
+    sites,
+};
 use crate::{
     atomic,
     kernel::{layout, probe},
@@ -33,9 +36,10 @@ pub fn born(index: u32) {
     }
 }
 
-/// An update of `member` by this CPU. `pages` may be 0: somebody else saw them first.
+/// An update of `member` by this CPU. `context`: of the event's program; null where a look found it. `pages` may be 0: somebody
+/// else saw them first.
 #[inline(always)]
-pub fn update(index: u32, member: u32, pages: i64, hit: bool) {
+pub fn update(context: *const u64, index: u32, member: u32, pages: i64, hit: bool) {
     if !on() || maps::measured(index).is_none() {
         return;
     }
@@ -50,6 +54,7 @@ pub fn update(index: u32, member: u32, pages: i64, hit: bool) {
             atomic::add(&raw mut (*counts).misses, 1);
         }
         add_pages(counts, pages);
+        sites::count(this, context, pages, hit);
     }
 }
 
@@ -71,7 +76,7 @@ pub fn pages(index: u32, pages: &[i64; 4]) {
 }
 
 #[inline(always)]
-unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
+pub(super) unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
     // SAFETY: by the caller.
     unsafe {
         if pages > 0 {
@@ -82,16 +87,37 @@ unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
     }
 }
 
-/// A slot gave the deltas of a state up for another mm.
+/// This CPU's slot gives its deltas up: whether updates by the RFC's own sites are among them.
 #[inline(always)]
-pub fn flushed(index: u32) {
+pub fn gives_up() -> bool {
+    if !on() {
+        return false;
+    }
+    // SAFETY: no preconditions.
+    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return false };
+    // SAFETY: a map value.
+    unsafe {
+        let live = (*this).rfc_live != 0;
+        (*this).rfc_live = 0;
+        live
+    }
+}
+
+/// A slot gave the deltas of a state up for another mm; `rfc`: what [`gives_up`] said.
+#[inline(always)]
+pub fn flushed(index: u32, rfc: bool) {
     if !on() || maps::measured(index).is_none() {
         return;
     }
     // SAFETY: no preconditions.
     let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
     // SAFETY: a map value.
-    unsafe { atomic::add(&raw mut (*this).flushes, 1) };
+    unsafe {
+        atomic::add(&raw mut (*this).flushes, 1);
+        if rfc {
+            atomic::add(&raw mut (*this).rfc_flushes, 1);
+        }
+    }
 }
 
 /// This CPU goes on with the mm at `next`; `switch`: by a context switch, and not by execve.

@@ -16,6 +16,7 @@ pub static RUN: RunLayout = RunLayout {
     task_maj_flt: 0,
     signal_live: 0,
     signal_maxrss: 0,
+    mm_cpumask: 0,
 };
 
 /// The thread groups that are measured and live.

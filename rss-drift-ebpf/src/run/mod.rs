@@ -8,6 +8,8 @@
 
 pub mod count;
 mod maps;
+pub mod sites;
 pub mod tasks;
+pub mod visits;
 
 pub use maps::on;

@@ -56,6 +56,7 @@ pub unsafe fn done(this: *mut Cpu) {
 /// `this` must lie in a map value.
 #[inline(always)]
 pub unsafe fn flush(this: *mut Cpu, batch: &Batch, flush: bool) {
+    let rfc = run::count::gives_up();
     let index = if batch.id == 0 {
         // Only faults were counted, and nothing had to be looked up yet.
         match lifecycle::find(batch.mm) {
@@ -91,7 +92,7 @@ pub unsafe fn flush(this: *mut Cpu, batch: &Batch, flush: bool) {
         } else if batch.hits != 0 {
             (*this).counts.flushes += 1;
             atomic::add(&raw mut (*state).flushes, 1);
-            run::count::flushed(index);
+            run::count::flushed(index, rfc);
         } else {
             atomic::add(&raw mut (*state).publications, 1);
         }

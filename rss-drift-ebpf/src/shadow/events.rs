@@ -22,7 +22,8 @@ pub const CLONE_VM: u64 = 0x100;
 /// # Safety
 /// `mm` must be known to the verifier.
 #[inline(always)]
-pub unsafe fn rss_stat(mm: *const u8, member: u32) {
+pub unsafe fn rss_stat(context: *const u64, mm: *const u8, member: u32) {
+    run::sites::calibrate(context);
     // SAFETY: no preconditions.
     let number = unsafe { bpf_get_smp_processor_id() };
     let Some(this) = maps::cpu(number) else { return };
@@ -63,7 +64,7 @@ pub unsafe fn rss_stat(mm: *const u8, member: u32) {
         }
         if !holds {
             let delta = miss(this, state, seen, mm, member);
-            run::count::update(index, member, i64::from(delta), false);
+            run::count::update(context, index, member, i64::from(delta), false);
             return;
         }
         if (*slot).live == 0 {
@@ -72,7 +73,7 @@ pub unsafe fn rss_stat(mm: *const u8, member: u32) {
         (*slot).begin();
         if let Some(delta) = words::refresh_own(mm, member, (*this).offset, seen, state) {
             let _ = (*slot).update(address, member as usize, delta);
-            run::count::update(index, member, i64::from(delta), true);
+            run::count::update(context, index, member, i64::from(delta), true);
             if (*slot).is_full(member as usize, maps::config!(threshold)) {
                 let batch = (*slot).publish(false);
                 apply::flush(this, &batch, false);

@@ -5,7 +5,9 @@ pub mod btf;
 mod cast;
 pub mod checks;
 mod layout;
+pub mod rfc;
 mod run_layout;
+pub mod symbols;
 pub mod tunables;
 
 pub use accounting::Accounting;

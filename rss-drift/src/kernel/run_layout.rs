@@ -20,6 +20,9 @@ pub fn resolve(btf: &Btf<'_>) -> Result<RunLayout, BtfError> {
         task_maj_flt: task.offset_of("maj_flt", &Shape::Int(8))?,
         signal_live: signal.offset_of("live", &Shape::Atomic(4))?,
         signal_maxrss: signal.offset_of("maxrss", &Shape::Int(8))?,
+        mm_cpumask: mm
+            .offset_of("cpu_bitmap", &Shape::Flexible(&Shape::Int(8)))
+            .or_else(|_| mm.offset_of("flexible_array", &Shape::Flexible(&Shape::Int(1))))?,
     })
 }
 
@@ -39,12 +42,13 @@ mod tests {
                 layout.task_min_flt,
                 layout.task_maj_flt,
                 layout.signal_maxrss,
+                layout.mm_cpumask,
             ]
         };
-        assert_eq!(of(include_bytes!("fixtures/5.10.btf")), [92, 176, 2552, 2560, 592]);
-        assert_eq!(of(include_bytes!("fixtures/6.1.btf")), [84, 176, 2792, 2800, 608]);
-        assert_eq!(of(include_bytes!("fixtures/6.12.btf")), [132, 240, 2792, 2800, 600]);
-        assert_eq!(of(include_bytes!("fixtures/6.18.btf")), [132, 344, 1568, 1576, 600]);
-        assert_eq!(of(include_bytes!("fixtures/7.2.btf")), [132, 592, 3168, 3176, 624]);
+        assert_eq!(of(include_bytes!("fixtures/5.10.btf")), [92, 176, 2552, 2560, 592, 1032]);
+        assert_eq!(of(include_bytes!("fixtures/6.1.btf")), [84, 176, 2792, 2800, 608, 1096]);
+        assert_eq!(of(include_bytes!("fixtures/6.12.btf")), [132, 240, 2792, 2800, 600, 1344]);
+        assert_eq!(of(include_bytes!("fixtures/6.18.btf")), [132, 344, 1568, 1576, 600, 1472]);
+        assert_eq!(of(include_bytes!("fixtures/7.2.btf")), [132, 592, 3168, 3176, 624, 1728]);
     }
 }

@@ -21,7 +21,6 @@ use crate::{
         link::link,
         locate::{self, SlotReader},
         percpu,
-        run::{self, RunTotals},
         snapshot::{Reader, Snapshot},
         statistics::{self, RunStatistics},
     },
@@ -131,8 +130,8 @@ pub struct Footprint {
 /// Our programs, loaded; nothing is attached to a hot path. Dropping it unloads everything.
 #[derive(Debug)]
 pub struct Probe {
-    ebpf: Ebpf,
-    accounting: Accounting,
+    pub(super) ebpf: Ebpf,
+    pub(super) accounting: Accounting,
     reader: Reader,
     slots: SlotReader,
     kernel: String,
@@ -275,22 +274,6 @@ impl Probe {
         })
     }
 
-    /// Begins to measure the process `command`, which has forked nobody yet, and all that descend from it; what was counted
-    /// before is forgotten. Full mode with [`FullOptions::run`] only.
-    pub fn begin_run(&mut self, command: u32) -> Result<(), ProbeError> {
-        run::begin(&mut self.ebpf, command)
-    }
-
-    /// What was counted since [`Probe::begin_run`].
-    pub fn run_totals(&self) -> Result<RunTotals, ProbeError> {
-        run::totals(&self.ebpf, self.accounting)
-    }
-
-    /// The processes that are measured and live.
-    pub fn run_alive(&self) -> Result<Vec<u32>, ProbeError> {
-        run::alive(&self.ebpf)
-    }
-
     /// One reading of all processes; what our programs had to tell meanwhile goes to the log.
     pub fn snapshot(&mut self) -> Result<Snapshot, ProbeError> {
         if let Some(log) = self.full.as_mut().and_then(|full| full.log.as_mut()) {
@@ -401,6 +384,7 @@ fn map_bytes(map: &Map) -> u64 {
     | Map::PerCpuArray(data)
     | Map::HashMap(data)
     | Map::Queue(data)
+    | Map::StackTraceMap(data)
     | Map::Stack(data)) = map
     else {
         return 0;

@@ -6,14 +6,15 @@ use aya::{
 };
 use rss_drift_common::{
     MEMBERS,
-    run::{Largest, MemberCounts, RunCpu, RunShared, RunState},
+    run::{Largest, MemberCounts, RunCpu, RunShared, RunState, Site, SiteCounts, Visits, kind::KINDS},
     shadow::State,
 };
 
 use crate::{
-    kernel::Accounting,
+    kernel::{Accounting, symbols::Symbols},
     probe::{
-        load::ProbeError,
+        load::{Probe, ProbeError},
+        sites::{self, Chain},
         tasks::{self, array},
     },
 };
@@ -28,11 +29,12 @@ pub(super) static EVENTS: &[(&str, &str)] = &[
 const TASKS: &str = "RUN_TASKS";
 const STATES: &str = "RUN_STATES";
 const CPUS: &str = "RUN_CPUS";
-const SHARED: &str = "RUN_SHARED";
+pub(super) const SHARED: &str = "RUN_SHARED";
 
 /// Sizes the maps.
 pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
     loader.map_max_entries(TASKS, capacity).map_max_entries(STATES, capacity).map_max_entries(CPUS, cpus);
+    sites::size_maps(loader);
 }
 
 /// What a run has come to so far.
@@ -42,6 +44,16 @@ pub struct RunTotals {
     pub members: [MemberCounts; MEMBERS],
     /// Slots that gave a measured mm's deltas up for another mm.
     pub flushes: u64,
+    /// Updates by the kind of their site, see [`rss_drift_common::run::kind`].
+    pub kinds: [MemberCounts; KINDS],
+    /// Flushes of slots with updates by the RFC's own sites.
+    pub rfc_flushes: u64,
+    /// Updates whose site found no room: among the kinds all the same.
+    pub sites_lost: u64,
+    /// Misses whose stack found no room.
+    pub chains_lost: u64,
+    /// CPUs that a reader would have had to visit.
+    pub visits: Visits,
     /// Context switches by which a CPU took a measured mm.
     pub switches: u64,
     /// Processes that were forked, beside the command.
@@ -73,6 +85,12 @@ impl RunTotals {
         sum
     }
 
+    /// Updates of one kind of site.
+    #[must_use]
+    pub fn of_kind(&self, kind: u64) -> MemberCounts {
+        usize::try_from(kind).ok().and_then(|kind| self.kinds.get(kind)).copied().unwrap_or_default()
+    }
+
     /// Takes an mm's figures in.
     fn look_at(&mut self, of: &Largest, command: u64) {
         if of.tgid == 0 {
@@ -91,19 +109,21 @@ impl RunTotals {
     }
 }
 
+/// Wrappers of plain old data, which aya wants to be its own.
 macro_rules! values {
     ($($name:ident($of:ty))*) => {
         $(
             /// An element as aya wants it.
             #[derive(Clone, Copy)]
             #[repr(transparent)]
-            struct $name($of);
+            pub(super) struct $name(pub(super) $of);
 
             // SAFETY: plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
             unsafe impl aya::Pod for $name {}
         )*
     };
 }
+pub(super) use values;
 
 values! {
     CpuValue(RunCpu)
@@ -112,20 +132,53 @@ values! {
     StateValue(State)
 }
 
+impl Probe {
+    /// Begins to measure the process `command`, which has forked nobody yet, and all that descend from it; what was counted
+    /// before is forgotten. Full mode with [`FullOptions::run`](super::FullOptions::run) only.
+    pub fn begin_run(&mut self, command: u32) -> Result<(), ProbeError> {
+        begin(&mut self.ebpf, command)
+    }
+
+    /// What was counted since [`Probe::begin_run`].
+    pub fn run_totals(&self) -> Result<RunTotals, ProbeError> {
+        totals(&self.ebpf, self.accounting)
+    }
+
+    /// Has sites be told by these symbols, and the stacks of misses be counted where `chains` says so; after [`Probe::begin_run`].
+    pub fn prepare_sites(&mut self, symbols: Option<&Symbols>, chains: bool) -> Result<(), ProbeError> {
+        sites::prepare(&mut self.ebpf, symbols, chains)
+    }
+
+    /// Updates by where they came from.
+    pub fn run_sites(&self) -> Result<Vec<(Site, SiteCounts)>, ProbeError> {
+        sites::sites(&self.ebpf)
+    }
+
+    /// Misses by their stacks, the commonest first.
+    pub fn run_chains(&self) -> Result<Vec<Chain>, ProbeError> {
+        sites::chains(&self.ebpf)
+    }
+
+    /// The processes that are measured and live.
+    pub fn run_alive(&self) -> Result<Vec<u32>, ProbeError> {
+        alive(&self.ebpf)
+    }
+}
+
 fn processes(ebpf: &Ebpf) -> Result<HashMap<&MapData, u32, u32>, ProbeError> {
     let map = ebpf.map(TASKS).ok_or(ProbeError::Missing(TASKS))?;
     HashMap::try_from(map).map_err(|error| ProbeError::Map { map: TASKS, error })
 }
 
 /// The processes that are measured and live.
-pub(super) fn alive(ebpf: &Ebpf) -> Result<Vec<u32>, ProbeError> {
+fn alive(ebpf: &Ebpf) -> Result<Vec<u32>, ProbeError> {
     let mut alive: Vec<u32> = processes(ebpf)?.keys().filter_map(Result::ok).collect();
     alive.sort_unstable();
     Ok(alive)
 }
 
 /// Forgets all and measures `command` from here on. It must have no state of a measured mm, and run nothing meanwhile.
-pub(super) fn begin(ebpf: &mut Ebpf, command: u32) -> Result<(), ProbeError> {
+fn begin(ebpf: &mut Ebpf, command: u32) -> Result<(), ProbeError> {
     let left = alive(ebpf)?;
     let error = |error| ProbeError::Map { map: TASKS, error };
     let map = ebpf.map_mut(TASKS).ok_or(ProbeError::Missing(TASKS))?;
@@ -135,6 +188,7 @@ pub(super) fn begin(ebpf: &mut Ebpf, command: u32) -> Result<(), ProbeError> {
         let _ = tasks.remove(&tgid);
     }
     set_all(ebpf, STATES, |_: RunStateValue| RunStateValue(RunState::default()))?;
+    sites::forget(ebpf)?;
     // Which mm a CPU holds stays true.
     set_all(ebpf, CPUS, |CpuValue(RunCpu { mm, id, .. })| CpuValue(RunCpu { mm, id, ..RunCpu::default() }))?;
     set_all(ebpf, SHARED, |_: SharedValue| {
@@ -145,7 +199,7 @@ pub(super) fn begin(ebpf: &mut Ebpf, command: u32) -> Result<(), ProbeError> {
 }
 
 /// Changes every element of an array that is not what the change makes of it.
-fn set_all<T: aya::Pod>(
+pub(super) fn set_all<T: aya::Pod>(
     ebpf: &mut Ebpf,
     map: &'static str,
     change: impl Fn(T) -> T,
@@ -161,17 +215,24 @@ fn set_all<T: aya::Pod>(
 }
 
 /// What was counted, mms that live on included.
-pub(super) fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<RunTotals, ProbeError> {
+fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<RunTotals, ProbeError> {
     let mut totals = RunTotals::default();
     let shared: Array<_, SharedValue> = array(ebpf, SHARED)?;
     let SharedValue(shared) = shared.get(&0, 0).map_err(|error| ProbeError::Map { map: SHARED, error })?;
     totals.faults_before = shared.faults_before;
+    totals.visits = shared.visits;
     let cpus: Array<_, CpuValue> = array(ebpf, CPUS)?;
     for cpu in cpus.iter() {
         let CpuValue(cpu) = cpu.map_err(|error| ProbeError::Map { map: CPUS, error })?;
         for (sum, member) in totals.members.iter_mut().zip(&cpu.members) {
             sum.add(member);
         }
+        for (sum, kind) in totals.kinds.iter_mut().zip(&cpu.kinds) {
+            sum.add(kind);
+        }
+        totals.rfc_flushes += cpu.rfc_flushes;
+        totals.sites_lost += cpu.sites_lost;
+        totals.chains_lost += cpu.chains_lost;
         totals.flushes += cpu.flushes;
         totals.switches += cpu.switches;
         totals.forks += cpu.forks;

@@ -17,6 +17,7 @@ mod reclaim;
 mod run;
 mod runs;
 mod shadow;
+mod sites;
 mod startup;
 mod strain;
 mod threads;
@@ -169,6 +170,12 @@ pub const TESTS: &[Test] = tests! {
         tells_what_was_seen_until_a_signal
         writes_rows_and_text
         predicts_misses_of_programs
+    }
+    sites {
+        the_rfcs_chain_is_among_the_first
+        a_programs_pages_come_by_the_rfcs_sites
+        hidden_symbols_are_told
+        cpus_that_ran_the_mm
     }
     startup {
         doctor_finds_all_that_is_needed

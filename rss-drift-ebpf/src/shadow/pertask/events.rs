@@ -58,14 +58,15 @@ pub fn page_fault() {
 
 /// `kmem:rss_stat`: the count of `mm`'s `member` was changed directly, and was `count` then.
 #[inline(always)]
-pub fn rss_stat(mm: u64, member: u32, count: i64) {
+pub fn rss_stat(context: *const u64, mm: u64, member: u32, count: i64) {
+    run::sites::calibrate(context);
     let Some(here) = Here::begin() else { return };
     if let Some(task) = Task::current() {
         let own = task.mm == mm;
         if own {
             here.look(&task);
         }
-        direct(&here, mm, own, member, count);
+        direct(&here, context, mm, own, member, count);
     }
     here.end();
 }
@@ -77,7 +78,7 @@ pub fn rss_stat(mm: u64, member: u32, count: i64) {
 /// where that was wrong. So nothing is ever lost. It counts as a sync, and not as an update, where the count moved by
 /// just what was cached.
 #[inline(always)]
-fn direct(here: &Here, mm: u64, own: bool, member: u32, count: i64) {
+fn direct(here: &Here, context: *const u64, mm: u64, own: bool, member: u32, count: i64) {
     // SAFETY: map values.
     unsafe {
         let slot = &raw mut (*here.this).slot;
@@ -120,7 +121,7 @@ fn direct(here: &Here, mm: u64, own: bool, member: u32, count: i64) {
                 atomic::add(&raw mut (*state).churn, delta.unsigned_abs());
             }
             // What was cached has been counted already, and is again when the next look finds it.
-            run::count::update(index, member, delta - i64::from(cached), !missed);
+            run::count::update(context, index, member, delta - i64::from(cached), !missed);
         }
         // Where another CPU's change came with it, what is cached is known again at the next look only.
         if transfer || cached == 0 {

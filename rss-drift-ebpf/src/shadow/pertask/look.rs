@@ -196,7 +196,7 @@ impl Here {
         if deltas[MEMBER] != 0 {
             // SAFETY: a map value.
             let _ = unsafe { (*self.this).slot.update(mm, MEMBER, deltas[MEMBER]) };
-            run::count::update(index, MEMBER as u32, i64::from(deltas[MEMBER]), true);
+            run::count::update(core::ptr::null(), index, MEMBER as u32, i64::from(deltas[MEMBER]), true);
         }
     }
 

@@ -83,6 +83,7 @@ fn read(visit: &Visit, mm: u64, record: &mut TaskShadow) {
         if run::count::measured(index).is_some() {
             record.measured = 1;
         }
+        let mut ran = 0;
         let mut cpu = 0;
         while cpu < layout!(cpu_ids) {
             let Some(peak) = maps::peak(cpu, index) else { break };
@@ -95,8 +96,13 @@ fn read(visit: &Visit, mm: u64, record: &mut TaskShadow) {
             if (*peak).active > record.peak.active {
                 record.peak.active = (*peak).active;
             }
+            // It changed the mm at some time.
+            if (*peak).active != 0 {
+                ran += 1;
+            }
             cpu += 1;
         }
+        run::visits::count(index, mm, ran);
         record.id = core::ptr::read_volatile(&raw const (*state).id);
     }
 }

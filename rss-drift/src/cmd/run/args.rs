@@ -35,6 +35,12 @@ pub struct Args {
     /// Append the report to this file instead of writing it to standard error
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// So many call chains of misses, the commonest first
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub misses: usize,
+    /// Write the call chains of all misses to this file, one line each, as flame-graph tools read them
+    #[arg(long, value_name = "FILE")]
+    pub folded: Option<PathBuf>,
     /// Memory maps that can be followed at once (default: twice as many as live now, at least 4096)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 22))]
     pub max_mms: Option<u32>,

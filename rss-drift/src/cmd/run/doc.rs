@@ -23,7 +23,14 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   pages (large folios, fault-around). On per-task accounting what a look at a task's cache finds changed is one update per member.
   What was added and removed is equal once all has ended (on per-task accounting: where no two CPUs changed one mm at once).
 - **The RFC's cache.** Hits, misses and flushes are those of the shadow (docs/how-it-works.md): what Kairui Song's cache would
-  have had of all updates.
+  have had of all updates. Then the same of the RFC's own sites alone: the RFC left all others at atomic operations.
+- **Sites** are told by the kernel's frames above the event: the function to which it returns, helpers of the counters aside. Its names from
+  5.10 to 7.2 stand in rss-drift/src/kernel/rfc.rs. On per-task accounting whatever a task had cached came by those sites. Where
+  `/proc/kallsyms` hides addresses (kernel.kptr_restrict) what is left is unclassified, and said.
+- **Call chains** are the kernel stacks of misses, counted in the kernel; the commonest is printed, more with `--misses N`. `--folded FILE`
+  writes all of them, a line each, the outermost function first, for flame-graph tools.
+- **CPUs that a reader visits** for one mm: all that are possible, as the RFC's reader does; those that ran the mm in the shadow; those in the kernel's
+  own mm_cpumask, which its later patches read. Of all readings of measured processes.
 - **Page faults** are the kernel's own count, as getrusage(2) has it.
 - **True peak RSS** comes from the events: the largest sum of file, anon and shmem at any update of the mm. It is exact to the page
   when one CPU changes the mm at a time, else it may differ by the error beside it. **VmHWM** is what `/proc/PID/status` would have printed at

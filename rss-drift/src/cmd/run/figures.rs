@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
-use rss_drift_common::Member;
+use rss_drift_common::{
+    Member,
+    run::{MemberCounts, kind},
+};
 
-use super::report::{COMMAND, LARGEST, Peak, Report};
+use super::report::{COMMAND, LARGEST, Peak, Report, updates_per_miss};
 use crate::{
     drift::{bounds::Precision, stats::Percentiles},
     field::{Value, unsigned_bytes},
@@ -49,7 +52,7 @@ pub const FIGURES: &[Figure] = figures! {
     updates "number" "updates of RSS counters: hits + misses" |it| Value::Number(it.totals.updates().updates());
     hits "number" "updates of the mm that the CPU's slot held" |it| Value::Number(it.totals.updates().hits);
     misses "number" "updates of another mm" |it| Value::Number(it.totals.updates().misses);
-    updates_per_miss "number" "updates for each miss; empty without a miss" |it| it.updates_per_miss().map_or(Value::Empty, Value::Percent);
+    updates_per_miss "number" "updates for each miss; empty without a miss" |it| mean(updates_per_miss(&it.totals.updates()));
     flushes "number" "slots that gave deltas up for another mm" |it| Value::Number(it.totals.flushes);
     file_updates "number" "updates of the member file" |it| updates(it, Member::File);
     file_added_bytes "bytes" "pages of files that came" |it| added(it, Member::File);
@@ -94,10 +97,39 @@ pub const FIGURES: &[Figure] = figures! {
     own_cpu_seconds "seconds" "our own CPU time, without that of our programs in the kernel" |it| Value::Percent(it.costs.cpu_time.as_secs_f64());
     own_rss_bytes "bytes" "our own RSS" |it| size(it.costs.rss.and_then(|rss| i64::try_from(rss).ok()));
     map_bytes "bytes" "kernel memory of our programs and maps" |it| size(i64::try_from(it.costs.maps).ok());
+    rfc_updates "number" "updates by the RFC's own sites" |it| kind(it, kind::RFC, MemberCounts::updates);
+    rfc_pages_bytes "bytes" "pages that came or went by them" |it| Value::Bytes(unsigned_bytes(it.totals.of_kind(kind::RFC).pages(), it.rules.page_size));
+    rfc_hits "number" "of these updates the hits" |it| kind(it, kind::RFC, |of| of.hits);
+    rfc_misses "number" "of these updates the misses" |it| kind(it, kind::RFC, |of| of.misses);
+    rfc_updates_per_miss "number" "of these updates so many for each miss; empty without a miss" |it| mean(updates_per_miss(&it.totals.of_kind(kind::RFC)));
+    rfc_flushes "number" "slots that gave up deltas of the RFC's own sites for another mm" |it| Value::Number(it.totals.rfc_flushes);
+    other_updates "number" "updates by other functions, which the RFC left at atomic operations" |it| kind(it, kind::OTHER, MemberCounts::updates);
+    other_misses "number" "of these the misses" |it| kind(it, kind::OTHER, |of| of.misses);
+    unclassified_updates "number" "updates by functions whose names are not known" |it| kind(it, kind::UNKNOWN, MemberCounts::updates);
+    possible_cpus "number" "CPUs that a reader visits who visits all" |it| Value::Number(it.rules.cpus.possible.len() as u64);
+    ran_cpus_mean "number" "CPUs that ran the mm in the shadow, mean of all readings; empty without a reading" |it| mean(it.visited(it.totals.visits.ran));
+    ran_cpus_max "number" "the most of them" |it| most(it, it.totals.visits.ran_max);
+    mm_cpumask_mean "number" "CPUs in the kernel's mm_cpumask, which x86 clears late, mean of all readings; empty without a reading" |it| mean(it.visited(it.totals.visits.mask));
+    mm_cpumask_max "number" "the most of them" |it| most(it, it.totals.visits.mask_max);
+    sites_lost "number" "our fault: updates whose site found no room: counted by kind, not by function" |it| Value::Number(it.totals.sites_lost);
+    chains_lost "number" "our fault: misses whose call chain found no room" |it| Value::Number(it.totals.chains_lost);
 };
 
 fn text(text: &str) -> Value<'_> {
     Value::Text(Cow::Borrowed(text))
+}
+
+fn kind(it: &Report, kind: u64, get: impl FnOnce(&MemberCounts) -> u64) -> Value<'_> {
+    Value::Number(get(&it.totals.of_kind(kind)))
+}
+
+fn mean(mean: Option<f64>) -> Value<'static> {
+    mean.map_or(Value::Empty, Value::Percent)
+}
+
+/// Of readings: nothing where there was none.
+fn most(it: &Report, most: u64) -> Value<'_> {
+    if it.totals.visits.readings > 0 { Value::Number(most) } else { Value::Empty }
 }
 
 fn size(bytes: Option<i64>) -> Value<'static> {

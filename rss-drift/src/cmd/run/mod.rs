@@ -8,11 +8,14 @@ mod figures;
 mod machine;
 mod report;
 mod signals;
+mod sites;
 mod text;
 mod watcher;
 
 use std::{
+    fs::File,
     io::{self, Write as _},
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant, SystemTime},
 };
@@ -30,6 +33,7 @@ use crate::{
         collect::Rules,
         sample::{Host, Source},
     },
+    kernel::symbols::Symbols,
     output::{ReportFile, ShadowFaults},
     probe::Mm,
     proc::{Wanted, faults_of_threads, thread_name},
@@ -39,6 +43,7 @@ use args::Format;
 use child::{Child, Ended, NotExecuted};
 use report::{Costs, Peak, Report};
 use signals::{Event, Signals};
+use sites::Sites;
 use watcher::Watcher;
 
 /// Exit status of our own failures: none that a command is likely to have.
@@ -65,6 +70,7 @@ fn measure(args: &Args) -> anyhow::Result<u8> {
     let format = args.format();
     let header = if format == Format::Csv { machine::header() } else { Vec::new() };
     let mut file = args.output.as_ref().map(|path| ReportFile::open(path, &header)).transpose()?;
+    let mut folded = args.folded.as_ref().map(Folded::create).transpose()?;
     let mut runner = Runner::new(args)?;
     let (report, code) = runner.run()?;
     let bytes = match format {
@@ -72,12 +78,34 @@ fn measure(args: &Args) -> anyhow::Result<u8> {
         Format::Json => machine::json(&report),
         Format::Csv => machine::csv(&report),
     };
+    if let Some(folded) = &mut folded {
+        folded.write(&report.sites)?;
+    }
     match &mut file {
         Some(file) => file.append(&bytes)?,
         // A closed standard error is nobody who wants the report.
         None => drop(io::stderr().write_all(&[header, bytes].concat())),
     }
     Ok(code)
+}
+
+/// The file of `--folded`: made before the command begins, so that it does not run in vain.
+struct Folded<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> Folded<'a> {
+    fn create(path: &'a PathBuf) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path, file })
+    }
+
+    fn write(&mut self, sites: &Sites) -> anyhow::Result<()> {
+        self.file
+            .write_all(sites.folded().as_bytes())
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
 }
 
 /// What measures.
@@ -139,9 +167,12 @@ impl<'a> Runner<'a> {
         // Mms that live by now get their states, so that none of them is taken for one of the command's.
         self.session.probe.snapshot()?;
         self.session.probe.begin_run(child.pid())?;
+        let symbols = Symbols::read().map_err(|error| error.to_string());
+        let chains = self.args.misses > 0 || self.args.folded.is_some();
+        self.session.probe.prepare_sites(symbols.as_ref().ok(), chains)?;
         let course = self.follow(&mut child)?;
         let code = course.code();
-        Ok((self.report(&child, course)?, code))
+        Ok((self.report(&child, course, symbols)?, code))
     }
 
     /// From the start of the command to its end, or to a signal that ends the run.
@@ -208,7 +239,12 @@ impl<'a> Runner<'a> {
         Ok(self.args.wait && !self.session.probe.run_alive()?.is_empty())
     }
 
-    fn report(&mut self, child: &Child, mut course: Course) -> anyhow::Result<Report> {
+    fn report(
+        &mut self,
+        child: &Child,
+        mut course: Course,
+        symbols: Result<Symbols, String>,
+    ) -> anyhow::Result<Report> {
         let threshold = self.args.threshold.div_ceil(self.rules.page_size);
         course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
         let probe = &self.session.probe;
@@ -221,7 +257,16 @@ impl<'a> Runner<'a> {
             command.maxrss = i64::try_from(ended.maxrss).ok();
         }
         let counts = probe.counts().transpose()?.unwrap_or_default();
+        let sites = Sites {
+            callers: symbols.as_ref().map_or(Ok(Vec::new()), |symbols| {
+                probe.run_sites().map(|sites| sites::callers(&sites, symbols))
+            })?,
+            chains: probe.run_chains()?,
+            printed: self.args.misses,
+            symbols: Some(symbols),
+        };
         Ok(Report {
+            sites,
             host: self.host.clone(),
             command: command_line(self.args),
             began: course.began,

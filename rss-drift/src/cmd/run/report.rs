@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use rss_drift_common::run::Largest;
+use rss_drift_common::run::{Largest, MemberCounts};
 
 use crate::{
-    cmd::run::{child::Ended, watcher::Watcher},
+    cmd::run::{child::Ended, sites::Sites, watcher::Watcher},
     drift::{
         bounds::Precision,
         collect::Rules,
@@ -36,6 +36,8 @@ pub struct Report {
     pub ended: Option<Ended>,
     /// What our programs counted.
     pub totals: RunTotals,
+    /// From where updates came.
+    pub sites: Sites,
     /// Page faults of the threads that live on.
     pub faults_of_living: u64,
     /// Processes that outlive the run: pid and name.
@@ -113,6 +115,11 @@ impl Peak {
     }
 }
 
+/// Updates for each miss; `None` without one.
+pub fn updates_per_miss(counts: &MemberCounts) -> Option<f64> {
+    (counts.misses > 0).then(|| counts.updates() as f64 / counts.misses as f64)
+}
+
 impl Report {
     /// Page faults of the command and its descendants, by the kernel's count.
     pub const fn faults(&self) -> u64 {
@@ -125,10 +132,10 @@ impl Report {
         all.filter(|&source| self.rules.precisions.of(source) == precision).map(Source::name).collect()
     }
 
-    /// Updates for each miss; `None` without one.
-    pub fn updates_per_miss(&self) -> Option<f64> {
-        let all = self.totals.updates();
-        (all.misses > 0).then(|| all.updates() as f64 / all.misses as f64)
+    /// CPUs that a reader would have visited, on average, of a sum over all readings; `None` without a reading.
+    pub fn visited(&self, sum: u64) -> Option<f64> {
+        let readings = self.totals.visits.readings;
+        (readings > 0).then(|| sum as f64 / readings as f64)
     }
 
     /// Readings that drifted by the threshold or more, in percent; `None` without a reading.

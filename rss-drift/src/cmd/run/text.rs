@@ -2,9 +2,15 @@
 
 use std::fmt::Write as _;
 
-use rss_drift_common::Member;
+use rss_drift_common::{
+    Member,
+    run::{MemberCounts, kind},
+};
 
-use super::report::{Peak, Report};
+use super::{
+    report::{Peak, Report, updates_per_miss},
+    sites::Caller,
+};
 use crate::{
     drift::bounds::Precision,
     field::{bytes, unsigned_bytes},
@@ -13,6 +19,8 @@ use crate::{
 
 /// Columns of the figures.
 const WIDTH: usize = 18;
+/// Functions that have a row of their own.
+const CALLERS: usize = 12;
 
 /// The whole report.
 pub fn text(report: &Report) -> String {
@@ -20,6 +28,8 @@ pub fn text(report: &Report) -> String {
     head(report, &mut lines);
     counts(report, &mut lines);
     cache(report, &mut lines);
+    chains(report, &mut lines);
+    readers(report, &mut lines);
     peaks(report, &mut lines);
     drift(report, &mut lines);
     own(report, &mut lines);
@@ -83,25 +93,105 @@ fn counts(report: &Report, lines: &mut Lines) {
 }
 
 fn cache(report: &Report, lines: &mut Lines) {
-    let all = report.totals.updates();
-    let share = |part: u64| {
-        if all.updates() == 0 {
-            return String::new();
-        }
-        format!("{:.3} %", part as f64 * 100.0 / all.updates() as f64)
-    };
+    let totals = &report.totals;
     lines.line("");
     lines.line(" the RFC's cache, over all updates:");
-    lines.figure(&all.hits.to_string(), "hits", &share(all.hits));
+    hits_and_misses(&totals.updates(), totals.flushes, totals.switches, lines);
+    if report.sites.nameless().is_some() {
+        return;
+    }
+    let of = &totals.of_kind(kind::RFC);
+    lines.line("");
+    lines.line(&format!(
+        " over the RFC's own sites: {} of {} updates, {} of {} pages",
+        of.updates(),
+        totals.updates().updates(),
+        of.pages(),
+        totals.updates().pages()
+    ));
+    hits_and_misses(of, totals.rfc_flushes, totals.switches, lines);
+    lines.line("");
+    lines.line(&format!("{:>WIDTH$} {:>12} {:>12}   {}", "updates", "misses", "pages", "site"));
+    let mut row = |counts: &MemberCounts, name: &str| {
+        lines.line(&format!(
+            "{:>WIDTH$} {:>12} {:>12}   {name}",
+            counts.updates(),
+            counts.misses,
+            counts.pages()
+        ));
+    };
+    let named = report.sites.callers.iter().filter(|caller| !caller.name.is_empty());
+    for Caller { name, kind, counts } in named.clone().take(CALLERS) {
+        row(counts, &format!("{name}{}", if *kind == kind::RFC { " (the RFC's)" } else { "" }));
+    }
+    let others = named.clone().skip(CALLERS).fold(MemberCounts::default(), |mut sum, caller| {
+        sum.add(&caller.counts);
+        sum
+    });
+    if others.updates() > 0 {
+        row(&others, &format!("{} other functions", named.count() - CALLERS));
+    }
+    let unknown = &totals.of_kind(kind::UNKNOWN);
+    if unknown.updates() > 0 {
+        row(unknown, "unclassified");
+    }
+}
+
+fn hits_and_misses(of: &MemberCounts, flushes: u64, switches: u64, lines: &mut Lines) {
+    let share = |part: u64| {
+        if of.updates() == 0 {
+            return String::new();
+        }
+        format!("{:.3} %", part as f64 * 100.0 / of.updates() as f64)
+    };
+    lines.figure(&of.hits.to_string(), "hits", &share(of.hits));
     let per_miss =
-        report.updates_per_miss().map_or_else(String::new, |rate| format!(", {rate:.1} updates per miss"));
-    lines.figure(&all.misses.to_string(), "misses", &(share(all.misses) + &per_miss));
-    let per_switch = if report.totals.switches == 0 {
+        updates_per_miss(of).map_or_else(String::new, |rate| format!(", {rate:.1} updates per miss"));
+    lines.figure(&of.misses.to_string(), "misses", &(share(of.misses) + &per_miss));
+    let per_switch = if switches == 0 {
         String::new()
     } else {
-        format!("{:.2} per switch", report.totals.flushes as f64 / report.totals.switches as f64)
+        format!("{:.2} per switch", flushes as f64 / switches as f64)
     };
-    lines.figure(&report.totals.flushes.to_string(), "flushes", &per_switch);
+    lines.figure(&flushes.to_string(), "flushes", &per_switch);
+}
+
+/// The commonest call chains, as bpftrace prints stacks: the function that updated first.
+fn chains(report: &Report, lines: &mut Lines) {
+    let sites = &report.sites;
+    let printed = sites.printed.min(sites.chains.len());
+    if printed == 0 {
+        return;
+    }
+    lines.line("");
+    lines.line(&format!(" call chains of misses, the commonest {printed} of {}:", sites.chains.len()));
+    if let Some(why) = sites.nameless() {
+        lines.line(&format!(" {why}"));
+    }
+    for chain in &sites.chains[..printed] {
+        lines.line(&format!(
+            "{:>WIDTH$}   {:.1} % of the misses",
+            chain.misses,
+            chain.misses as f64 * 100.0 / sites.misses() as f64
+        ));
+        for &frame in &chain.frames {
+            lines.line(&format!("{:WIDTH$}     {}", "", sites.frame(frame)));
+        }
+    }
+}
+
+/// CPUs that a reader would have had to visit.
+fn readers(report: &Report, lines: &mut Lines) {
+    let visits = &report.totals.visits;
+    let (Some(ran), Some(mask)) = (report.visited(visits.ran), report.visited(visits.mask)) else { return };
+    lines.line("");
+    lines.line(&format!(
+        " CPUs that a reader visits: all {}; that ran the mm {ran:.1}, at most {}; in mm_cpumask {mask:.1}, at most {} ({} readings)",
+        report.rules.cpus.possible.len(),
+        visits.ran_max,
+        visits.mask_max,
+        visits.readings
+    ));
 }
 
 fn peaks(report: &Report, lines: &mut Lines) {

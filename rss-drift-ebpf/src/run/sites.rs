@@ -1,0 +1,186 @@
+//! From where updates come: the kernel's frames above the event.
+//!
+//! The first frames of a stack are our program's and the tracepoint's, always as many; user space finds out how many by a
+//! stack that it has taken before ([`calibrate`]).
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::generated::{bpf_get_current_pid_tgid, bpf_get_stack, bpf_get_stackid},
+    macros::map,
+    maps::{Array, HashMap, StackTrace},
+};
+use rss_drift_common::run::{
+    CALIBRATION_FRAMES, CODES, Code, MemberCounts, RunCpu, SITE_FRAMES, Site, SiteCounts, kind,
+};
+
+use super::{count::add_pages, maps};
+use crate::atomic;
+
+/// Updates by where they come from.
+#[map]
+static RUN_SITES: HashMap<Site, SiteCounts> = HashMap::with_max_entries(1, 0);
+
+/// The functions that tell what kind of a site it is; put in by user space.
+#[map]
+static RUN_CODES: Array<Code> = Array::with_max_entries(CODES as u32, 0);
+
+/// Stacks of misses.
+#[map]
+static RUN_STACKS: StackTrace = StackTrace::with_max_entries(1, 0);
+
+/// Misses by their stack's number.
+#[map]
+static RUN_CHAINS: HashMap<u32, MemberCounts> = HashMap::with_max_entries(1, 0);
+
+/// The stack that [`calibrate`] takes.
+#[map]
+static RUN_FRAMES: Array<[u64; CALIBRATION_FRAMES]> = Array::with_max_entries(1, 0);
+
+/// Takes the whole stack of an event of the process that asks for it: ours, before the command begins.
+#[inline(always)]
+pub fn calibrate(context: *const u64) {
+    if !maps::on() {
+        return;
+    }
+    let (Some(shared), Some(frames)) = (maps::shared(), RUN_FRAMES.get_ptr_mut(0)) else { return };
+    // SAFETY: map values; the context is the program's own.
+    unsafe {
+        if (*shared).calibrate == 0 || (*shared).calibrate != bpf_get_current_pid_tgid() >> 32 {
+            return;
+        }
+        (*shared).calibrate = 0;
+        let size = (CALIBRATION_FRAMES * size_of::<u64>()) as u32;
+        bpf_get_stack(context.cast_mut().cast(), frames.cast(), size, 0);
+    }
+}
+
+/// Counts an update of a measured mm by its frames; a miss by its whole stack too. `context`: null where no event tells of the
+/// update, but a look at a task's cache: of those the RFC's sites alone made use.
+#[inline(always)]
+pub unsafe fn count(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool) {
+    // SAFETY: by the caller; the context is the program's own.
+    unsafe {
+        let kind = if context.is_null() { kind::RFC } else { of_event(this, context, pages, hit) };
+        // The verifier has to see that it lies within.
+        let kind = if kind < kind::KINDS as u64 { kind } else { kind::UNKNOWN };
+        add(&raw mut (*this).kinds[kind as usize], pages, hit);
+        if hit && kind == kind::RFC {
+            (*this).rfc_live = 1;
+        }
+    }
+}
+
+/// The kind of the site of an event.
+#[inline(always)]
+unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool) -> u64 {
+    let Some(shared) = maps::shared() else { return kind::UNKNOWN };
+    // SAFETY: by the caller.
+    unsafe {
+        // How many frames to leave out is in the flags' lowest bits.
+        let skip = (*shared).skip & 0xff;
+        let context: *mut c_void = context.cast_mut().cast();
+        if !hit && (*shared).chains != 0 {
+            chain(this, context, skip, pages);
+        }
+        let mut site: Site = [0; SITE_FRAMES];
+        bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
+        if let Some(counts) = find_site(&site) {
+            add(&raw mut (*counts).counts, pages, hit);
+            return (*counts).kind;
+        }
+        atomic::add(&raw mut (*this).sites_lost, 1);
+        classify(site[0], site[1], site[2])
+    }
+}
+
+/// A miss by its whole stack.
+#[inline(always)]
+unsafe fn chain(this: *mut RunCpu, context: *mut c_void, skip: u64, pages: i64) {
+    // SAFETY: by the caller.
+    unsafe {
+        let stack = bpf_get_stackid(context, (&raw const RUN_STACKS).cast_mut().cast(), skip);
+        // Negative: another stack has its place.
+        if stack >= 0
+            && let Some(counts) = find_chain(stack.cast_unsigned() as u32)
+        {
+            add(counts, pages, false);
+        } else {
+            atomic::add(&raw mut (*this).chains_lost, 1);
+        }
+    }
+}
+
+/// Where a site's function is a helper of the counters, whoever called it decides; two helpers at most follow each other.
+#[inline(always)]
+fn classify(first: u64, second: u64, third: u64) -> u64 {
+    let mut kind = run_kind(first);
+    if kind == kind::HELPER {
+        kind = run_kind(second);
+    }
+    if kind == kind::HELPER {
+        kind = run_kind(third);
+    }
+    if kind == kind::HELPER { kind::UNKNOWN } else { kind }
+}
+
+/// What the function that a frame returns to says. A return address may stand behind the last instruction of its function.
+///
+/// A global function: verified once, and not for every frame and state of its callers.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn run_kind(frame: u64) -> u64 {
+    if frame == 0 {
+        return kind::UNKNOWN;
+    }
+    let mut index = 0;
+    while index < CODES as u32 {
+        let Some(code) = RUN_CODES.get(index) else { break };
+        if code.kind == 0 {
+            break;
+        }
+        if frame > code.start && frame <= code.end {
+            return code.kind;
+        }
+        index += 1;
+    }
+    // Without a single name nothing can be told.
+    if index == 0 { kind::UNKNOWN } else { kind::OTHER }
+}
+
+const NONE: MemberCounts = MemberCounts { hits: 0, misses: 0, added: 0, removed: 0 };
+
+#[inline(always)]
+fn find_site(site: &Site) -> Option<*mut SiteCounts> {
+    if let Some(counts) = RUN_SITES.get_ptr_mut(site) {
+        return Some(counts);
+    }
+    let fresh = SiteCounts { kind: classify(site[0], site[1], site[2]), counts: NONE };
+    // A failure: another CPU was faster, or it is full, which the next line tells.
+    let _ = RUN_SITES.insert(site, fresh, u64::from(BPF_NOEXIST));
+    RUN_SITES.get_ptr_mut(site)
+}
+
+#[inline(always)]
+fn find_chain(stack: u32) -> Option<*mut MemberCounts> {
+    if let Some(counts) = RUN_CHAINS.get_ptr_mut(stack) {
+        return Some(counts);
+    }
+    // As above.
+    let _ = RUN_CHAINS.insert(stack, NONE, u64::from(BPF_NOEXIST));
+    RUN_CHAINS.get_ptr_mut(stack)
+}
+
+#[inline(always)]
+unsafe fn add(counts: *mut MemberCounts, pages: i64, hit: bool) {
+    // SAFETY: by the caller.
+    unsafe {
+        if hit {
+            atomic::add(&raw mut (*counts).hits, 1);
+        } else {
+            atomic::add(&raw mut (*counts).misses, 1);
+        }
+        add_pages(counts, pages);
+    }
+}

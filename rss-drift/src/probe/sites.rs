@@ -1,0 +1,138 @@
+//! From where updates come, for `rss-drift run`: the frames above their events.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapError, StackTraceMap},
+};
+use rss_drift_common::run::{CALIBRATION_FRAMES, CODES, Code, MemberCounts, RunShared, Site, SiteCounts};
+
+use crate::{
+    kernel::{rfc, symbols::Symbols},
+    probe::{
+        load::ProbeError,
+        run::{SHARED, SharedValue, set_all, values},
+        tasks::array,
+    },
+};
+
+const SITES: &str = "RUN_SITES";
+const CHAINS: &str = "RUN_CHAINS";
+const STACKS: &str = "RUN_STACKS";
+const FRAMES: &str = "RUN_FRAMES";
+const CODE: &str = "RUN_CODES";
+
+/// Sites that are kept apart. Some dozens of functions change the counters, some of them on several ways.
+const MOST_SITES: u32 = 2048;
+/// Stacks that are kept apart, of a KiB each. They share places by a hash: many more places than stacks.
+const MOST_STACKS: u32 = 4096;
+
+values! {
+    SiteValue(SiteCounts)
+    ChainValue(MemberCounts)
+    CodeValue(Code)
+}
+
+/// Misses with one stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// Return addresses, that of the function that updated first.
+    pub frames: Vec<u64>,
+    /// Updates.
+    pub misses: u64,
+}
+
+/// Sizes the maps.
+pub(super) fn size_maps(loader: &mut EbpfLoader<'_>) {
+    loader
+        .map_max_entries(SITES, MOST_SITES)
+        .map_max_entries(STACKS, MOST_STACKS)
+        .map_max_entries(CHAINS, MOST_STACKS);
+}
+
+fn error(map: &'static str) -> impl Fn(MapError) -> ProbeError + Copy {
+    move |error| ProbeError::Map { map, error }
+}
+
+/// Begins anew.
+pub(super) fn forget(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
+    let map = ebpf.map_mut(SITES).ok_or(ProbeError::Missing(SITES))?;
+    let mut sites = HashMap::<_, Site, SiteValue>::try_from(map).map_err(error(SITES))?;
+    for site in sites.keys().filter_map(Result::ok).collect::<Vec<_>>() {
+        sites.remove(&site).map_err(error(SITES))?;
+    }
+    let map = ebpf.map_mut(CHAINS).ok_or(ProbeError::Missing(CHAINS))?;
+    let mut chains = HashMap::<_, u32, ChainValue>::try_from(map).map_err(error(CHAINS))?;
+    for stack in chains.keys().filter_map(Result::ok).collect::<Vec<_>>() {
+        chains.remove(&stack).map_err(error(CHAINS))?;
+    }
+    Ok(())
+}
+
+/// Tells the programs where the functions are by which sites are told, and has sites and stacks begin above the event; after
+/// [`Probe::begin_run`](super::Probe::begin_run). `chains`: the stacks of misses are counted.
+pub(super) fn prepare(ebpf: &mut Ebpf, symbols: Option<&Symbols>, chains: bool) -> Result<(), ProbeError> {
+    let codes = symbols.map(rfc::codes).unwrap_or_default();
+    let map = ebpf.map_mut(CODE).ok_or(ProbeError::Missing(CODE))?;
+    let mut array = Array::<_, CodeValue>::try_from(map).map_err(error(CODE))?;
+    for (index, code) in (0..).zip(codes.iter().take(CODES)) {
+        array.set(index, CodeValue(*code), 0).map_err(error(CODE))?;
+    }
+    // Without names the frames of our program and of the tracepoint cannot be told from the others: they stay.
+    let skip = symbols.map_or(Ok(0), |symbols| calibrate(ebpf, symbols))?;
+    let change = |SharedValue(shared)| SharedValue(RunShared { skip, chains: u64::from(chains), ..shared });
+    set_all(ebpf, SHARED, change)
+}
+
+/// How many frames of a stack are ours and the tracepoint's, by the stack of an event of our own.
+fn calibrate(ebpf: &mut Ebpf, symbols: &Symbols) -> Result<u64, ProbeError> {
+    let pid = std::process::id();
+    set_all(ebpf, SHARED, |SharedValue(shared)| SharedValue(RunShared { calibrate: pid.into(), ..shared }))?;
+    // A page that comes and goes is an event under both accountings.
+    // SAFETY: a new mapping that nobody else knows, written to and given back.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let page = libc::mmap(std::ptr::null_mut(), 4096, protection, flags, -1, 0);
+        if page != libc::MAP_FAILED {
+            page.cast::<u8>().write_volatile(1);
+            libc::munmap(page, 4096);
+        }
+    }
+    let frames: Array<_, [u64; CALIBRATION_FRAMES]> = array(ebpf, FRAMES)?;
+    let frames = frames.get(&0, 0).map_err(error(FRAMES))?;
+    let names: Vec<_> = frames.iter().map(|&frame| symbols.caller(frame).unwrap_or("?")).collect();
+    log::debug!("frames of an event: {}", names.join(" "));
+    Ok(names.iter().take_while(|name| is_of_the_event(name)).count() as u64)
+}
+
+/// A frame of our program, or of the tracepoint that calls it. Not each of them is there: a function whose last instruction is a
+/// jump to the next leaves no frame.
+fn is_of_the_event(name: &str) -> bool {
+    name.starts_with("bpf_")
+        || matches!(name, "__bpf_trace_rss_stat" | "__traceiter_rss_stat" | "mm_trace_rss_stat")
+}
+
+/// Updates by where they came from.
+pub(super) fn sites(ebpf: &Ebpf) -> Result<Vec<(Site, SiteCounts)>, ProbeError> {
+    let map = ebpf.map(SITES).ok_or(ProbeError::Missing(SITES))?;
+    let map = HashMap::<_, Site, SiteValue>::try_from(map).map_err(error(SITES))?;
+    let sites = map.iter().map(|entry| entry.map(|(site, SiteValue(counts))| (site, counts)));
+    sites.collect::<Result<_, _>>().map_err(error(SITES))
+}
+
+/// Misses by their stacks, the commonest first.
+pub(super) fn chains(ebpf: &Ebpf) -> Result<Vec<Chain>, ProbeError> {
+    let map = ebpf.map(CHAINS).ok_or(ProbeError::Missing(CHAINS))?;
+    let map = HashMap::<_, u32, ChainValue>::try_from(map).map_err(error(CHAINS))?;
+    let stacks = ebpf.map(STACKS).ok_or(ProbeError::Missing(STACKS))?;
+    let stacks = StackTraceMap::try_from(stacks).map_err(error(STACKS))?;
+    let mut chains = Vec::new();
+    for entry in &map {
+        let (stack, ChainValue(counts)) = entry.map_err(error(CHAINS))?;
+        let stack = stacks.get(&stack, 0).map_err(error(STACKS))?;
+        let frames = stack.frames().iter().map(|frame| frame.ip).collect();
+        chains.push(Chain { frames, misses: counts.misses });
+    }
+    chains.sort_by(|one, other| other.misses.cmp(&one.misses).then_with(|| one.frames.cmp(&other.frames)));
+    Ok(chains)
+}
