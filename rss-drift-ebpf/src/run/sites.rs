@@ -1,7 +1,7 @@
 //! From where updates come: the kernel's frames above the event.
 //!
-//! The first frames of a stack are our program's and the tracepoint's, always as many; user space finds out how many by a
-//! stack that it has taken before ([`calibrate`]).
+//! The first frames of a stack are our program's and the tracepoint's; user space finds out how many by a stack that it has
+//! taken before ([`calibrate`]). By some ways there is one more (`trace_rss_stat`, where the compiler kept it): a helper.
 
 use core::ffi::c_void;
 
