@@ -44,13 +44,14 @@ pub fn calibrate(context: *const u64) {
     if !maps::on() {
         return;
     }
-    let (Some(shared), Some(frames)) = (maps::shared(), RUN_FRAMES.get_ptr_mut(0)) else { return };
+    let Some(shared) = maps::shared() else { return };
     // SAFETY: map values; the context is the program's own.
     unsafe {
         if (*shared).calibrate == 0 || (*shared).calibrate != bpf_get_current_pid_tgid() >> 32 {
             return;
         }
         (*shared).calibrate = 0;
+        let Some(frames) = RUN_FRAMES.get_ptr_mut(0) else { return };
         let size = (CALIBRATION_FRAMES * size_of::<u64>()) as u32;
         bpf_get_stack(context.cast_mut().cast(), frames.cast(), size, 0);
     }

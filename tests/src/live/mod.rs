@@ -14,6 +14,7 @@ mod memory;
 mod output;
 mod processes;
 mod reclaim;
+mod repeated;
 mod run;
 mod runs;
 mod shadow;
@@ -170,6 +171,10 @@ pub const TESTS: &[Test] = tests! {
         tells_what_was_seen_until_a_signal
         writes_rows_and_text
         predicts_misses_of_programs
+    }
+    repeated {
+        each_run_is_counted_anew
+        a_line_on_a_terminal
     }
     sites {
         the_rfcs_chain_is_among_the_first

@@ -241,9 +241,9 @@ pub fn writes_rows_and_text() -> Outcome {
     Outcome::Passed
 }
 
-type Row = std::collections::HashMap<String, String>;
+pub(super) type Row = std::collections::HashMap<String, String>;
 
-fn rows(path: &Path) -> Vec<Row> {
+pub(super) fn rows(path: &Path) -> Vec<Row> {
     let mut reader = csv::Reader::from_path(path).expect("open a file of rss-drift");
     reader.deserialize().map(|row| row.expect("a row as the header says")).collect()
 }

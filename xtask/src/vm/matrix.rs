@@ -17,10 +17,25 @@ pub(crate) struct Cell {
 /// CPUs of the guests in which everything is tested.
 const USUAL: u32 = 8;
 
-/// Parts of the names of tests that other numbers of CPUs have nothing to say to: words on the command line, files, terminals,
-/// exit statuses; memory that is short.
-const WHATEVER_THE_CPUS: &str = "usage::,files::,output::,runs::,run::gives_the,run::tells_what,run::writes_rows,sites::hidden,\
-    reclaim::,tight::";
+/// Parts of the names of tests of words on the command line, files, terminals: no kernel has to do with them, so that the
+/// oldest speaks for all, beside this host's.
+const WHATEVER_THE_KERNEL: &[&str] = &["usage::", "files::", "output::", "runs::"];
+
+/// Parts of the names of tests that other numbers of CPUs have nothing to say to: exit statuses; memory that is short.
+const WHATEVER_THE_CPUS: &[&str] = &[
+    "run::gives_the",
+    "run::tells_what",
+    "run::writes_rows",
+    "repeated::",
+    "sites::hidden",
+    "reclaim::",
+    "tight::",
+];
+
+/// Parts of the names of tests to which a single CPU says nothing new: kinds of memory and of processes, what is made good
+/// where an event is not told of, crowds.
+const NOT_ALONE: &[&str] =
+    &["memory::", "processes::", "foreign::", "fallback::", "crowds::", "run::follows", "sites::"];
 
 impl Cell {
     /// A guest that is not locked down.
@@ -35,12 +50,20 @@ impl Cell {
 
     /// Arguments of the live tests by which those are selected that it is for.
     pub(crate) fn arguments(self) -> Vec<String> {
-        let words: &[&str] = match (self.lockdown, self.cpus) {
-            (true, _) => &["lockdown"],
-            (false, USUAL) => &[],
-            (false, _) => &["--without", WHATEVER_THE_CPUS],
-        };
-        words.iter().map(|&word| word.to_owned()).collect()
+        if self.lockdown {
+            return vec!["lockdown".to_owned()];
+        }
+        let mut without = Vec::new();
+        if self.kernel != Kernel::ALL[0] || self.cpus != USUAL {
+            without.extend_from_slice(WHATEVER_THE_KERNEL);
+        }
+        if self.cpus != USUAL {
+            without.extend_from_slice(WHATEVER_THE_CPUS);
+        }
+        if self.cpus == 1 {
+            without.extend_from_slice(NOT_ALONE);
+        }
+        if without.is_empty() { Vec::new() } else { vec!["--without".to_owned(), without.join(",")] }
     }
 
     /// Its number of CPUs, and what else is special, in tables.
@@ -103,7 +126,10 @@ mod tests {
         let product = select(&[Kernel::V5_10, Kernel::V7], &[1, 2]);
         assert_eq!(product.len(), 4);
         assert_eq!(product[3], Cell::new(Kernel::V7, 2));
-        assert!(Cell::new(Kernel::V7, 8).arguments().is_empty());
-        assert_eq!(Cell::new(Kernel::V7, 64).arguments(), ["--without", WHATEVER_THE_CPUS]);
+        assert!(Cell::new(Kernel::V5_10, 8).arguments().is_empty());
+        assert_eq!(Cell::new(Kernel::V7, 8).arguments(), ["--without", "usage::,files::,output::,runs::"]);
+        let with_64 = Cell::new(Kernel::V7, 64).arguments().concat();
+        assert!(with_64.contains("files::,") && with_64.contains("tight::") && !with_64.contains("memory::"));
+        assert!(Cell::new(Kernel::V6_12, 1).arguments().concat().contains("memory::"));
     }
 }

@@ -29,6 +29,9 @@ pub struct Args {
     /// Go on until the last descendant of the command has ended, not only the command itself
     #[arg(long)]
     pub wait: bool,
+    /// Run the command so many times: mean and spread of the figures, or a row for each
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
     /// How to write the report; a file's ending (.txt, .json, .csv) says it too
     #[arg(long, value_enum)]
     pub format: Option<Format>,
@@ -38,7 +41,7 @@ pub struct Args {
     /// So many call chains of misses, the commonest first
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub misses: usize,
-    /// Write the call chains of all misses to this file, one line each, as flame-graph tools read them
+    /// Write the call chains of all misses (of the last run) to this file, one line each, as flame-graph tools read them
     #[arg(long, value_name = "FILE")]
     pub folded: Option<PathBuf>,
     /// Memory maps that can be followed at once (default: twice as many as live now, at least 4096)

@@ -19,6 +19,9 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   found; 125 is our own failure, words on the command line that we do not know included. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
   are passed on, unless the terminal sent them to the command as well. All but the last two end the run when the command has ended, after two
   seconds at the latest: Ctrl-C gives 130 and the report of what was seen so far.
+- **Several runs.** `-r N` runs the command N times, each counted anew, until a signal ends one: the text then shows the mean of each figure and its
+  standard error in percent, as `perf stat -r` does; CSV and JSON have a row for each run. The exit status is the last one's.
+- **On a terminal** a line shows time, page faults, RSS of all that live (what they share counts for each) and the largest peak so far.
 - **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
   pages (large folios, fault-around). On per-task accounting what a look at a task's cache finds changed is one update per member.
   What was added and removed is equal once all has ended (on per-task accounting: where no two CPUs changed one mm at once).

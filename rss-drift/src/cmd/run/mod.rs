@@ -6,6 +6,8 @@ mod child;
 mod doc;
 mod figures;
 mod machine;
+mod progress;
+mod repeat;
 mod report;
 mod signals;
 mod sites;
@@ -41,6 +43,7 @@ use crate::{
 };
 use args::Format;
 use child::{Child, Ended, NotExecuted};
+use progress::{Now, Progress};
 use report::{Costs, Peak, Report};
 use signals::{Event, Signals};
 use sites::Sites;
@@ -72,19 +75,39 @@ fn measure(args: &Args) -> anyhow::Result<u8> {
     let mut file = args.output.as_ref().map(|path| ReportFile::open(path, &header)).transpose()?;
     let mut folded = args.folded.as_ref().map(Folded::create).transpose()?;
     let mut runner = Runner::new(args)?;
-    let (report, code) = runner.run()?;
-    let bytes = match format {
-        Format::Text => text::text(&report).into_bytes(),
-        Format::Json => machine::json(&report),
-        Format::Csv => machine::csv(&report),
+    let mut reports = Vec::new();
+    let mut code = 0;
+    let mut write = |bytes: &[u8]| {
+        if let Some(file) = &mut file {
+            file.append(bytes)?;
+        } else {
+            // A closed standard error is nobody who wants the report.
+            let _ = io::stderr().write_all(bytes);
+        }
+        anyhow::Ok(())
     };
-    if let Some(folded) = &mut folded {
-        folded.write(&report.sites)?;
+    if args.output.is_none() {
+        write(&header)?;
     }
-    match &mut file {
-        Some(file) => file.append(&bytes)?,
-        // A closed standard error is nobody who wants the report.
-        None => drop(io::stderr().write_all(&[header, bytes].concat())),
+    for _ in 0..args.repeat {
+        let (report, course_code, interrupted) = runner.run()?;
+        code = course_code;
+        match format {
+            Format::Text if args.repeat > 1 => {}
+            Format::Text => write(text::text(&report).as_bytes())?,
+            Format::Json => write(&machine::json(&report))?,
+            Format::Csv => write(&machine::csv(&report))?,
+        }
+        reports.push(report);
+        if interrupted {
+            break;
+        }
+    }
+    if args.repeat > 1 && format == Format::Text {
+        write(repeat::text(&reports).as_bytes())?;
+    }
+    if let (Some(folded), Some(last)) = (&mut folded, reports.last()) {
+        folded.write(&last.sites)?;
     }
     Ok(code)
 }
@@ -155,13 +178,13 @@ impl<'a> Runner<'a> {
         let mut rules = session.rules(Source::Stat, Wanted::default());
         rules.pending_limit = rules.unpublished(args.precise_peaks);
         let signals = Signals::block().context("cannot take signals")?;
-        // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
-        give_memory_back();
         Ok(Self { args, host: session.host(), session, rules, signals, clock: CpuClock::new() })
     }
 
-    /// One run: its report, and the exit status.
-    fn run(&mut self) -> anyhow::Result<(Report, u8)> {
+    /// One run: its report, the exit status, and whether a signal ended it.
+    fn run(&mut self) -> anyhow::Result<(Report, u8, bool)> {
+        // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
+        give_memory_back();
         let mut child =
             Child::start(&self.args.command, self.signals.before()).context("cannot start the command")?;
         // Mms that live by now get their states, so that none of them is taken for one of the command's.
@@ -171,8 +194,8 @@ impl<'a> Runner<'a> {
         let chains = self.args.misses > 0 || self.args.folded.is_some();
         self.session.probe.prepare_sites(symbols.as_ref().ok(), chains)?;
         let course = self.follow(&mut child)?;
-        let code = course.code();
-        Ok((self.report(&child, course, symbols)?, code))
+        let (code, interrupted) = (course.code(), course.signal.is_some());
+        Ok((self.report(&child, course, symbols)?, code, interrupted))
     }
 
     /// From the start of the command to its end, or to a signal that ends the run.
@@ -190,6 +213,7 @@ impl<'a> Runner<'a> {
         let threshold = self.args.threshold.div_ceil(self.rules.page_size);
         let mut next_look = clock;
         let mut deadline = None;
+        let mut progress = Progress::new();
         loop {
             if course.ended.is_none() {
                 course.ended = child.try_wait().context("cannot wait for the command")?;
@@ -201,7 +225,10 @@ impl<'a> Runner<'a> {
             }
             let now = Instant::now();
             if now >= next_look {
-                course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
+                let rss = course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
+                if progress.is_wanted() {
+                    progress.show(self.now(clock.elapsed(), rss)?);
+                }
                 next_look = Instant::now() + self.args.interval;
             }
             let mut until = next_look;
@@ -232,6 +259,21 @@ impl<'a> Runner<'a> {
             course.duration = clock.elapsed();
         }
         Ok(course)
+    }
+
+    /// What the line on a terminal says; `rss` is in pages.
+    fn now(&self, elapsed: Duration, rss: u64) -> anyhow::Result<Now> {
+        let totals = self.session.probe.run_totals()?;
+        let alive = self.session.probe.run_alive()?;
+        let of_living: u64 = alive.iter().map(|&pid| faults_of_threads(pid)).sum();
+        let peak = totals.largest.map_or(0, |of| of.peak.max(0).unsigned_abs());
+        let bytes = |pages: u64| pages.saturating_mul(self.rules.page_size);
+        Ok(Now {
+            elapsed,
+            faults: (totals.faults + of_living).saturating_sub(totals.faults_before),
+            rss: bytes(rss),
+            peak: bytes(peak),
+        })
     }
 
     /// Whether `--wait` has somebody to wait for.

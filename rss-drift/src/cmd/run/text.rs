@@ -131,9 +131,27 @@ fn cache(report: &Report, lines: &mut Lines) {
     if others.updates() > 0 {
         row(&others, &format!("{} other functions", named.count() - CALLERS));
     }
+    let cached = cached(of, report);
+    if cached.updates() > 0 {
+        row(&cached, "found in the caches of tasks (the RFC's)");
+    }
     let unknown = &totals.of_kind(kind::UNKNOWN);
     if unknown.updates() > 0 {
         row(unknown, "unclassified");
+    }
+}
+
+/// Updates by the RFC's own sites that no event told of, but a look at a task's cache.
+fn cached(rfc: &MemberCounts, report: &Report) -> MemberCounts {
+    let mut told = MemberCounts::default();
+    for caller in report.sites.callers.iter().filter(|caller| caller.kind == kind::RFC) {
+        told.add(&caller.counts);
+    }
+    MemberCounts {
+        hits: rfc.hits.saturating_sub(told.hits),
+        misses: rfc.misses.saturating_sub(told.misses),
+        added: rfc.added.saturating_sub(told.added),
+        removed: rfc.removed.saturating_sub(told.removed),
     }
 }
 

@@ -27,12 +27,14 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// One look. `threshold` is in pages.
-    pub fn look(&mut self, probe: &mut Probe, rules: &Rules, threshold: u64) -> Result<(), ProbeError> {
+    /// One look; the RSS of all measured processes together. `threshold` and that are in pages.
+    pub fn look(&mut self, probe: &mut Probe, rules: &Rules, threshold: u64) -> Result<u64, ProbeError> {
         let snapshot = probe.snapshot()?;
+        let mut rss = 0;
         for mm in snapshot.measured() {
             let reading = reading(mm, Precision::Approximate);
             self.readings += 1;
+            rss += mm.exact_rss().max(0).unsigned_abs();
             self.above += u64::from(reading.drift().unsigned_abs() >= threshold);
             self.bound = self.bound.max(rules.batching().bound(Precision::Approximate, mm.threads));
             self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
@@ -41,6 +43,6 @@ impl Watcher {
         self.at_rest.at_rest += found.at_rest;
         self.at_rest.largest_error = self.at_rest.largest_error.max(found.largest_error);
         self.at_rest.repaired += found.repaired;
-        Ok(())
+        Ok(rss)
     }
 }

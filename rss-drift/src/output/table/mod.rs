@@ -109,7 +109,7 @@ fn columns(variable: Option<&str>) -> Option<usize> {
 }
 
 /// Columns of the terminal behind a descriptor; `None` where it does not know.
-fn window_width(terminal: RawFd) -> Option<usize> {
+pub(crate) fn window_width(terminal: RawFd) -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: TIOCGWINSZ writes one winsize to the address that it is given, and that is where `size` lies.
     let result = unsafe { libc::ioctl(terminal, libc::TIOCGWINSZ, &raw mut size) };
