@@ -27,6 +27,8 @@ pub struct RunLayout {
     pub signal_maxrss: u32,
     /// `mm_struct.cpu_bitmap`, from 6.19 on `flexible_array`: the bits of `mm_cpumask`
     pub mm_cpumask: u32,
+    /// 1: every process of the host is measured; 0: the command and its descendants.
+    pub system: u32,
 }
 
 /// Frames by which a site is told: the function that updates, and two above it, because the first may be a helper.
@@ -183,6 +185,8 @@ pub struct RunCpu {
     pub forks: u64,
     /// Programs that were executed.
     pub execs: u64,
+    /// Processes that ended.
+    pub exits: u64,
     /// Page faults of threads that have ended, by the kernel's own count.
     pub faults: u64,
     /// Processes that could not be followed: the map of them is full.

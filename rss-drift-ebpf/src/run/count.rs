@@ -204,7 +204,9 @@ pub fn ended(index: u32) {
             if (*of).peak > (*this).largest.peak {
                 keep(&raw mut (*this).largest, of);
             }
-            if (*of).tgid == (*shared).command && (*of).peak > (*this).command.peak {
+            // Not the one that it had of us before it executed its program.
+            if (*of).tgid == (*shared).command && (*shared).started != 0 && (*of).peak > (*this).command.peak
+            {
                 keep(&raw mut (*this).command, of);
             }
             if (*of).drift > (*this).drift.drift {

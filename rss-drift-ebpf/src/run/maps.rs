@@ -17,6 +17,7 @@ pub static RUN: RunLayout = RunLayout {
     signal_live: 0,
     signal_maxrss: 0,
     mm_cpumask: 0,
+    system: 0,
 };
 
 /// The thread groups that are measured and live.
@@ -49,6 +50,12 @@ pub fn on() -> bool {
     run!(enabled) != 0
 }
 
+/// Whether every process of the host is measured.
+#[inline(always)]
+pub fn system() -> bool {
+    run!(system) != 0
+}
+
 /// What is kept of the mm whose state is at an index.
 #[inline(always)]
 pub fn state(index: u32) -> Option<*mut RunState> {
@@ -60,7 +67,7 @@ pub fn state(index: u32) -> Option<*mut RunState> {
 pub fn measured(index: u32) -> Option<*mut RunState> {
     let state = state(index)?;
     // SAFETY: a map value.
-    if unsafe { (*state).measured } != 0 { Some(state) } else { None }
+    if system() || unsafe { (*state).measured } != 0 { Some(state) } else { None }
 }
 
 /// What belongs to a CPU.

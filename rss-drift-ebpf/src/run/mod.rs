@@ -4,7 +4,8 @@
 //! in `run` all of it is dead code to the verifier.
 //!
 //! A process is measured when it is the command or was forked by one that is; an mm is measured when its state is made in the
-//! context of a measured process: fork fills the child's mm, and execve the new one, before any task owns it.
+//! context of a measured process: fork fills the child's mm, and execve the new one, before any task owns it. With `--system`
+//! every process and every mm is.
 
 pub mod count;
 mod maps;

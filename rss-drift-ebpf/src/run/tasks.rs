@@ -1,4 +1,4 @@
-//! Which processes are measured: the command and whatever descends from it.
+//! Which processes are measured: the command and whatever descends from it, or all of the host.
 
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
 use rss_drift_common::run::RunCpu;
@@ -10,14 +10,26 @@ use crate::{
     shadow::lifecycle,
 };
 
-/// The current thread group, where it is measured, and what this CPU has counted.
+/// A measured thread group.
+struct Current {
+    tgid: u32,
+    /// It is the command or descends from it.
+    followed: bool,
+    /// What this CPU has counted.
+    this: *mut RunCpu,
+}
+
+/// The current thread group, where it is measured.
 #[inline(always)]
-fn current() -> Option<(u32, *mut RunCpu)> {
+fn current() -> Option<Current> {
     // SAFETY: no preconditions.
     let (tgid, cpu) = unsafe { ((bpf_get_current_pid_tgid() >> 32) as u32, bpf_get_smp_processor_id()) };
     // SAFETY: only looked at.
-    unsafe { maps::RUN_TASKS.get(tgid) }?;
-    Some((tgid, maps::cpu(cpu)?))
+    let followed = unsafe { maps::RUN_TASKS.get(tgid) }.is_some();
+    if !followed && !maps::system() {
+        return None;
+    }
+    Some(Current { tgid, followed, this: maps::cpu(cpu)? })
 }
 
 /// `task:task_newtask`, in the parent: its child, which has not run yet, is measured as well.
@@ -26,15 +38,15 @@ fn current() -> Option<(u32, *mut RunCpu)> {
 /// `task` must be a task to the verifier.
 #[inline(always)]
 pub unsafe fn new_task(task: *const u8) {
-    let Some((parent, this)) = current() else { return };
+    let Some(Current { tgid: parent, followed, this }) = current() else { return };
     // SAFETY: by the caller; a map value.
     unsafe {
         let tgid: u32 = load(task, layout!(task_tgid));
-        if tgid == parent {
-            // A thread.
+        if tgid == parent || load::<u64>(task, layout!(task_mm)) == 0 {
+            // A thread, or one of the kernel's.
             return;
         }
-        if maps::RUN_TASKS.insert(tgid, 1, 0).is_err() {
+        if followed && maps::RUN_TASKS.insert(tgid, 1, 0).is_err() {
             atomic::add(&raw mut (*this).refused, 1);
             return;
         }
@@ -49,7 +61,7 @@ pub unsafe fn new_task(task: *const u8) {
 /// As [`new_task`].
 #[inline(always)]
 pub unsafe fn exec(task: *const u8) {
-    let Some((tgid, this)) = current() else { return };
+    let Some(Current { tgid, this, .. }) = current() else { return };
     // SAFETY: by the caller; map values.
     unsafe {
         atomic::add(&raw mut (*this).execs, 1);
@@ -69,15 +81,38 @@ pub unsafe fn exec(task: *const u8) {
 /// As [`new_task`].
 #[inline(always)]
 pub unsafe fn exit(task: *const u8) {
-    let Some((tgid, this)) = current() else { return };
+    let Some(Current { tgid, followed, this }) = current() else { return };
     // SAFETY: by the caller; a map value.
     unsafe {
         atomic::add(&raw mut (*this).faults, faults(task));
         let signal: *const u8 = load(task, layout!(task_signal));
         let live: i32 = load(signal, run!(signal_live));
-        if live == 0 {
-            // A failure says that another of its threads, which ended at the same time, was faster.
-            let _ = maps::RUN_TASKS.remove(tgid);
+        if live != 0 {
+            return;
+        }
+        // A failure says that another of its threads, which ended at the same time, was faster. (Of those that are not followed
+        // such a process counts twice.)
+        if !followed || maps::RUN_TASKS.remove(tgid).is_ok() {
+            atomic::add(&raw mut (*this).exits, 1);
+        }
+    }
+}
+
+/// A reading visits the mm of a task, whose state is at `index`: whose it is where no event has told, because its process is
+/// older than the run.
+///
+/// # Safety
+/// As [`new_task`].
+#[inline(always)]
+pub unsafe fn seen(task: *const u8, index: u32) {
+    if !maps::on() || !maps::system() {
+        return;
+    }
+    let Some(state) = maps::measured(index) else { return };
+    // SAFETY: by the caller; map values.
+    unsafe {
+        if (*state).of.tgid == 0 {
+            own(task, load(task, layout!(task_tgid)));
         }
     }
 }

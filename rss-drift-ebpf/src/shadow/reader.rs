@@ -102,6 +102,7 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
                 record.flags |= SHADOW_MEASURED;
             }
             run::visits::count(index, mm as u64, run::visits::ran(state));
+            run::tasks::seen(task, index);
             (*state).visited = (*shared).pass;
             (*state).tgid = u64::from(tgid);
             (*shared).visited += 1;

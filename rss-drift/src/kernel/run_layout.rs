@@ -14,6 +14,7 @@ pub fn resolve(btf: &Btf<'_>) -> Result<RunLayout, BtfError> {
     let signal = btf.structure("signal_struct")?;
     Ok(RunLayout {
         enabled: 1,
+        system: 0,
         mm_users: mm.offset_of("mm_users", &Shape::Atomic(4))?,
         mm_hiwater_rss: mm.offset_of("hiwater_rss", &Shape::Int(8))?,
         task_min_flt: task.offset_of("min_flt", &Shape::Int(8))?,

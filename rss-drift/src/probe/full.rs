@@ -12,7 +12,8 @@ use crate::{
     kernel::{Accounting, Cast, Kernel},
     probe::{
         load::{ProbeError, program_error},
-        run, tasks,
+        run::{self, Scope},
+        tasks,
     },
 };
 
@@ -27,8 +28,8 @@ pub struct FullOptions {
     pub precise_peaks: bool,
     /// When to have programs on page faults.
     pub faults: FaultPrograms,
-    /// Count the command of `rss-drift run` and its descendants.
-    pub run: bool,
+    /// Count for `rss-drift run`, and what.
+    pub run: Option<Scope>,
     /// What to do without although the kernel has it: for tests.
     pub hidden: Hidden,
 }
@@ -107,7 +108,7 @@ pub(super) fn config(
 /// Sizes the maps of full mode.
 pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &FullOptions, capacity: u32) {
     let cpus = kernel.layout.cpu_ids.max(1);
-    if options.run {
+    if options.run.is_some() {
         run::size_maps(loader, cpus, capacity);
     }
     loader
@@ -258,7 +259,7 @@ pub(super) fn attach(
     let kernel = &kernel.release;
     let end = attach_end(ebpf, btf, kernel, options, scheme)?;
     // Behind the scheme's: whose an mm is can be said when it has a state.
-    let of_run = if options.run { run::EVENTS } else { &[] };
+    let of_run = if options.run.is_some() { run::EVENTS } else { &[] };
     for &(name, tracepoint) in scheme.events.iter().chain(of_run) {
         if !faults && tracepoint.starts_with("page_fault") {
             continue;

@@ -11,7 +11,7 @@ use aya::{
     programs::{Iter, ProgramError, links::LinkError},
 };
 use aya_log::EbpfLogger;
-use rss_drift_common::{run::RunLayout, shadow::Counts};
+use rss_drift_common::shadow::Counts;
 
 use crate::{
     kernel::{Accounting, Cast, Kernel, KernelError, btf::blob_of},
@@ -20,7 +20,7 @@ use crate::{
         full::{self, EndOfMm, FullOptions, Scheme},
         link::link,
         locate::{self, SlotReader},
-        percpu,
+        percpu, run,
         snapshot::{Reader, Snapshot},
         statistics::{self, RunStatistics},
     },
@@ -225,7 +225,7 @@ impl Probe {
         let object = link(OBJECT, cast.map_or(0, |cast| cast.function));
         let mut loader = loader(kernel);
         full::size_maps(&mut loader, kernel, options, capacity);
-        let of_run = if options.run { Kernel::run_layout()? } else { RunLayout::default() };
+        let of_run = run::layout(options.run)?;
         let mut ebpf = loader
             .override_global("CONFIG", bytemuck::bytes_of(&config), true)
             .override_global("RUN", bytemuck::bytes_of(&of_run), true)

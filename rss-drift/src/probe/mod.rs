@@ -17,7 +17,7 @@ mod tasks;
 pub use caches::{Cache, Caches};
 pub use full::{EndOfMm, FaultPrograms, FullOptions, Hidden};
 pub use load::{Footprint, Probe, ProbeError};
-pub use run::RunTotals;
+pub use run::{RunTotals, Scope};
 pub use sites::Chain;
 pub use snapshot::{Mm, Snapshot};
 pub use statistics::{Counting, RunStatistics, of_programs};

@@ -1,17 +1,21 @@
 //! What our programs count for `rss-drift run`: told whom to measure, and read.
 
+use std::os::fd::AsFd as _;
+
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData},
+    maps::{Array, HashMap, Map, MapData},
 };
 use rss_drift_common::{
     MEMBERS,
-    run::{Largest, MemberCounts, RunCpu, RunShared, RunState, Site, SiteCounts, Visits, kind::KINDS},
+    run::{
+        Largest, MemberCounts, RunCpu, RunLayout, RunShared, RunState, Site, SiteCounts, Visits, kind::KINDS,
+    },
     shadow::State,
 };
 
 use crate::{
-    kernel::{Accounting, symbols::Symbols},
+    kernel::{Accounting, Kernel, KernelError, symbols::Symbols},
     probe::{
         load::{Probe, ProbeError},
         sites::{self, Chain},
@@ -37,6 +41,24 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
     sites::size_maps(loader);
 }
 
+/// Whom a run measures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The command and all that descends from it.
+    #[default]
+    Command,
+    /// Every process of the host.
+    System,
+}
+
+/// Where the kernel has what a run reads, and whom it measures.
+pub(super) fn layout(scope: Option<Scope>) -> Result<RunLayout, KernelError> {
+    Ok(match scope {
+        None => RunLayout::default(),
+        Some(scope) => RunLayout { system: u32::from(scope == Scope::System), ..Kernel::run_layout()? },
+    })
+}
+
 /// What a run has come to so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunTotals {
@@ -60,6 +82,8 @@ pub struct RunTotals {
     pub forks: u64,
     /// Programs that were executed.
     pub execs: u64,
+    /// Processes that ended.
+    pub exits: u64,
     /// Page faults of threads that have ended, by the kernel's count.
     pub faults: u64,
     /// Page faults of the command before it executed its program: included in the others.
@@ -144,7 +168,7 @@ impl Probe {
         totals(&self.ebpf, self.accounting)
     }
 
-    /// Has sites be told by these symbols, and the stacks of misses be counted where `chains` says so; after [`Probe::begin_run`].
+    /// Has sites be told by these symbols, and the stacks of misses be counted where `chains` says so; before [`Probe::begin_run`].
     pub fn prepare_sites(&mut self, symbols: Option<&Symbols>, chains: bool) -> Result<(), ProbeError> {
         sites::prepare(&mut self.ebpf, symbols, chains)
     }
@@ -159,9 +183,20 @@ impl Probe {
         sites::chains(&self.ebpf)
     }
 
-    /// The processes that are measured and live.
+    /// The command and its descendants, as far as they live.
     pub fn run_alive(&self) -> Result<Vec<u32>, ProbeError> {
         alive(&self.ebpf)
+    }
+
+    /// Says of a process whether it is the command or descends from it, and lives; for another thread.
+    pub fn run_follows(&self) -> Result<impl Fn(u32) -> bool + Send + use<>, ProbeError> {
+        let error = |error| ProbeError::Map { map: TASKS, error };
+        let map = self.ebpf.map(TASKS).ok_or(ProbeError::Missing(TASKS))?;
+        let Map::HashMap(data) = map else { return Err(ProbeError::Missing(TASKS)) };
+        let fd = data.fd().as_fd().try_clone_to_owned().map_err(|source| error(source.into()))?;
+        let data = MapData::from_fd(fd).map_err(error)?;
+        let tasks = HashMap::<_, u32, u32>::try_from(Map::HashMap(data)).map_err(error)?;
+        Ok(move |pid: u32| tasks.get(&pid, 0).is_ok())
     }
 }
 
@@ -170,7 +205,7 @@ fn processes(ebpf: &Ebpf) -> Result<HashMap<&MapData, u32, u32>, ProbeError> {
     HashMap::try_from(map).map_err(|error| ProbeError::Map { map: TASKS, error })
 }
 
-/// The processes that are measured and live.
+/// The command and its descendants, as far as they live.
 fn alive(ebpf: &Ebpf) -> Result<Vec<u32>, ProbeError> {
     let mut alive: Vec<u32> = processes(ebpf)?.keys().filter_map(Result::ok).collect();
     alive.sort_unstable();
@@ -191,8 +226,9 @@ fn begin(ebpf: &mut Ebpf, command: u32) -> Result<(), ProbeError> {
     sites::forget(ebpf)?;
     // Which mm a CPU holds stays true.
     set_all(ebpf, CPUS, |CpuValue(RunCpu { mm, id, .. })| CpuValue(RunCpu { mm, id, ..RunCpu::default() }))?;
-    set_all(ebpf, SHARED, |_: SharedValue| {
-        SharedValue(RunShared { command: command.into(), ..RunShared::default() })
+    // How sites are told does so too.
+    set_all(ebpf, SHARED, |SharedValue(RunShared { skip, chains, .. })| {
+        SharedValue(RunShared { command: command.into(), skip, chains, ..RunShared::default() })
     })?;
     let map = ebpf.map_mut(TASKS).ok_or(ProbeError::Missing(TASKS))?;
     HashMap::try_from(map).map_err(error)?.insert(command, 1_u32, 0).map_err(error)
@@ -237,6 +273,7 @@ fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<RunTotals, ProbeError> 
         totals.switches += cpu.switches;
         totals.forks += cpu.forks;
         totals.execs += cpu.execs;
+        totals.exits += cpu.exits;
         totals.faults += cpu.faults;
         totals.refused += cpu.refused;
         for of in [&cpu.largest, &cpu.command, &cpu.drift] {
@@ -247,7 +284,8 @@ fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<RunTotals, ProbeError> 
     let capacity = states.len();
     for (index, state) in (0..).zip(states.iter()) {
         let RunStateValue(state) = state.map_err(|error| ProbeError::Map { map: STATES, error })?;
-        if state.measured != 0 {
+        // Measured, and its process is known.
+        if state.of.tgid != 0 {
             let of = with_peaks(ebpf, accounting, index, cpus.len(), capacity, state.of)?;
             totals.look_at(&of, shared.command);
         }

@@ -68,7 +68,7 @@ pub(super) fn forget(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
     Ok(())
 }
 
-/// Tells the programs where the functions are by which sites are told, and has sites and stacks begin above the event; after
+/// Tells the programs where the functions are by which sites are told, and has sites and stacks begin above the event; before
 /// [`Probe::begin_run`](super::Probe::begin_run). `chains`: the stacks of misses are counted.
 pub(super) fn prepare(ebpf: &mut Ebpf, symbols: Option<&Symbols>, chains: bool) -> Result<(), ProbeError> {
     let codes = symbols.map(rfc::codes).unwrap_or_default();

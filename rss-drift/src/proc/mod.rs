@@ -187,16 +187,20 @@ pub fn faults_of_threads(pid: u32) -> u64 {
     stats.map(|stat| stat.minflt.saturating_add(stat.majflt)).sum()
 }
 
-/// Every process that has memory by `statm`, by rising pid: what the iterator should show.
-pub fn with_memory() -> io::Result<Vec<u32>> {
+/// Every process, by rising pid.
+pub fn processes() -> io::Result<Vec<u32>> {
     let mut pids = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        if TaskFolder::process(pid).has_memory() {
-            pids.push(pid);
-        }
+        pids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
     }
     pids.sort_unstable();
+    Ok(pids)
+}
+
+/// Every process that has memory by `statm`, by rising pid: what the iterator should show.
+pub fn with_memory() -> io::Result<Vec<u32>> {
+    let mut pids = processes()?;
+    pids.retain(|&pid| TaskFolder::process(pid).has_memory());
     Ok(pids)
 }
 

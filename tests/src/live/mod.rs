@@ -21,6 +21,7 @@ mod shadow;
 mod sites;
 mod startup;
 mod strain;
+mod system;
 mod threads;
 mod tight;
 mod usage;
@@ -181,6 +182,10 @@ pub const TESTS: &[Test] = tests! {
         a_programs_pages_come_by_the_rfcs_sites
         hidden_symbols_are_told
         cpus_that_ran_the_mm
+    }
+    system {
+        every_process_of_the_host
+        readings_of_rss
     }
     startup {
         doctor_finds_all_that_is_needed

@@ -103,6 +103,7 @@ fn read(visit: &Visit, mm: u64, record: &mut TaskShadow) {
             cpu += 1;
         }
         run::visits::count(index, mm, ran);
+        run::tasks::seen(visit.task, index);
         record.id = core::ptr::read_volatile(&raw const (*state).id);
     }
 }

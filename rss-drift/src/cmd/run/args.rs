@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use crate::{
     cmd::duration,
-    probe::{FaultPrograms, FullOptions},
+    probe::{FaultPrograms, FullOptions, Scope},
     session::Mode,
 };
 
@@ -17,7 +17,8 @@ use crate::{
         failure; 130 after Ctrl-C, with the report of what was seen so far.\n\n\
         Examples:\n  rss-drift run -- make -j8                     what a build's processes really took\n  \
         rss-drift run -o run.csv -- pgbench -c 100    a row per run\n  \
-        rss-drift run --wait -- service-that-forks    go on until the last of its processes ends"
+        rss-drift run --wait -- service-that-forks    go on until the last of its processes ends\n  \
+        rss-drift run --system -- sleep 10            every process of the host for ten seconds"
 )]
 pub struct Args {
     /// Time from one look at the drift of what runs to the next; a bare number is seconds
@@ -29,6 +30,9 @@ pub struct Args {
     /// Go on until the last descendant of the command has ended, not only the command itself
     #[arg(long)]
     pub wait: bool,
+    /// Measure every process of the host while the command runs, not only the command and its descendants
+    #[arg(short = 'a', long)]
+    pub system: bool,
     /// Run the command so many times: mean and spread of the figures, or a row for each
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
@@ -77,9 +81,14 @@ impl Args {
             max_memory: self.max_memory.map(|mib| mib << 20),
             precise_peaks: self.precise_peaks,
             faults: FaultPrograms::Needed,
-            run: true,
+            run: Some(self.scope()),
             ..FullOptions::default()
         })
+    }
+
+    /// Whom to measure.
+    pub const fn scope(&self) -> Scope {
+        if self.system { Scope::System } else { Scope::Command }
     }
 
     /// How to write: what `--format` says, else the file's ending, else text.

@@ -34,6 +34,12 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   writes all of them, a line each, the outermost function first, for flame-graph tools.
 - **CPUs that a reader visits** for one mm: all that are possible, as the RFC's reader does; those that ran the mm in the shadow; those in the kernel's
   own mm_cpumask, which its later patches read. Of all readings of measured processes.
+- **Readings of RSS** trade against updates in the RFC. At each end of a process and each program that it executes the kernel reads RSS for getrusage(2)
+  (unmapping, which raises the high-water mark too, is not counted). Openings of `stat`, `statm`, `status`, `smaps` and `smaps_rollup` of measured processes
+  are told by fanotify(7), which needs CAP_SYS_ADMIN and sees the processes' own namespace of /proc; our own do not count. The kernel tells one
+  process's openings of one file once when they follow within milliseconds, and a process that ends as fast is not known to be measured: that many are missing.
+- **`--system`** measures every process of the host from start to end of the command, rss-drift included. The peak of a process that was
+  there before is that since rss-drift began, also in a later run of `-r`.
 - **Page faults** are the kernel's own count, as getrusage(2) has it.
 - **True peak RSS** comes from the events: the largest sum of file, anon and shmem at any update of the mm. It is exact to the page
   when one CPU changes the mm at a time, else it may differ by the error beside it. **VmHWM** is what `/proc/PID/status` would have printed at

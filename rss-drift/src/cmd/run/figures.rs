@@ -7,10 +7,14 @@ use rss_drift_common::{
     run::{MemberCounts, kind},
 };
 
-use super::report::{COMMAND, LARGEST, Peak, Report, updates_per_miss};
+use super::{
+    opened::Openings,
+    report::{COMMAND, LARGEST, Peak, Report, updates_per_miss},
+};
 use crate::{
     drift::{bounds::Precision, stats::Percentiles},
     field::{Value, unsigned_bytes},
+    probe::Scope,
 };
 
 /// One figure.
@@ -113,6 +117,14 @@ pub const FIGURES: &[Figure] = figures! {
     mm_cpumask_max "number" "the most of them" |it| most(it, it.totals.visits.mask_max);
     sites_lost "number" "our fault: updates whose site found no room: counted by kind, not by function" |it| Value::Number(it.totals.sites_lost);
     chains_lost "number" "our fault: misses whose call chain found no room" |it| Value::Number(it.totals.chains_lost);
+    scope "text" "whom all figures are of: `command` and its descendants, or every process of the `system`" |it| text(match it.scope { Scope::Command => "command", Scope::System => "system" });
+    exits "number" "processes that ended: at each the kernel reads RSS for getrusage(2), as at each program that is executed" |it| Value::Number(it.totals.exits);
+    stat_opened "number" "openings of `/proc/PID/stat` of measured processes, by others than rss-drift; empty: not known" |it| opened(it, |of| of.stat);
+    statm_opened "number" "of `statm`" |it| opened(it, |of| of.statm);
+    status_opened "number" "of `status`" |it| opened(it, |of| of.status);
+    smaps_opened "number" "of `smaps` and `smaps_rollup`" |it| opened(it, |of| of.smaps);
+    unnamed_opened "number" "our fault: openings in /proc of which the kernel could not tell which file it was" |it| opened(it, |of| of.unnamed);
+    updates_per_read "number" "updates for each of these readings of RSS (openings, exits, execs)" |it| it.reads().filter(|&reads| reads > 0).map_or(Value::Empty, |reads| Value::Percent(it.totals.updates().updates() as f64 / reads as f64));
 };
 
 fn text(text: &str) -> Value<'_> {
@@ -121,6 +133,10 @@ fn text(text: &str) -> Value<'_> {
 
 fn kind(it: &Report, kind: u64, get: impl FnOnce(&MemberCounts) -> u64) -> Value<'_> {
     Value::Number(get(&it.totals.of_kind(kind)))
+}
+
+fn opened(it: &Report, get: impl FnOnce(&Openings) -> u64) -> Value<'_> {
+    it.openings.as_ref().map_or(Value::Empty, |openings| Value::Number(get(openings)))
 }
 
 fn mean(mean: Option<f64>) -> Value<'static> {

@@ -6,9 +6,11 @@ mod child;
 mod doc;
 mod figures;
 mod machine;
+mod opened;
 mod progress;
 mod repeat;
 mod report;
+mod runner;
 mod signals;
 mod sites;
 mod text;
@@ -19,42 +21,19 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 pub use args::Args;
-use nix::sys::signal::Signal;
 
-use crate::{
-    cmd::{
-        ignore_file_size_signal,
-        watch::{CpuClock, give_memory_back},
-    },
-    drift::{
-        collect::Rules,
-        sample::{Host, Source},
-    },
-    kernel::symbols::Symbols,
-    output::{ReportFile, ShadowFaults},
-    probe::Mm,
-    proc::{Wanted, faults_of_threads, thread_name},
-    session::{Session, Startup},
-};
+use crate::{cmd::ignore_file_size_signal, output::ReportFile};
 use args::Format;
-use child::{Child, Ended, NotExecuted};
-use progress::{Now, Progress};
-use report::{Costs, Peak, Report};
-use signals::{Event, Signals};
+use child::NotExecuted;
+use runner::Runner;
 use sites::Sites;
-use watcher::Watcher;
 
 /// Exit status of our own failures: none that a command is likely to have.
 pub const FAILURE: u8 = 125;
-/// How long the command has to end after a signal that asks it to.
-const GRACE: Duration = Duration::from_secs(2);
-/// How often `--wait` asks whether anybody is left.
-const ASK: Duration = Duration::from_millis(50);
 
 /// Runs `run`. Whatever fails on our side is told here.
 pub fn run(args: &Args) -> ExitCode {
@@ -129,229 +108,4 @@ impl<'a> Folded<'a> {
             .write_all(sites.folded().as_bytes())
             .with_context(|| format!("cannot write {}", self.path.display()))
     }
-}
-
-/// What measures.
-struct Runner<'a> {
-    args: &'a Args,
-    session: Session,
-    host: Host,
-    rules: Rules,
-    signals: Signals,
-    clock: CpuClock,
-}
-
-/// How a run went.
-struct Course {
-    began: SystemTime,
-    duration: Duration,
-    ended: Option<Ended>,
-    /// The signal that ended the run.
-    signal: Option<Signal>,
-    watcher: Watcher,
-}
-
-impl Course {
-    /// The exit status: the command's own; after Ctrl-C, or where the command did not heed a signal, that of the signal.
-    fn code(&self) -> u8 {
-        match (self.signal, self.ended) {
-            (Some(signal @ Signal::SIGINT), _) | (Some(signal), None) => {
-                u8::try_from(128 + signal as i32).unwrap_or(FAILURE)
-            }
-            (_, Some(ended)) => ended.code(),
-            (None, None) => FAILURE,
-        }
-    }
-}
-
-impl<'a> Runner<'a> {
-    /// Attaches everything.
-    fn new(args: &'a Args) -> anyhow::Result<Self> {
-        // The forks of the start-up checks come before anything that may start a thread.
-        let startup = Startup::run(args.mode());
-        let why =
-            startup.checks.iter().find(|check| check.name == "full-mode").map(|check| check.found.clone());
-        let session = startup.session()?;
-        if session.probe.full_mode().is_none() {
-            bail!("run needs full mode: {}", why.unwrap_or_default());
-        }
-        let mut rules = session.rules(Source::Stat, Wanted::default());
-        rules.pending_limit = rules.unpublished(args.precise_peaks);
-        let signals = Signals::block().context("cannot take signals")?;
-        Ok(Self { args, host: session.host(), session, rules, signals, clock: CpuClock::new() })
-    }
-
-    /// One run: its report, the exit status, and whether a signal ended it.
-    fn run(&mut self) -> anyhow::Result<(Report, u8, bool)> {
-        // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
-        give_memory_back();
-        let mut child =
-            Child::start(&self.args.command, self.signals.before()).context("cannot start the command")?;
-        // Mms that live by now get their states, so that none of them is taken for one of the command's.
-        self.session.probe.snapshot()?;
-        self.session.probe.begin_run(child.pid())?;
-        let symbols = Symbols::read().map_err(|error| error.to_string());
-        let chains = self.args.misses > 0 || self.args.folded.is_some();
-        self.session.probe.prepare_sites(symbols.as_ref().ok(), chains)?;
-        let course = self.follow(&mut child)?;
-        let (code, interrupted) = (course.code(), course.signal.is_some());
-        Ok((self.report(&child, course, symbols)?, code, interrupted))
-    }
-
-    /// From the start of the command to its end, or to a signal that ends the run.
-    fn follow(&mut self, child: &mut Child) -> anyhow::Result<Course> {
-        let began = SystemTime::now();
-        let clock = Instant::now();
-        child.go().context("cannot start the command")??;
-        let mut course = Course {
-            began,
-            duration: Duration::ZERO,
-            ended: None,
-            signal: None,
-            watcher: Watcher::default(),
-        };
-        let threshold = self.args.threshold.div_ceil(self.rules.page_size);
-        let mut next_look = clock;
-        let mut deadline = None;
-        let mut progress = Progress::new();
-        loop {
-            if course.ended.is_none() {
-                course.ended = child.try_wait().context("cannot wait for the command")?;
-                course.duration = clock.elapsed();
-            }
-            let given_up = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if given_up || (course.ended.is_some() && !self.waits_on()?) {
-                break;
-            }
-            let now = Instant::now();
-            if now >= next_look {
-                let rss = course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
-                if progress.is_wanted() {
-                    progress.show(self.now(clock.elapsed(), rss)?);
-                }
-                next_look = Instant::now() + self.args.interval;
-            }
-            let mut until = next_look;
-            if course.ended.is_some() {
-                until = until.min(now + ASK);
-            }
-            if let Some(deadline) = deadline {
-                until = until.min(deadline);
-            }
-            let event = self.signals.wait(until.saturating_duration_since(Instant::now()));
-            if let Some(Event::Signal { signal, by_terminal }) = event.context("cannot take signals")? {
-                if !by_terminal && course.ended.is_none() {
-                    child.signal(signal);
-                }
-                if !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2) {
-                    // The second one is not waited for.
-                    let grace = if course.signal.is_some() || course.ended.is_some() {
-                        Duration::ZERO
-                    } else {
-                        GRACE
-                    };
-                    deadline = Some(Instant::now() + grace);
-                    course.signal = Some(signal);
-                }
-            }
-        }
-        if self.args.wait || course.ended.is_none() {
-            course.duration = clock.elapsed();
-        }
-        Ok(course)
-    }
-
-    /// What the line on a terminal says; `rss` is in pages.
-    fn now(&self, elapsed: Duration, rss: u64) -> anyhow::Result<Now> {
-        let totals = self.session.probe.run_totals()?;
-        let alive = self.session.probe.run_alive()?;
-        let of_living: u64 = alive.iter().map(|&pid| faults_of_threads(pid)).sum();
-        let peak = totals.largest.map_or(0, |of| of.peak.max(0).unsigned_abs());
-        let bytes = |pages: u64| pages.saturating_mul(self.rules.page_size);
-        Ok(Now {
-            elapsed,
-            faults: (totals.faults + of_living).saturating_sub(totals.faults_before),
-            rss: bytes(rss),
-            peak: bytes(peak),
-        })
-    }
-
-    /// Whether `--wait` has somebody to wait for.
-    fn waits_on(&self) -> anyhow::Result<bool> {
-        Ok(self.args.wait && !self.session.probe.run_alive()?.is_empty())
-    }
-
-    fn report(
-        &mut self,
-        child: &Child,
-        mut course: Course,
-        symbols: Result<Symbols, String>,
-    ) -> anyhow::Result<Report> {
-        let threshold = self.args.threshold.div_ceil(self.rules.page_size);
-        course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
-        let probe = &self.session.probe;
-        let alive = probe.run_alive()?;
-        let totals = probe.run_totals()?;
-        let peaks = [totals.command, totals.largest].map(|of| of.map(|of| Peak::new(&of, &self.rules)));
-        let [mut command, largest] = peaks;
-        if let (Some(command), Some(ended)) = (&mut command, course.ended) {
-            // What whoever waits for the command is told.
-            command.maxrss = i64::try_from(ended.maxrss).ok();
-        }
-        let counts = probe.counts().transpose()?.unwrap_or_default();
-        let sites = Sites {
-            callers: symbols.as_ref().map_or(Ok(Vec::new()), |symbols| {
-                probe.run_sites().map(|sites| sites::callers(&sites, symbols))
-            })?,
-            chains: probe.run_chains()?,
-            printed: self.args.misses,
-            symbols: Some(symbols),
-        };
-        Ok(Report {
-            sites,
-            host: self.host.clone(),
-            command: command_line(self.args),
-            began: course.began,
-            duration: course.duration,
-            ended: course.ended,
-            faults_of_living: alive.iter().map(|&pid| faults_of_threads(pid)).sum(),
-            outlived: outlived(&alive, child.pid(), course.ended.is_some()),
-            peaks: [command, largest],
-            faults: ShadowFaults {
-                missed: probe.missed_events().unwrap_or(0),
-                refused: counts.refused,
-                error_at_rest: course.watcher.at_rest.largest_error,
-                repaired: course.watcher.at_rest.repaired,
-                deaths: counts.deaths,
-                deaths_with_rest: counts.deaths_with_rest,
-                programs_percent: None,
-            },
-            totals,
-            watcher: course.watcher,
-            threshold: self.args.threshold,
-            rules: self.rules.clone(),
-            costs: self.costs(),
-        })
-    }
-
-    fn costs(&mut self) -> Costs {
-        let own = self.session.probe.snapshot().ok();
-        let own = own.and_then(|snapshot| snapshot.process(std::process::id()).map(Mm::exact_rss));
-        Costs {
-            cpu_time: self.clock.total().0,
-            rss: own.map(|pages| pages.max(0).unsigned_abs().saturating_mul(self.rules.page_size)),
-            maps: self.session.probe.footprint().bytes,
-        }
-    }
-}
-
-/// The words as they were given.
-fn command_line(args: &Args) -> String {
-    args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-}
-
-/// Who still runs. A command that has ended is not among them, though the kernel may not have told our programs yet.
-fn outlived(alive: &[u32], command: u32, ended: bool) -> Vec<(u32, String)> {
-    let others = alive.iter().filter(|&&pid| !(ended && pid == command));
-    others.filter_map(|&pid| Some((pid, thread_name(pid)?))).collect()
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 use rss_drift_common::run::{Largest, MemberCounts};
 
 use crate::{
-    cmd::run::{child::Ended, sites::Sites, watcher::Watcher},
+    cmd::run::{child::Ended, opened::Openings, sites::Sites, watcher::Watcher},
     drift::{
         bounds::Precision,
         collect::Rules,
         sample::{Host, Source},
     },
     output::ShadowFaults,
-    probe::RunTotals,
+    probe::{RunTotals, Scope},
     proc::TaskFolder,
 };
 
@@ -28,6 +28,8 @@ pub struct Report {
     pub host: Host,
     /// The command and its arguments, separated by blanks.
     pub command: String,
+    /// Whom it measured.
+    pub scope: Scope,
     /// When it began.
     pub began: SystemTime,
     /// From then to the end of the command, or of the run.
@@ -40,6 +42,8 @@ pub struct Report {
     pub sites: Sites,
     /// Page faults of the threads that live on.
     pub faults_of_living: u64,
+    /// How often files of /proc that say RSS were opened, of processes that are measured; or why that is not known.
+    pub openings: Result<Openings, String>,
     /// Processes that outlive the run: pid and name.
     pub outlived: Vec<(u32, String)>,
     /// True peaks: of the command itself, and of the process with the largest.
@@ -124,6 +128,12 @@ impl Report {
     /// Page faults of the command and its descendants, by the kernel's count.
     pub const fn faults(&self) -> u64 {
         (self.totals.faults + self.faults_of_living).saturating_sub(self.totals.faults_before)
+    }
+
+    /// How often the kernel read RSS that we know of: openings of files of /proc, and what is left of a process's RSS when it
+    /// ends (`kernel/exit.c:do_exit`) or executes a program (`fs/exec.c:exec_mmap`): its highest, for getrusage(2).
+    pub fn reads(&self) -> Option<u64> {
+        self.openings.as_ref().ok().map(|openings| openings.sum() + self.totals.exits + self.totals.execs)
     }
 
     /// The files of /proc that are read as this precision has it.

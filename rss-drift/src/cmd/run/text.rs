@@ -15,6 +15,7 @@ use crate::{
     drift::bounds::Precision,
     field::{bytes, unsigned_bytes},
     output::clean,
+    probe::Scope,
 };
 
 /// Columns of the figures.
@@ -30,6 +31,7 @@ pub fn text(report: &Report) -> String {
     cache(report, &mut lines);
     chains(report, &mut lines);
     readers(report, &mut lines);
+    reads(report, &mut lines);
     peaks(report, &mut lines);
     drift(report, &mut lines);
     own(report, &mut lines);
@@ -55,7 +57,11 @@ impl Lines {
 fn head(report: &Report, lines: &mut Lines) {
     let host = &report.host;
     lines.line("");
-    lines.line(&format!(" rss-drift run of '{}':", clean(&report.command)));
+    let scope = match report.scope {
+        Scope::Command => "",
+        Scope::System => ", every process of the host",
+    };
+    lines.line(&format!(" rss-drift run of '{}'{scope}:", clean(&report.command)));
     lines.line(&format!(
         " kernel {}, {} accounting, {} CPUs online; sizes in KiB",
         clean(&host.kernel),
@@ -71,8 +77,16 @@ fn head(report: &Report, lines: &mut Lines) {
         ),
     };
     lines.figure(&format!("{:.3} s", report.duration.as_secs_f64()), "elapsed", &how);
-    let processes = format!("{} forked, {} executed", report.totals.forks, report.totals.execs);
-    lines.figure(&(report.totals.forks + 1).to_string(), "processes", &processes);
+    let (forks, execs) = (report.totals.forks, report.totals.execs);
+    match report.scope {
+        Scope::Command => {
+            lines.figure(&(forks + 1).to_string(), "processes", &format!("{forks} forked, {execs} executed"));
+        }
+        Scope::System => {
+            let others = format!("{execs} executed, {} ended", report.totals.exits);
+            lines.figure(&forks.to_string(), "processes forked", &others);
+        }
+    }
     for (pid, comm) in &report.outlived {
         lines.line(&format!("{:WIDTH$}   still runs: pid {pid} ({})", "", clean(comm)));
     }
@@ -201,8 +215,8 @@ fn chains(report: &Report, lines: &mut Lines) {
 /// CPUs that a reader would have had to visit.
 fn readers(report: &Report, lines: &mut Lines) {
     let visits = &report.totals.visits;
-    let (Some(ran), Some(mask)) = (report.visited(visits.ran), report.visited(visits.mask)) else { return };
     lines.line("");
+    let (Some(ran), Some(mask)) = (report.visited(visits.ran), report.visited(visits.mask)) else { return };
     lines.line(&format!(
         " CPUs that a reader visits: all {}; that ran the mm {ran:.1}, at most {}; in mm_cpumask {mask:.1}, at most {} ({} readings)",
         report.rules.cpus.possible.len(),
@@ -210,6 +224,30 @@ fn readers(report: &Report, lines: &mut Lines) {
         visits.mask_max,
         visits.readings
     ));
+}
+
+/// How often RSS was read: the RFC makes updates cheaper and readings dearer.
+fn reads(report: &Report, lines: &mut Lines) {
+    let totals = &report.totals;
+    let kernels = format!("{} exits, {} execs", totals.exits, totals.execs);
+    match &report.openings {
+        Err(why) => {
+            lines.line(&format!(" readings of RSS: {kernels}; openings of files of /proc not known ({why})"));
+        }
+        Ok(of) => {
+            let unnamed = if of.unnamed == 0 { String::new() } else { format!(", {} unnamed", of.unnamed) };
+            let per_read = match report.reads() {
+                Some(reads) if reads > 0 => {
+                    format!("; {:.1} updates per reading", totals.updates().updates() as f64 / reads as f64)
+                }
+                _ => String::new(),
+            };
+            lines.line(&format!(
+                " readings of RSS: {kernels}; openings of stat {}, statm {}, status {}, smaps {}{unnamed}{per_read}",
+                of.stat, of.statm, of.status, of.smaps
+            ));
+        }
+    }
 }
 
 fn peaks(report: &Report, lines: &mut Lines) {

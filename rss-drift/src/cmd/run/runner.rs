@@ -1,0 +1,300 @@
+//! One run: the command started, followed to its end, and what it came to.
+
+use std::{
+    io,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, bail};
+use nix::sys::signal::Signal;
+
+use super::{
+    Args, FAILURE,
+    child::{Child, Ended},
+    opened::{Opened, Openings},
+    progress::{Now, Progress},
+    report::{Costs, Peak, Report},
+    signals::{Event, Signals},
+    sites::{self, Sites},
+    watcher::Watcher,
+};
+use crate::{
+    cmd::watch::{CpuClock, give_memory_back},
+    drift::{
+        collect::Rules,
+        sample::{Host, Source},
+    },
+    kernel::symbols::Symbols,
+    output::ShadowFaults,
+    probe::{Mm, Scope},
+    proc::{self, Wanted, faults_of_threads, thread_name},
+    session::{Session, Startup},
+};
+
+/// How long the command has to end after a signal that asks it to.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often `--wait` asks whether anybody is left.
+const ASK: Duration = Duration::from_millis(50);
+
+/// What measures.
+pub struct Runner<'a> {
+    args: &'a Args,
+    session: Session,
+    host: Host,
+    rules: Rules,
+    signals: Signals,
+    clock: CpuClock,
+}
+
+/// How a run went.
+struct Course {
+    began: SystemTime,
+    duration: Duration,
+    ended: Option<Ended>,
+    /// The signal that ended the run.
+    signal: Option<Signal>,
+    watcher: Watcher,
+    /// Page faults that the living had before, where the programs did not see them.
+    faults_before: u64,
+    openings: Result<Openings, String>,
+}
+
+impl Course {
+    /// The exit status: the command's own; after Ctrl-C, or where the command did not heed a signal, that of the signal.
+    fn code(&self) -> u8 {
+        match (self.signal, self.ended) {
+            (Some(signal @ Signal::SIGINT), _) | (Some(signal), None) => {
+                u8::try_from(128 + signal as i32).unwrap_or(FAILURE)
+            }
+            (_, Some(ended)) => ended.code(),
+            (None, None) => FAILURE,
+        }
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// Attaches everything.
+    pub fn new(args: &'a Args) -> anyhow::Result<Self> {
+        // The forks of the start-up checks come before anything that may start a thread.
+        let startup = Startup::run(args.mode());
+        let why =
+            startup.checks.iter().find(|check| check.name == "full-mode").map(|check| check.found.clone());
+        let session = startup.session()?;
+        if session.probe.full_mode().is_none() {
+            bail!("run needs full mode: {}", why.unwrap_or_default());
+        }
+        let mut rules = session.rules(Source::Stat, Wanted::default());
+        rules.pending_limit = rules.unpublished(args.precise_peaks);
+        let signals = Signals::block().context("cannot take signals")?;
+        Ok(Self { args, host: session.host(), session, rules, signals, clock: CpuClock::new() })
+    }
+
+    /// One run: its report, the exit status, and whether a signal ended it.
+    pub fn run(&mut self) -> anyhow::Result<(Report, u8, bool)> {
+        // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
+        give_memory_back();
+        let mut child =
+            Child::start(&self.args.command, self.signals.before()).context("cannot start the command")?;
+        // Mms that live by now get their states, so that none of them is taken for one of the command's.
+        self.session.probe.snapshot()?;
+        let symbols = Symbols::read().map_err(|error| error.to_string());
+        let chains = self.args.misses > 0 || self.args.folded.is_some();
+        self.session.probe.prepare_sites(symbols.as_ref().ok(), chains)?;
+        self.session.probe.begin_run(child.pid())?;
+        if self.args.system {
+            // Whose the mms are that live by now.
+            self.session.probe.snapshot()?;
+        }
+        let course = self.follow(&mut child)?;
+        let (code, interrupted) = (course.code(), course.signal.is_some());
+        Ok((self.report(&child, course, symbols)?, code, interrupted))
+    }
+
+    /// From the start of the command to its end, or to a signal that ends the run.
+    fn follow(&mut self, child: &mut Child) -> anyhow::Result<Course> {
+        let faults_before = if self.args.system { self.faults_of_living()? } else { 0 };
+        let opened = self.opened()?;
+        let began = SystemTime::now();
+        let clock = Instant::now();
+        child.go().context("cannot start the command")??;
+        let mut course = Course {
+            began,
+            duration: Duration::ZERO,
+            ended: None,
+            signal: None,
+            watcher: Watcher::default(),
+            faults_before,
+            openings: Err(String::new()),
+        };
+        let threshold = self.args.threshold.div_ceil(self.rules.page_size);
+        let mut next_look = clock;
+        let mut deadline = None;
+        let mut progress = Progress::new();
+        loop {
+            if course.ended.is_none() {
+                course.ended = child.try_wait().context("cannot wait for the command")?;
+                course.duration = clock.elapsed();
+            }
+            let given_up = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            if given_up || (course.ended.is_some() && !self.waits_on()?) {
+                break;
+            }
+            let now = Instant::now();
+            if now >= next_look {
+                let rss = course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
+                if progress.is_wanted() {
+                    progress.show(self.now(clock.elapsed(), rss)?);
+                }
+                next_look = Instant::now() + self.args.interval;
+            }
+            let mut until = next_look;
+            if course.ended.is_some() {
+                until = until.min(now + ASK);
+            }
+            if let Some(deadline) = deadline {
+                until = until.min(deadline);
+            }
+            let event = self.signals.wait(until.saturating_duration_since(Instant::now()));
+            if let Some(Event::Signal { signal, by_terminal }) = event.context("cannot take signals")? {
+                if !by_terminal && course.ended.is_none() {
+                    child.signal(signal);
+                }
+                if !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2) {
+                    // The second one is not waited for.
+                    let grace = if course.signal.is_some() || course.ended.is_some() {
+                        Duration::ZERO
+                    } else {
+                        GRACE
+                    };
+                    deadline = Some(Instant::now() + grace);
+                    course.signal = Some(signal);
+                }
+            }
+        }
+        if self.args.wait || course.ended.is_none() {
+            course.duration = clock.elapsed();
+        }
+        course.openings = opened.map(Opened::end).map_err(|error| error.to_string());
+        Ok(course)
+    }
+
+    /// Counts openings of files of /proc from here on, where that can be had.
+    fn opened(&self) -> anyhow::Result<io::Result<Opened>> {
+        Ok(match self.args.scope() {
+            Scope::System => Opened::begin(|_| true),
+            Scope::Command => Opened::begin(self.session.probe.run_follows()?),
+        })
+    }
+
+    /// The processes that are measured and live.
+    fn alive(&self) -> anyhow::Result<Vec<u32>> {
+        match self.args.scope() {
+            Scope::System => proc::processes().context("cannot read /proc"),
+            Scope::Command => Ok(self.session.probe.run_alive()?),
+        }
+    }
+
+    /// Page faults of their threads.
+    fn faults_of_living(&self) -> anyhow::Result<u64> {
+        Ok(self.alive()?.into_iter().map(faults_of_threads).sum())
+    }
+
+    /// What the line on a terminal says; `rss` is in pages.
+    fn now(&self, elapsed: Duration, rss: u64) -> anyhow::Result<Now> {
+        let totals = self.session.probe.run_totals()?;
+        let of_living = self.faults_of_living()?;
+        let peak = totals.largest.map_or(0, |of| of.peak.max(0).unsigned_abs());
+        let bytes = |pages: u64| pages.saturating_mul(self.rules.page_size);
+        Ok(Now {
+            elapsed,
+            faults: (totals.faults + of_living).saturating_sub(totals.faults_before),
+            rss: bytes(rss),
+            peak: bytes(peak),
+        })
+    }
+
+    /// Whether `--wait` has somebody to wait for.
+    fn waits_on(&self) -> anyhow::Result<bool> {
+        Ok(self.args.wait && !self.session.probe.run_alive()?.is_empty())
+    }
+
+    fn report(
+        &mut self,
+        child: &Child,
+        mut course: Course,
+        symbols: Result<Symbols, String>,
+    ) -> anyhow::Result<Report> {
+        let threshold = self.args.threshold.div_ceil(self.rules.page_size);
+        course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
+        let probe = &self.session.probe;
+        let alive = probe.run_alive()?;
+        let mut totals = probe.run_totals()?;
+        if self.args.system {
+            // Those of the command before it executed its program are among those of the living then.
+            totals.faults_before = course.faults_before;
+        }
+        let peaks = [totals.command, totals.largest].map(|of| of.map(|of| Peak::new(&of, &self.rules)));
+        let [mut command, largest] = peaks;
+        if let (Some(command), Some(ended)) = (&mut command, course.ended) {
+            // What whoever waits for the command is told.
+            command.maxrss = i64::try_from(ended.maxrss).ok();
+        }
+        let counts = probe.counts().transpose()?.unwrap_or_default();
+        let sites = Sites {
+            callers: symbols.as_ref().map_or(Ok(Vec::new()), |symbols| {
+                probe.run_sites().map(|sites| sites::callers(&sites, symbols))
+            })?,
+            chains: probe.run_chains()?,
+            printed: self.args.misses,
+            symbols: Some(symbols),
+        };
+        Ok(Report {
+            sites,
+            host: self.host.clone(),
+            command: command_line(self.args),
+            began: course.began,
+            duration: course.duration,
+            ended: course.ended,
+            faults_of_living: self.faults_of_living()?,
+            scope: self.args.scope(),
+            openings: course.openings,
+            outlived: outlived(&alive, child.pid(), course.ended.is_some()),
+            peaks: [command, largest],
+            faults: ShadowFaults {
+                missed: probe.missed_events().unwrap_or(0),
+                refused: counts.refused,
+                error_at_rest: course.watcher.at_rest.largest_error,
+                repaired: course.watcher.at_rest.repaired,
+                deaths: counts.deaths,
+                deaths_with_rest: counts.deaths_with_rest,
+                programs_percent: None,
+            },
+            totals,
+            watcher: course.watcher,
+            threshold: self.args.threshold,
+            rules: self.rules.clone(),
+            costs: self.costs(),
+        })
+    }
+
+    fn costs(&mut self) -> Costs {
+        let own = self.session.probe.snapshot().ok();
+        let own = own.and_then(|snapshot| snapshot.process(std::process::id()).map(Mm::exact_rss));
+        Costs {
+            cpu_time: self.clock.total().0,
+            rss: own.map(|pages| pages.max(0).unsigned_abs().saturating_mul(self.rules.page_size)),
+            maps: self.session.probe.footprint().bytes,
+        }
+    }
+}
+
+/// The words as they were given.
+fn command_line(args: &Args) -> String {
+    args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Who still runs. A command that has ended is not among them, though the kernel may not have told our programs yet.
+fn outlived(alive: &[u32], command: u32, ended: bool) -> Vec<(u32, String)> {
+    let others = alive.iter().filter(|&&pid| !(ended && pid == command));
+    others.filter_map(|&pid| Some((pid, thread_name(pid)?))).collect()
+}
