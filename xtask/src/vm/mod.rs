@@ -28,6 +28,7 @@ mod qemu;
 mod report;
 mod results;
 pub(crate) mod run;
+mod shadow;
 mod shell;
 mod summary;
 mod table;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     kernels::Kernel,
     matrix::{self, Cell},
+    shadow,
     table::markdown,
 };
 
@@ -45,13 +46,13 @@ pub(crate) fn run() -> Result<ExitCode> {
 }
 
 /// One guest's results.
-struct Guest<'a> {
-    cell: Cell,
+pub(super) struct Guest<'a> {
+    pub(super) cell: Cell,
     value: &'a Value,
 }
 
 impl Guest<'_> {
-    fn text(&self, key: &str) -> String {
+    pub(super) fn text(&self, key: &str) -> String {
         show(&self.value[key])
     }
 
@@ -61,11 +62,16 @@ impl Guest<'_> {
         found.and_then(|found| found["found"].as_str()).unwrap_or_default()
     }
 
+    /// What a test said under this name; empty where none did.
+    pub(super) fn fact(&self, key: &str) -> String {
+        show(&self.value["facts"][key])
+    }
+
     fn checks(&self) -> &[Value] {
         self.value["doctor"]["checks"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    fn row<const N: usize>(&self, columns: [String; N]) -> Vec<String> {
+    pub(super) fn row<const N: usize>(&self, columns: [String; N]) -> Vec<String> {
         [self.cell.kernel.to_string()].into_iter().chain(columns).collect()
     }
 }
@@ -100,14 +106,15 @@ fn render(guests: &[Guest]) -> String {
         tests(guests),
         skips(guests),
         lacks(guests),
-        shadow(guests),
+        shadow::orders(guests),
+        shadow::cases(guests),
         facts(guests),
     ];
     std::iter::once(HEAD.to_owned()).chain(sections.into_iter().filter(|text| !text.is_empty())).collect()
 }
 
 /// A section with a table; nothing without rows.
-fn section(title: &str, text: &str, heading: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(super) fn section(title: &str, text: &str, heading: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -212,45 +219,12 @@ fn lacks(guests: &[Guest]) -> String {
     )
 }
 
-/// How the keys of what a soak found begin.
-const SOAK: &str = "soak_";
-
-/// What a soak found, as the columns of the table name it.
-const FOUND: [(&str, &str); 7] = [
-    ("at_rest", "judged at rest"),
-    ("error", "largest error"),
-    ("repaired", "repaired"),
-    ("missed", "events missed"),
-    ("late", "found at the end"),
-    ("deaths", "mms ended"),
-    ("deaths_with_rest", "with a rest"),
-];
-
-fn shadow(guests: &[Guest]) -> String {
-    let rows = guests.iter().filter_map(|guest| {
-        let facts = guest.value["facts"].as_object()?;
-        let found = FOUND.map(|(key, _)| facts.get(&format!("{SOAK}{key}")).map(show).unwrap_or_default());
-        let cells = std::iter::once(guest.text("cpus")).chain(found);
-        facts
-            .contains_key("soak_at_rest")
-            .then(|| std::iter::once(guest.cell.kernel.to_string()).chain(cells).collect())
-    });
-    let heading: Vec<_> = ["kernel", "CPUs"].into_iter().chain(FOUND.map(|(_, title)| title)).collect();
-    section(
-        "The shadow in random orders",
-        "Two minutes of what moves memory, in random orders, on each kernel. Errors, repairs and what was found at the end of an \
-         mm are in pages; a repair is the correction, by a reading, of an mm at rest.",
-        &heading,
-        rows.collect(),
-    )
-}
-
 fn facts(guests: &[Guest]) -> String {
     let facts = |guest: &Guest| guest.value["facts"].as_object().cloned().unwrap_or_default();
     let rows = guests.iter().flat_map(|guest| {
         facts(guest)
             .into_iter()
-            .filter(|(key, _)| !key.starts_with(SOAK))
+            .filter(|(key, _)| !shadow::has(key))
             .map(|(key, value)| guest.row([guest.text("cpus"), key, show(&value)]))
     });
     section(
@@ -301,7 +275,8 @@ mod tests {
                 "release": "R", "version": "V",
                 "passed": 30, "failed": 0, "skipped": 1,
                 "skips": [{ "test": "swap::zram", "reason": "no-swap" }],
-                "facts": { "rows": "5", "soak_at_rest": "50", "soak_error": "0", "soak_missed": "1" },
+                "facts": { "rows": "5", "soak_at_rest": "50", "soak_error": "0", "soak_missed": "1",
+                    "forks_at_rest": "40", "forks_repaired": "0" },
                 "doctor": { "checks": [
                     { "name": "accounting", "state": "ok", "found": "per-cpu", "remedy": null },
                     { "name": "proc-files", "state": "ok", "found": "stat approximate, statm exact, status exact" },
@@ -333,10 +308,12 @@ mod tests {
             "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",
             "| 6.1 | 8 | rows | 5 |",
             "| 6.1 | 8 | 50 | 0 |  | 1 |  |  |  |",
+            "| forks | 6.1 | 8 | 40 | 0 |  |  |  |  |",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
         assert_eq!(text.matches("| 6.12 | R |").count(), 1, "the same for 8 and 64 CPUs");
+        assert!(!text.contains("forks_repaired"), "it has a table: {text}");
     }
 
     #[test]
