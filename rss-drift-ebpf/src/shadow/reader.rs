@@ -103,9 +103,13 @@ unsafe fn read_shadow(task: *const u8, mm: *const u8, record: &mut ShadowRecord)
             }
             run::visits::count(index, mm as u64, run::visits::ran(state));
             run::tasks::seen(task, index);
-            (*state).visited = (*shared).pass;
             (*state).tgid = u64::from(tgid);
-            (*shared).visited += 1;
+            // Once per reading, though several processes have the mm, or the kernel visits a task again for want of room. (A
+            // state that is made in this reading does not count: the sweep looks in vain.)
+            if (*state).visited != (*shared).pass {
+                (*state).visited = (*shared).pass;
+                (*shared).visited += 1;
+            }
         }
         lifecycle::done_reading(this, shared);
     }

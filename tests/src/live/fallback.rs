@@ -104,6 +104,23 @@ pub fn without_an_end() -> Outcome {
     Outcome::Passed
 }
 
+/// Processes that have one memory are one mm: what is visited twice hides no state of an mm that ended unseen.
+pub fn an_end_beside_a_shared_memory() -> Outcome {
+    const SHARERS: usize = 3;
+    let mut meter = open_without(NO_END);
+    let mut helper = Helper::start();
+    let region = helper.map(Kind::Anon, 100);
+    for _ in 0..SHARERS {
+        helper.share_memory(&region, 10);
+    }
+    meter.snapshot();
+    // Fewer than there are visits too many.
+    drop(Helper::start());
+    nothing_stays(&mut meter);
+    assert!(counts(&meter).swept > 0, "nothing else ends a state here: {:?}", counts(&meter));
+    Outcome::Passed
+}
+
 /// A new mm at the address of one whose end nobody saw has figures of its own.
 pub fn an_address_after_an_unseen_end() -> Outcome {
     const PAGES: u64 = 3000;

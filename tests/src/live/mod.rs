@@ -115,6 +115,7 @@ pub const TESTS: &[Test] = tests! {
         an_mm_that_ends_unseen
         without_fentry
         without_an_end
+        an_end_beside_a_shared_memory
         an_address_after_an_unseen_end
     }
     hard {
