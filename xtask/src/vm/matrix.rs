@@ -72,15 +72,15 @@ impl std::fmt::Display for Cell {
     }
 }
 
-/// What is tested unless told otherwise. Many CPUs matter where each has a slot of its own: with per-cpu accounting. The
-/// slow ones come first, so that they do not run alone at the end. One CPU, and lockdown, are special on any kernel.
+/// What is tested unless told otherwise. Many CPUs matter where each has a slot of its own: with per-cpu accounting. One CPU, and
+/// lockdown, are special on any kernel. In this order two guests side by side end at about the same time.
 pub(crate) const DEFAULT: [Cell; 8] = [
-    Cell::new(Kernel::V7, 64),
+    Cell::new(Kernel::V7, 8),
     Cell::new(Kernel::V6_12, 64),
     Cell::new(Kernel::V5_10, 8),
+    Cell::new(Kernel::V7, 64),
     Cell::new(Kernel::V6_1, 8),
     Cell::new(Kernel::V6_12, 8),
-    Cell::new(Kernel::V7, 8),
     Cell::new(Kernel::V6_12, 1),
     Cell { lockdown: true, ..Cell::new(Kernel::V6_12, 2) },
 ];
