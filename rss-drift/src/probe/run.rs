@@ -42,10 +42,9 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
 }
 
 /// Whom a run measures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The command and all that descends from it.
-    #[default]
     Command,
     /// Every process of the host.
     System,

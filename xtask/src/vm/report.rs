@@ -71,7 +71,7 @@ impl Guest<'_> {
         self.value["doctor"]["checks"].as_array().map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn row<const N: usize>(&self, columns: [String; N]) -> Vec<String> {
+    fn row<const N: usize>(&self, columns: [String; N]) -> Vec<String> {
         [self.cell.kernel.to_string()].into_iter().chain(columns).collect()
     }
 }

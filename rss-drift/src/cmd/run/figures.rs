@@ -124,7 +124,7 @@ pub const FIGURES: &[Figure] = figures! {
     status_opened "number" "of `status`" |it| opened(it, |of| of.status);
     smaps_opened "number" "of `smaps` and `smaps_rollup`" |it| opened(it, |of| of.smaps);
     unnamed_opened "number" "our fault: openings in /proc of which the kernel could not tell which file it was" |it| opened(it, |of| of.unnamed);
-    updates_per_read "number" "updates for each of these readings of RSS (openings, exits, execs)" |it| it.reads().filter(|&reads| reads > 0).map_or(Value::Empty, |reads| Value::Percent(it.totals.updates().updates() as f64 / reads as f64));
+    updates_per_read "number" "updates for each of these readings of RSS (openings, exits, execs)" |it| mean(it.updates_per_read());
 };
 
 fn text(text: &str) -> Value<'_> {

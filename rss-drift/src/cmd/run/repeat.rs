@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{figures::FIGURES, report::Report};
-use crate::{field::Value, output::clean};
+use super::{figures::FIGURES, report::Report, text::title};
+use crate::field::Value;
 
 /// Columns of the figures.
 const WIDTH: usize = 18;
@@ -34,14 +34,7 @@ const SHOWN: &[(&str, &str)] = &[
 /// The report of all runs.
 pub fn text(reports: &[Report]) -> String {
     let Some(first) = reports.first() else { return String::new() };
-    let mut text = format!(
-        "\n rss-drift run of '{}' ({} runs):\n kernel {}, {} accounting, {} CPUs online\n\n",
-        clean(&first.command),
-        reports.len(),
-        clean(&first.host.kernel),
-        first.host.accounting.name(),
-        first.rules.cpus.online.len()
-    );
+    let mut text = title(first, &format!(" ({} runs)", reports.len())) + "\n";
     for (name, label) in SHOWN {
         let Some(figure) = FIGURES.iter().find(|figure| figure.name == *name) else { continue };
         let values: Vec<f64> = reports.iter().filter_map(|report| number(&(figure.get)(report))).collect();

@@ -136,6 +136,12 @@ impl Report {
         self.openings.as_ref().ok().map(|openings| openings.sum() + self.totals.exits + self.totals.execs)
     }
 
+    /// Updates for each of these; `None` without one.
+    pub fn updates_per_read(&self) -> Option<f64> {
+        let reads = self.reads().filter(|&reads| reads > 0)?;
+        Some(self.totals.updates().updates() as f64 / reads as f64)
+    }
+
     /// The files of /proc that are read as this precision has it.
     pub fn sources(&self, precision: Precision) -> Vec<&'static str> {
         let all = Source::ALL.into_iter();

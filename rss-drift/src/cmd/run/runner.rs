@@ -26,7 +26,7 @@ use crate::{
     },
     kernel::symbols::Symbols,
     output::ShadowFaults,
-    probe::{Mm, Scope},
+    probe::{Mm, RunTotals, Scope},
     proc::{self, Wanted, faults_of_threads, thread_name},
     session::{Session, Startup},
 };
@@ -54,8 +54,8 @@ struct Course {
     /// The signal that ended the run.
     signal: Option<Signal>,
     watcher: Watcher,
-    /// Page faults that the living had before, where the programs did not see them.
-    faults_before: u64,
+    /// Page faults that all who lived had before, with `--system`.
+    faults_before: Option<u64>,
     openings: Result<Openings, String>,
 }
 
@@ -112,7 +112,7 @@ impl<'a> Runner<'a> {
 
     /// From the start of the command to its end, or to a signal that ends the run.
     fn follow(&mut self, child: &mut Child) -> anyhow::Result<Course> {
-        let faults_before = if self.args.system { self.faults_of_living()? } else { 0 };
+        let faults_before = self.args.system.then(|| self.faults_of_living()).transpose()?;
         let opened = self.opened()?;
         let began = SystemTime::now();
         let clock = Instant::now();
@@ -143,7 +143,7 @@ impl<'a> Runner<'a> {
             if now >= next_look {
                 let rss = course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
                 if progress.is_wanted() {
-                    progress.show(self.now(clock.elapsed(), rss)?);
+                    progress.show(self.now(&course, clock.elapsed(), rss)?);
                 }
                 next_look = Instant::now() + self.args.interval;
             }
@@ -186,6 +186,16 @@ impl<'a> Runner<'a> {
         })
     }
 
+    /// What our programs counted.
+    fn totals(&self, course: &Course) -> anyhow::Result<RunTotals> {
+        let mut totals = self.session.probe.run_totals()?;
+        if let Some(before) = course.faults_before {
+            // Those of the command before it executed its program are among them.
+            totals.faults_before = before;
+        }
+        Ok(totals)
+    }
+
     /// The processes that are measured and live.
     fn alive(&self) -> anyhow::Result<Vec<u32>> {
         match self.args.scope() {
@@ -200,8 +210,8 @@ impl<'a> Runner<'a> {
     }
 
     /// What the line on a terminal says; `rss` is in pages.
-    fn now(&self, elapsed: Duration, rss: u64) -> anyhow::Result<Now> {
-        let totals = self.session.probe.run_totals()?;
+    fn now(&self, course: &Course, elapsed: Duration, rss: u64) -> anyhow::Result<Now> {
+        let totals = self.totals(course)?;
         let of_living = self.faults_of_living()?;
         let peak = totals.largest.map_or(0, |of| of.peak.max(0).unsigned_abs());
         let bytes = |pages: u64| pages.saturating_mul(self.rules.page_size);
@@ -228,11 +238,7 @@ impl<'a> Runner<'a> {
         course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
         let probe = &self.session.probe;
         let alive = probe.run_alive()?;
-        let mut totals = probe.run_totals()?;
-        if self.args.system {
-            // Those of the command before it executed its program are among those of the living then.
-            totals.faults_before = course.faults_before;
-        }
+        let totals = self.totals(&course)?;
         let peaks = [totals.command, totals.largest].map(|of| of.map(|of| Peak::new(&of, &self.rules)));
         let [mut command, largest] = peaks;
         if let (Some(command), Some(ended)) = (&mut command, course.ended) {

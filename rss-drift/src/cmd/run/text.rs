@@ -54,21 +54,23 @@ impl Lines {
     }
 }
 
-fn head(report: &Report, lines: &mut Lines) {
-    let host = &report.host;
-    lines.line("");
+/// What was measured and where: `note` says more of the runs.
+pub fn title(report: &Report, note: &str) -> String {
     let scope = match report.scope {
         Scope::Command => "",
         Scope::System => ", every process of the host",
     };
-    lines.line(&format!(" rss-drift run of '{}'{scope}:", clean(&report.command)));
-    lines.line(&format!(
-        " kernel {}, {} accounting, {} CPUs online; sizes in KiB",
-        clean(&host.kernel),
-        host.accounting.name(),
+    format!(
+        "\n rss-drift run of '{}'{note}{scope}:\n kernel {}, {} accounting, {} CPUs online; sizes in KiB\n",
+        clean(&report.command),
+        clean(&report.host.kernel),
+        report.host.accounting.name(),
         report.rules.cpus.online.len()
-    ));
-    lines.line("");
+    )
+}
+
+fn head(report: &Report, lines: &mut Lines) {
+    lines.line(&title(report, ""));
     let how = match report.ended {
         None => "the command still runs".to_owned(),
         Some(ended) => ended.signal().map_or_else(
@@ -236,12 +238,9 @@ fn reads(report: &Report, lines: &mut Lines) {
         }
         Ok(of) => {
             let unnamed = if of.unnamed == 0 { String::new() } else { format!(", {} unnamed", of.unnamed) };
-            let per_read = match report.reads() {
-                Some(reads) if reads > 0 => {
-                    format!("; {:.1} updates per reading", totals.updates().updates() as f64 / reads as f64)
-                }
-                _ => String::new(),
-            };
+            let per_read = report
+                .updates_per_read()
+                .map_or_else(String::new, |rate| format!("; {rate:.1} updates per reading"));
             lines.line(&format!(
                 " readings of RSS: {kernels}; openings of stat {}, statm {}, status {}, smaps {}{unnamed}{per_read}",
                 of.stat, of.statm, of.status, of.smaps
