@@ -50,6 +50,26 @@ pub unsafe fn done(this: *mut Cpu) {
     }
 }
 
+/// This CPU's slot gives its pending deltas to the totals, and keeps its mm.
+///
+/// # Safety
+/// `this` must lie in a map value.
+#[inline(always)]
+pub unsafe fn publish(this: *mut Cpu) {
+    // SAFETY: by the caller.
+    unsafe {
+        let slot = &raw mut (*this).slot;
+        // Busy: whoever changes it was preempted by us, and changes another mm than one that ends.
+        if (*slot).id == 0 || (*slot).busy != 0 {
+            return;
+        }
+        (*slot).begin();
+        let batch = (*slot).publish(false);
+        flush(this, &batch, false);
+        done(this);
+    }
+}
+
 /// Adds a batch to its state. `flush`: the slot took another mm; else it published and keeps its own.
 ///
 /// # Safety

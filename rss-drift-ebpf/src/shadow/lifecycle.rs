@@ -111,7 +111,7 @@ pub unsafe fn born(this: *mut Cpu, mm: *const u8) {
         atomic::add(&raw mut (*counts).inherited, 1);
         atomic::add(&raw mut (*counts).deaths, 1);
         atomic::add(&raw mut (*counts).births, 1);
-        gather(state);
+        gather(this, state);
         ended(state, index);
         run::count::born(index);
         let id = atomic::fetch_add(&raw mut (*shared).last_id, 1) + 1;
@@ -142,7 +142,7 @@ pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
     unsafe {
         let counts = &raw mut (*this).counts;
         atomic::add(&raw mut (*counts).deaths, 1);
-        gather(state);
+        gather(this, state);
         if rest(state) != 0 {
             // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
             let refreshed = words::refresh_all(mm, index, state);
@@ -267,11 +267,16 @@ struct Pending {
 }
 
 /// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more.
+///
+/// This CPU's own slot publishes first: a switch that preempts us (the function `__mmdrop` always, a tracepoint from 7.x on) would
+/// flush what we have counted already, or what we have yet to count after the state's end. Another CPU's slot holds nothing that it
+/// could flush meanwhile: it published or flushed when it left the mm, before the last hold on that was let go.
 #[inline(always)]
-unsafe fn gather(state: *mut State) {
+unsafe fn gather(this: *mut Cpu, state: *mut State) {
     let zero = maps::zero();
     // SAFETY: by the caller.
     unsafe {
+        apply::publish(this);
         let mut pending = Pending { id: (*state).id, pages: [zero; MEMBERS] };
         repeat(layout!(cpu_ids), &mut pending, add_pending);
         atomic::add_signed(&raw mut (*state).totals[0], pending.pages[0]);

@@ -11,7 +11,7 @@ use super::{
     AS_HELPER, NOTHING,
     regions::Mapped,
     serve::Answer,
-    storm::an_order_waits,
+    storm::{Program, an_order_waits},
     tasks::{self, Vforks},
 };
 
@@ -24,6 +24,8 @@ pub enum Life {
     Vfork,
     /// execve(2) with [`LONG`] bytes of arguments and environment.
     Exec,
+    /// fork(2), it writes to the pages, and then execve(2): the copy of its parent's memory ends where it runs.
+    Replace,
 }
 
 /// Bytes of each long argument: less than the kernel's limit for one (`MAX_ARG_STRLEN`, 128 KiB).
@@ -34,7 +36,7 @@ const ARGUMENTS: usize = 4;
 pub const LONG: u64 = (2 * ARGUMENTS * ARGUMENT) as u64;
 
 impl Life {
-    const ALL: [Self; 3] = [Self::Fork, Self::Vfork, Self::Exec];
+    const ALL: [Self; 4] = [Self::Fork, Self::Vfork, Self::Exec, Self::Replace];
 
     /// The word in an order.
     pub const fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl Life {
             Self::Fork => "fork",
             Self::Vfork => "vfork",
             Self::Exec => "exec",
+            Self::Replace => "replace",
         }
     }
 
@@ -64,6 +67,10 @@ pub(super) fn run(life: Life, limit: usize, region: Mapped, pages: usize) -> Ans
             let long = "x".repeat(ARGUMENT);
             Box::new(move || exec_one(&long))
         }
+        Life::Replace => {
+            let program = Program::this()?;
+            Box::new(move || replace_one(&program, region, pages))
+        }
     };
     let mut lives = 0;
     while lives < limit && !an_order_waits(0)? {
@@ -84,6 +91,19 @@ fn fork_one(region: Mapped, pages: usize) -> io::Result<()> {
             region.write(0, pages);
             wait_for(child)
         }
+    }
+}
+
+fn replace_one(program: &Program, region: Mapped, pages: usize) -> io::Result<()> {
+    // SAFETY: the child touches memory, makes one system call and ends.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            region.write(0, pages);
+            program.become_it();
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(1) }
+        }
+        ForkResult::Parent { child } => wait_for(child),
     }
 }
 

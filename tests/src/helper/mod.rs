@@ -2,6 +2,7 @@
 
 mod flood;
 mod grow;
+mod interrupt;
 pub mod io_worker;
 mod regions;
 mod serve;
@@ -265,6 +266,12 @@ impl Helper {
         writeln!(self.orders, "{order}").expect("order the helper");
     }
 
+    /// Takes its CPU from whoever runs there, again and again, as a task before all others (`SCHED_FIFO`): until
+    /// [`Self::end_storm`].
+    pub fn begin_interrupting(&mut self) {
+        writeln!(self.orders, "interrupt").expect("order the helper");
+    }
+
     /// Whether a flood has come to its limit.
     pub fn has_answered(&self) -> bool {
         let mut answer =
@@ -273,7 +280,7 @@ impl Helper {
         unsafe { libc::poll(&raw mut answer, 1, 0) > 0 }
     }
 
-    /// Ends the storm or flood; how many processes it were.
+    /// Ends the storm or flood, how many processes it were; or the interrupting, how often.
     pub fn end_storm(&mut self) -> u64 {
         writeln!(self.orders, "enough").expect("order the helper");
         let started = self.answer("storm")[0];

@@ -16,11 +16,28 @@ use super::{AS_HELPER, NOTHING, serve::Answer};
 /// Of how many children one calls execve.
 const EXEC_EVERY: u32 = 10;
 
+/// This very program as one that ends at once, ready for execve(2) in a child.
+pub(super) struct Program {
+    path: CString,
+    arguments: Vec<CString>,
+}
+
+impl Program {
+    pub(super) fn this() -> io::Result<Self> {
+        let arguments = ["live-nothing", AS_HELPER, NOTHING].map(CString::new);
+        let arguments = arguments.into_iter().collect::<Result<_, _>>()?;
+        Ok(Self { path: CString::new("/proc/self/exe")?, arguments })
+    }
+
+    /// execve(2); comes back when that fails.
+    pub(super) fn become_it(&self) {
+        let _ = execv(&self.path, &self.arguments);
+    }
+}
+
 /// Starts `rate` children a second until the next order comes, and waits for all of them; how many it were.
 pub(super) fn run(rate: usize) -> Answer {
-    let path = CString::new("/proc/self/exe")?;
-    let arguments =
-        ["live-nothing", AS_HELPER, NOTHING].map(CString::new).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let program = Program::this()?;
     let began = Instant::now();
     let pause = Duration::from_secs(1) / u32::try_from(rate).map_err(io::Error::other)?;
     let mut started: u32 = 0;
@@ -31,7 +48,7 @@ pub(super) fn run(rate: usize) -> Answer {
             // SAFETY: the child makes system calls only.
             if let ForkResult::Child = unsafe { fork() }? {
                 if started.is_multiple_of(EXEC_EVERY) {
-                    let _ = execv(&path, &arguments);
+                    program.become_it();
                 }
                 // SAFETY: ends the child without running anything of the parent's.
                 unsafe { libc::_exit(0) }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A kernel or a security module that has no fentry.
-const NO_FENTRY: Hidden = Hidden { fentry: true, exit_mmap: false, cast: false };
+pub(super) const NO_FENTRY: Hidden = Hidden { fentry: true, exit_mmap: false, cast: false };
 
 /// 5.10 without fentry.
 const NO_END: Hidden = Hidden { exit_mmap: true, ..NO_FENTRY };

@@ -1,22 +1,29 @@
 //! Full mode where the kernel moves memory in unusual ways: huge pages that are split, a worker of `io_uring`, an mm at the
 //! address of one that has just ended.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use rss_drift::{kernel::Accounting, probe::FullOptions};
+use rss_drift::{
+    kernel::Accounting,
+    probe::{FullOptions, Hidden},
+};
 use rss_drift_common::{Member, Pages, shadow::ShadowRecord};
 
 use super::{
+    fallback::NO_FENTRY,
     memory::{growth, only, signed},
     shadow::{open, shadow},
 };
 use crate::{
     harness::{Outcome, Reason, allowed_cpus},
-    helper::{Helper, Kind, Region},
+    helper::{Helper, Kind, Life, Region},
     invariants::Invariants,
     measure::{Meter, Rest, wait_until},
     thp,
@@ -162,6 +169,9 @@ pub fn a_worker_of_io_uring() -> Outcome {
     Outcome::Passed
 }
 
+/// How long ends are interrupted, once for each way in which an end is seen.
+const INTERRUPTED: Duration = Duration::from_secs(6);
+
 /// How often it is tried to have a new mm at the address of an old one.
 const TRIES: u32 = 100;
 
@@ -236,6 +246,38 @@ pub fn an_address_that_is_used_again_by_its_process() -> Outcome {
     }
     assert!(again, "in {TRIES} tries no address was used again");
     invariants.end(&mut meter.session, "exec_address_again");
+    Outcome::Passed
+}
+
+/// An mm ends at execve(2) on the CPU that changed it last, whose slot still holds what it changed; in the middle of that another
+/// process takes the CPU, so that the slot flushes. What it held counts once. (A kernel that does not preempt itself lets no one in.)
+pub fn ends_that_are_interrupted() -> Outcome {
+    const PAGES: u64 = 10;
+    let cpu = allowed_cpus()[0];
+    for (hidden, life) in [(NO_FENTRY, Life::Fork), (Hidden::default(), Life::Replace)] {
+        let mut meter = open(FullOptions { hidden, ..FullOptions::default() });
+        let mut invariants = Invariants::default();
+        let mut flood = Helper::start_as("live-flood");
+        let mut interrupts = Helper::start();
+        for helper in [&mut flood, &mut interrupts] {
+            helper.pin(cpu);
+        }
+        let region = flood.map(Kind::Anon, PAGES);
+        flood.write(&region, 0..PAGES);
+        interrupts.begin_interrupting();
+        flood.begin_flood(life, u64::MAX >> 1, &region, PAGES);
+        let end = Instant::now() + INTERRUPTED;
+        while Instant::now() < end {
+            invariants.look(&mut meter.session.probe);
+            thread::sleep(Duration::from_millis(200));
+        }
+        let interruptions = interrupts.end_storm();
+        let lives = flood.end_storm();
+        println!("report: interrupted_lives={lives}");
+        println!("report: interruptions={interruptions}");
+        assert!(lives > 0 && interruptions > 0, "{lives} lives, {interruptions} interruptions");
+        invariants.end(&mut meter.session, "interrupted");
+    }
     Outcome::Passed
 }
 

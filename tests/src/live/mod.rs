@@ -123,6 +123,7 @@ pub const TESTS: &[Test] = tests! {
         a_worker_of_io_uring
         an_address_that_is_used_again
         an_address_that_is_used_again_by_its_process
+        ends_that_are_interrupted
     }
     crowds {
         a_process_that_forks_ten_thousand_times
