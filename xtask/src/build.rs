@@ -70,6 +70,16 @@ pub(crate) fn static_binary(root: &Path, package: &str) -> Result<PathBuf> {
     Ok(build_static(root, package, "--bin", package)?.join(package))
 }
 
+/// Where [`static_binary`] puts a package's binary.
+pub(crate) fn static_path(root: &Path, package: &str) -> PathBuf {
+    static_target(root).join(STATIC_TARGET).join("release").join(package)
+}
+
+/// A directory of its own: with other flags cargo would build everything again each time.
+fn static_target(root: &Path) -> PathBuf {
+    root.join("target/static")
+}
+
 /// As [`static_binary`], one of a package's examples.
 pub(crate) fn static_example(root: &Path, package: &str, example: &str) -> Result<PathBuf> {
     Ok(build_static(root, package, "--example", example)?.join("examples").join(example))
@@ -77,8 +87,7 @@ pub(crate) fn static_example(root: &Path, package: &str, example: &str) -> Resul
 
 /// Builds it and returns the folder of binaries.
 fn build_static(root: &Path, package: &str, kind: &str, name: &str) -> Result<PathBuf> {
-    // A directory of its own: with other flags cargo would build everything again each time.
-    let target_dir = root.join("target/static");
+    let target_dir = static_target(root);
     let mut command = cargo(root, "build");
     forget_outer_cargo(&mut command);
     command

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::stats::Spread;
+use super::stats::{Interval, Spread};
 
 /// A limit for a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub(crate) enum Bar {
 /// Whether a bar is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// By the whole middle half of the rounds.
+    /// By the whole middle half of the rounds, or the whole interval.
     Met,
     /// By none of it.
     NotMet,
@@ -29,12 +29,21 @@ pub(crate) enum Verdict {
 impl Bar {
     /// Judges a figure by the middle half of its rounds.
     pub(crate) fn judge(self, spread: &Spread) -> Verdict {
+        self.judge_range(spread.p25, spread.p75)
+    }
+
+    /// Judges a figure by where its median may lie. Without such an interval nothing is resolved.
+    pub(crate) fn judge_interval(self, interval: Option<&Interval>) -> Verdict {
+        interval.map_or(Verdict::NotResolved, |interval| self.judge_range(interval.low, interval.high))
+    }
+
+    fn judge_range(self, low: f64, high: f64) -> Verdict {
         let met = |value: f64| match self {
             Self::AtLeast(limit) => value >= limit,
             Self::AtMost(limit) => value <= limit,
             Self::Below(limit) => value < limit,
         };
-        match (met(spread.p25), met(spread.p75)) {
+        match (met(low), met(high)) {
             (true, true) => Verdict::Met,
             (false, false) => Verdict::NotMet,
             _ => Verdict::NotResolved,
@@ -72,5 +81,14 @@ mod tests {
         ] {
             assert_eq!(bar.judge(&spread), verdict, "{bar:?}");
         }
+    }
+
+    #[test]
+    fn an_interval_is_judged_by_both_limits() {
+        let judge = |low, high| Bar::Below(2.0).judge_interval(Some(&Interval { low, high }));
+        assert_eq!(judge(-1.0, 1.9), Verdict::Met);
+        assert_eq!(judge(1.0, 2.0), Verdict::NotResolved);
+        assert_eq!(judge(2.0, 3.0), Verdict::NotMet);
+        assert_eq!(Bar::Below(2.0).judge_interval(None), Verdict::NotResolved);
     }
 }

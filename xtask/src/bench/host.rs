@@ -19,6 +19,14 @@ pub(crate) fn describe() -> Result<String> {
     ))
 }
 
+/// The memory of this host in bytes.
+pub(crate) fn memory() -> Result<f64> {
+    let text = read("/proc/meminfo")?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
+    let kib = kib.and_then(|kib| kib.parse::<f64>().ok()).context("/proc/meminfo has no MemTotal")?;
+    Ok(kib * 1024.0)
+}
+
 /// CPUs and the first one's model in the text of `/proc/cpuinfo`.
 fn count_cpus(text: &str) -> (usize, &str) {
     let field = |line: &'_ str| line.split_once(':').map(|(name, _)| name.trim().to_owned());

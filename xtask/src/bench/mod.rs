@@ -11,6 +11,7 @@ mod measure;
 mod snapshot;
 mod stats;
 mod table;
+mod workloads;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ pub(crate) enum Verb {
     Snapshot(snapshot::Arguments),
     /// What full mode adds to page faults, context switches and starts of processes, beside other ways to follow RSS
     Cost(cost::Arguments),
+    /// The RFC's workloads on real software: hits and misses, peaks, drift, and what rss-drift slows them down
+    Workloads(workloads::Arguments),
 }
 
 /// The verb.
@@ -31,5 +34,6 @@ pub(crate) fn main(verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Snapshot(arguments) => snapshot::main(arguments),
         Verb::Cost(arguments) => cost::main(arguments),
+        Verb::Workloads(arguments) => workloads::main(arguments),
     }
 }

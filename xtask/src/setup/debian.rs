@@ -48,6 +48,30 @@ pub(crate) const BENCH: Group = Group {
     minimum: None,
 };
 
+/// The RFC's workloads, for `cargo xtask bench workloads`.
+pub(crate) const PGBENCH: Group = Group {
+    reason: "pgbench: PostgreSQL, whose package starts a server of its own, which the bench leaves alone",
+    packages: &["postgresql", "util-linux"],
+    minimum: None,
+};
+
+/// As [`PGBENCH`].
+pub(crate) const HACKBENCH: Group = Group { reason: "hackbench", packages: &["rt-tests"], minimum: None };
+
+/// As [`PGBENCH`].
+pub(crate) const KERNEL_BUILD: Group = Group {
+    reason: "a kernel build: the sources, and what builds them",
+    packages: &["linux-source", "bc", "bison", "flex", "gcc", "make", "xz-utils"],
+    minimum: None,
+};
+
+/// As [`PGBENCH`].
+pub(crate) const DEBIAN_ROOT: Group = Group {
+    reason: "a whole Debian to boot in a virtual machine",
+    packages: &["debootstrap", "e2fsprogs"],
+    minimum: None,
+};
+
 /// Installs the packages of this group that are missing. Asks first where there is somebody to ask, unless `yes`.
 pub(crate) fn install(group: &Group, yes: bool) -> Result<()> {
     for tool in ["apt-get", "apt-cache", "dpkg-query"] {

@@ -40,6 +40,11 @@ impl Mirrors {
         )
     }
 
+    /// The address of the archive.
+    pub(crate) fn archive(&self) -> &str {
+        &self.archive
+    }
+
     /// Lines of "origin, label, address".
     fn parse(targets: &str) -> Option<Self> {
         let find = |wanted: &str| {

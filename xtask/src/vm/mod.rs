@@ -18,6 +18,7 @@ use self::{
 use crate::workspace;
 
 mod apt;
+pub(crate) mod boot;
 mod fetch;
 mod guest;
 mod image;
@@ -35,6 +36,7 @@ mod table;
 pub(crate) mod test;
 pub(crate) mod tools;
 
+pub(crate) use apt::Mirrors;
 pub(crate) use kernels::Kernel;
 
 /// What `cargo xtask vm` can do.
@@ -76,8 +78,14 @@ pub(crate) fn count_instructions(
     /// Enough for the programs' maps with any number of CPUs.
     const MEMORY: u32 = 2048;
     tools::ensure(false)?;
-    let machine =
-        Machine { kernel: fetch::ensure(kernel)?, cpus, memory: MEMORY, append: Vec::new(), icount: true };
+    let machine = Machine {
+        kernel: fetch::ensure(kernel)?,
+        cpus,
+        memory: MEMORY,
+        append: Vec::new(),
+        icount: true,
+        disk: None,
+    };
     let program = program.to_str().context("a path that is no text")?;
     let command: Vec<_> = [program].iter().chain(arguments).map(ToString::to_string).collect();
     // Counting is slow, and so is one thread for all CPUs.

@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) append: Vec<String>,
     /// The guest's clock counts instructions, of all its CPUs together: one is a nanosecond. Emulation alone can do that.
     pub(crate) icount: bool,
+    /// The image of a disk. What the guest writes to it is forgotten.
+    pub(crate) disk: Option<PathBuf>,
 }
 
 /// The emulated CPU. cx16: emulating it crashes 6.12 now and then. The others make guests a quarter slower: string instructions
@@ -137,6 +139,12 @@ impl Machine {
             .arg("-initrd")
             .arg(initrd)
             .args(["-append", &words.join(" ")]);
+        if let Some(disk) = &self.disk {
+            // A comma in a value is written twice.
+            let file = disk.to_string_lossy().replace(',', ",,");
+            qemu.args(["-drive", &format!("file={file},format=raw,if=none,id=disk,snapshot=on")])
+                .args(["-device", "nvme,drive=disk,serial=disk"]);
+        }
         // SAFETY: prctl is async-signal-safe and touches no memory of ours.
         unsafe {
             qemu.pre_exec(|| {

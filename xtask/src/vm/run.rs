@@ -48,6 +48,7 @@ impl Hardware {
             memory: self.memory,
             append: self.append.clone(),
             icount: self.icount,
+            disk: None,
         })
     }
 }

@@ -169,7 +169,7 @@ fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicB
     let cpus = cell.cpus;
     eprintln!("{cell}: started");
     let append = args.append.iter().cloned().chain(cell.append()).collect();
-    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append, icount: false };
+    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append, icount: false, disk: None };
     let command = ["sh", "-c", SCRIPT, "test.sh"].map(str::to_owned);
     let of_cell = if args.arguments.is_empty() { cell.arguments() } else { Vec::new() };
     let command: Vec<_> = command.into_iter().chain(args.arguments.iter().cloned()).chain(of_cell).collect();
