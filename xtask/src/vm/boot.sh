@@ -1,8 +1,14 @@
 # In a guest's initramfs: boots the system on the disk, in a pid namespace of its own, as the command of rss-drift run, until
 # somebody has logged in there. Prints the report.
 login=/newroot/run/login
+disk=/dev/nvme0n1
+# Looked for beside the start of everything else.
+for _ in $(seq 300); do
+    [ -b "$disk" ] && break
+    sleep 0.1
+done
 mkdir /newroot
-mount -t ext4 /dev/nvme0n1 /newroot || exit
+mount -t ext4 "$disk" /newroot || exit
 mount -t tmpfs tmpfs /newroot/run
 mkfifo -m 600 "$login"
 {

@@ -48,16 +48,16 @@ impl fmt::Display for Thp {
 /// A changed setting. Dropping it puts the old value back, also while a panic unwinds.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    path: &'static str,
+    path: String,
     old: String,
 }
 
 impl Setting {
-    fn change(path: &'static str, value: &str) -> Result<Self> {
+    fn change(path: &str, value: &str) -> Result<Self> {
         let old = fs::read_to_string(path).with_context(|| {
             format!("cannot read {path}: the workloads need a kernel with transparent huge pages")
         })?;
-        let setting = Self { path, old: chosen(&old).to_owned() };
+        let setting = Self { path: path.to_owned(), old: chosen(&old).to_owned() };
         fs::write(path, value).with_context(|| format!("cannot write {value} to {path}"))?;
         Ok(setting)
     }
@@ -65,7 +65,7 @@ impl Setting {
 
 impl Drop for Setting {
     fn drop(&mut self) {
-        if let Err(error) = fs::write(self.path, &self.old) {
+        if let Err(error) = fs::write(&self.path, &self.old) {
             eprintln!("error: {} could not be put back to {}: {error}", self.path, self.old);
         }
     }
@@ -85,5 +85,19 @@ mod tests {
     fn the_marked_value_is_the_chosen_one() {
         assert_eq!(chosen("always [madvise] never\n"), "madvise");
         assert_eq!(chosen("inherit\n"), "inherit");
+    }
+
+    #[test]
+    fn a_panic_puts_the_old_value_back() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        fs::write(path, "always [madvise] never\n").unwrap();
+        let panicked = std::panic::catch_unwind(|| {
+            let _setting = Setting::change(path, "never").unwrap();
+            assert_eq!(fs::read_to_string(path).unwrap(), "never");
+            panic!("in the middle of a round");
+        });
+        assert!(panicked.is_err());
+        assert_eq!(fs::read_to_string(path).unwrap(), "madvise");
     }
 }
