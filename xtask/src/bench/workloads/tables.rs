@@ -62,6 +62,11 @@ pub(crate) fn report(findings: &[Finding]) -> Result<String> {
         }
     }
     write!(text, "## Hits and misses of the RFC's cache\n\n{}\n", hits(findings).render())?;
+    write!(
+        text,
+        "## CPUs that a reader visits, and how often RSS was read\n\n{}\n",
+        readers(findings).render()
+    )?;
     write!(text, "## Peaks of the largest process\n\n{}\n", peaks(findings).render())?;
     write!(text, "## Drift of `stat`\n\n{}\n", drifts(findings).render())?;
     write!(text, "## Our own faults and costs\n\n{}", faults(findings).render())?;
@@ -145,6 +150,44 @@ fn hits(findings: &[Finding]) -> Table {
             of("rfc_misses"),
             count(rfc.map(|&(_, hits, _)| hits)),
             count(rfc.map(|&(_, _, misses)| misses)),
+        ]);
+    }
+    table
+}
+
+/// What a reading costs with the RFC's cache, and how many there were.
+fn readers(findings: &[Finding]) -> Table {
+    let mut table = Table::new(&[
+        "workload",
+        "THP",
+        "possible",
+        "ran the mm: mean",
+        "most",
+        "in mm_cpumask: mean",
+        "most",
+        "exits",
+        "execs",
+        "files of /proc opened",
+        "updates per reading",
+    ]);
+    for finding in findings {
+        let measured = &finding.measured;
+        let of = |name: &str| count(measured.number(name));
+        let exact = |name: &str| measured.number(name).map_or(UNKNOWN.to_owned(), digits);
+        let opened = ["stat_opened", "statm_opened", "status_opened", "smaps_opened"];
+        let opened: Option<f64> = opened.into_iter().map(|name| measured.number(name)).sum();
+        table.row([
+            finding.name.to_owned(),
+            finding.thp.to_string(),
+            of("possible_cpus"),
+            exact("ran_cpus_mean"),
+            of("ran_cpus_max"),
+            exact("mm_cpumask_mean"),
+            of("mm_cpumask_max"),
+            of("exits"),
+            of("execs"),
+            count(opened),
+            exact("updates_per_read"),
         ]);
     }
     table
