@@ -16,7 +16,7 @@ mkfifo -m 600 "$login"
     rss-drift run --format json --output /tmp/report.json -- unshare -m -p -f sh -c '
         cd /newroot &&
         mount -t proc proc proc && mount -t sysfs sysfs sys && mount -t devtmpfs devtmpfs dev &&
-        mount --move . / && exec chroot . /sbin/init </dev/console >/dev/console 2>&1'
+        mount --move . / && exec chroot . /sbin/init </dev/console >/dev/console 2>&1' 2>/tmp/messages
     # Opened for both: nobody may read any more.
     echo ended 1<>"$login"
 } &
@@ -26,4 +26,5 @@ login*) kill -TERM "$(pidof rss-drift)" ;;
 *) echo "the system ended before anybody logged in" >&2 ;;
 esac
 wait
-cat /tmp/report.json
+# In a file it is no terminal, hence has no line of how it goes.
+cat /tmp/report.json || cat /tmp/messages >&2

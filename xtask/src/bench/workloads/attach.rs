@@ -89,6 +89,11 @@ impl Beside {
         }
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.group.id()
+    }
+
     /// Ends it. An error when it was not in its mode all the time: that round says nothing.
     pub(crate) fn end(mut self) -> Result<()> {
         self.group.signal(libc::SIGINT);

@@ -157,6 +157,11 @@ impl Group {
         Ok(status)
     }
 
+    /// The number of the process that leads it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn pid(&self) -> libc::pid_t {
         // A pid is positive and fits.
         self.child.id().cast_signed()

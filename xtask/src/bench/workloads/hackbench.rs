@@ -14,7 +14,7 @@ use crate::bench::table::time;
 /// One group of as many senders as receivers: 32 processes.
 const EACH: &str = "16";
 /// Messages from each sender to each receiver: seconds on a small machine.
-const MESSAGES: &str = "10000";
+const MESSAGES: &str = "4000";
 
 /// The workload.
 #[derive(Debug)]

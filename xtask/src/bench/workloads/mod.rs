@@ -8,6 +8,7 @@ mod hackbench;
 mod kernel;
 mod measured;
 mod pgbench;
+mod profile;
 mod root;
 mod rounds;
 mod software;
@@ -21,6 +22,7 @@ use std::{
     fs,
     path::Path,
     process::{ExitCode, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -34,6 +36,7 @@ use self::{
     kernel::KernelBuild,
     measured::Measured,
     pgbench::Pgbench,
+    profile::Profile,
     rounds::Rounds,
     tables::{Finding, Timed, report},
     thp::Thp,
@@ -65,12 +68,19 @@ pub(crate) struct Arguments {
     /// Rounds with nothing, passive and full mode beside each workload
     #[arg(long, value_name = "N", default_value_t = ROUNDS_TO_WRITE, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// More rounds until so many minutes are over, for each workload and each setting
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=600))]
+    minutes: u32,
     /// Only this workload (may be given several times)
     #[arg(long, value_name = "NAME", conflicts_with = "write")]
     only: Vec<Name>,
     /// Seconds of one round of pgbench
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
+    /// Timed rounds build this folder of the kernel alone, of a tree with all that it needs (default: all of the kernel, which takes
+    /// minutes where there are few CPUs)
+    #[arg(long, value_name = "FOLDER")]
+    part: Option<String>,
     /// The kernel of the virtual machine that boots
     #[arg(long, value_name = "K", default_value = "6.12")]
     kernel: Kernel,
@@ -149,7 +159,7 @@ fn prepare(arguments: &Arguments, root: &Path, dir: &Path, stop: &Stop) -> Resul
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     build::command(root, build::Profile::Release)?;
     if arguments.wants(Name::Kernel) {
-        KernelBuild::prepare(dir, stop)?;
+        KernelBuild::prepare(dir, None, stop)?;
     }
     if arguments.wants(Name::Boot) {
         boot::prepare(root, arguments.kernel, arguments.yes)?;
@@ -187,18 +197,18 @@ fn measure(arguments: &Arguments, root: &Path, dir: &Path, stop: &Stop) -> Resul
         let mut workload: Box<dyn Workload> = match name {
             Name::Pgbench => Box::new(Pgbench::prepare(arguments.seconds, stop)?),
             Name::Hackbench => Box::new(Hackbench),
-            _ => Box::new(KernelBuild::prepare(dir, stop)?),
+            _ => Box::new(KernelBuild::prepare(dir, arguments.part.clone(), stop)?),
         };
         described.push(format!("- **{}**: {}.", workload.name(), workload.describe()?));
         for thp in Thp::ALL {
-            findings.push(on_host(workload.as_mut(), thp, arguments.rounds, &program, stop)?);
+            findings.push(on_host(workload.as_mut(), thp, arguments, &program, stop)?);
         }
     }
     if let Some((description, booted)) = boot {
         described.push(description);
         findings.extend(booted);
     }
-    let mut text = format!("{host} {} of memory. {} rounds.\n\n", bytes(host::memory()?), arguments.rounds);
+    let mut text = format!("{host} {} of memory.\n\n", bytes(host::memory()?));
     writeln!(text, "{}\n", described.join("\n"))?;
     text += &report(&findings)?;
     Ok(text)
@@ -215,11 +225,11 @@ fn on_guest(arguments: &Arguments, root: &Path, dir: &Path, stop: &Stop) -> Resu
     Ok((format!("- **{}**: {}.", boot::NAME, boot.describe()?), findings))
 }
 
-/// One workload with one setting: measured once, which also warms it up, then timed.
+/// One workload with one setting: measured once, which also warms it up, then timed, then profiled.
 fn on_host(
     workload: &mut dyn Workload,
     thp: Thp,
-    count: u32,
+    arguments: &Arguments,
     program: &Path,
     stop: &Stop,
 ) -> Result<Finding> {
@@ -232,7 +242,9 @@ fn on_host(
         Ok(())
     })?;
     workload.begin(stop)?;
-    let rounds = Rounds::run(workload, count, program, stop)?;
+    let time = Duration::from_secs(u64::from(arguments.minutes) * 60);
+    let rounds = Rounds::run(workload, arguments.rounds, time, program, stop)?;
+    let profiles = Profile::of_both(workload, program, stop)?;
     workload.end()?;
     let alone = Spread::of(&rounds.seconds(Mode::Nothing)).context("there was no round")?;
     let alone = format!(
@@ -242,5 +254,5 @@ fn on_host(
         workload.show(alone.p75)
     );
     let measured = measured.with_context(|| format!("{name} was not measured"))?;
-    Ok(Finding { name, thp, measured, timed: Some(Timed { rounds, alone }) })
+    Ok(Finding { name, thp, measured, timed: Some(Timed { rounds, alone, profiles }) })
 }

@@ -1,6 +1,9 @@
 //! Timed rounds: in each, a workload is done with nothing, with passive mode and with full mode beside it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 
@@ -15,18 +18,26 @@ use super::{
 pub(crate) struct Rounds([Vec<Round>; 3]);
 
 impl Rounds {
-    /// So many rounds, each of which begins with another mode.
-    pub(crate) fn run(workload: &mut dyn Workload, count: u32, program: &Path, stop: &Stop) -> Result<Self> {
+    /// So many rounds or more, for so long or longer, each of which begins with another mode.
+    pub(crate) fn run(
+        workload: &mut dyn Workload,
+        least: u32,
+        time: Duration,
+        program: &Path,
+        stop: &Stop,
+    ) -> Result<Self> {
         let mut rounds = Self::default();
-        for number in 0..count {
-            let first = number as usize % Mode::ALL.len();
+        let began = Instant::now();
+        while rounds.count() < least as usize || began.elapsed() < time {
+            let number = rounds.count();
+            let first = number % Mode::ALL.len();
             for mode in Mode::ALL.into_iter().cycle().skip(first).take(Mode::ALL.len()) {
                 stop.check()?;
                 let beside = Beside::start(mode, program, stop)?;
                 let round = workload.round(stop)?;
                 beside.map_or(Ok(()), Beside::end)?;
                 eprintln!(
-                    "{}: round {} of {count}, {} beside it: {}",
+                    "{}: round {}, {} beside it: {}",
                     workload.name(),
                     number + 1,
                     mode.name(),
@@ -36,6 +47,11 @@ impl Rounds {
             }
         }
         Ok(rounds)
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> usize {
+        self.0.iter().map(Vec::len).min().unwrap_or(0)
     }
 
     /// The seconds of each round with this mode.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 
-use super::{attach::Mode, measured::Measured, rounds::Rounds, thp::Thp};
+use super::{attach::Mode, measured::Measured, profile::Profile, rounds::Rounds, thp::Thp};
 use crate::bench::{
     bar::Bar,
     stats::{Interval, Spread},
@@ -44,6 +44,8 @@ pub(crate) struct Timed {
     pub(crate) rounds: Rounds,
     /// What their median with nothing beside it reads like, and their middle half.
     pub(crate) alone: String,
+    /// What the kernel tells of passive and full mode.
+    pub(crate) profiles: [Profile; 2],
 }
 
 /// All tables.
@@ -60,6 +62,7 @@ pub(crate) fn report(findings: &[Finding]) -> Result<String> {
         } else {
             text.push('\n');
         }
+        write!(text, "Shares of the host's CPU time:\n\n{}\n", profiles(findings).render())?;
     }
     write!(text, "## Hits and misses of the RFC's cache\n\n{}\n", hits(findings).render())?;
     write!(
@@ -78,6 +81,7 @@ fn slowdowns(findings: &[Finding]) -> Result<Table> {
     let mut table = Table::new(&[
         "workload",
         "THP",
+        "rounds",
         "with nothing (middle half)",
         "passive mode (95 % interval)",
         "below 0.5 %",
@@ -86,7 +90,8 @@ fn slowdowns(findings: &[Finding]) -> Result<Table> {
     ]);
     for finding in findings {
         let Some(timed) = &finding.timed else { continue };
-        let mut row = vec![finding.name.to_owned(), finding.thp.to_string(), timed.alone.clone()];
+        let mut row = vec![finding.name.to_owned(), finding.thp.to_string()];
+        row.extend([timed.rounds.count().to_string(), timed.alone.clone()]);
         for (mode, limit) in BARS {
             let slowdowns = timed.rounds.slowdowns(mode)?;
             let median = Spread::of(&slowdowns).context("there was no round")?.median;
@@ -118,6 +123,21 @@ fn latencies(findings: &[Finding]) -> Result<Option<Table>> {
         any = true;
     }
     Ok(any.then_some(table))
+}
+
+/// What the kernel counts of us.
+fn profiles(findings: &[Finding]) -> Table {
+    let mut table =
+        Table::new(&["workload", "THP", "passive: process", "its programs", "full: process", "its programs"]);
+    for finding in findings {
+        let Some(timed) = &finding.timed else { continue };
+        let mut row = vec![finding.name.to_owned(), finding.thp.to_string()];
+        for Profile { programs, process } in timed.profiles {
+            row.extend([process, programs].map(|share| format!("{share:.2} %")));
+        }
+        table.row(row);
+    }
+    table
 }
 
 /// Ours beside the RFC's.
@@ -288,6 +308,11 @@ mod tests {
         Finding { name: "pgbench", thp: Thp::Never, measured: Measured::parse(report).unwrap(), timed }
     }
 
+    fn timed(rounds: &[[f64; 3]]) -> Timed {
+        let profiles = [Profile { programs: 0.125, process: 0.5 }, Profile { programs: 0.25, process: 1.0 }];
+        Timed { rounds: Rounds::of(rounds), alone: "1 s".to_owned(), profiles }
+    }
+
     fn cells<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
         let (_, table) = text.split_once(heading).unwrap();
         let row = table.lines().find(|line| line.starts_with("| pgbench")).unwrap();
@@ -297,19 +322,21 @@ mod tests {
     #[test]
     fn a_slowdown_is_judged_by_its_interval() {
         let rounds: Vec<_> = (0..10).map(|round| [1.0, 1.001, 1.015 + f64::from(round) * 0.001]).collect();
-        let timed = Timed { rounds: Rounds::of(&rounds), alone: "1 s".to_owned() };
+        let timed = timed(&rounds);
         let text = report(&[finding("{}", Some(timed))]).unwrap();
         let row = cells(&text, "slows");
-        assert_eq!(row[3..5], ["+0.10 % (+0.10 to +0.10)", "met"], "{text}");
-        assert_eq!(row[5..7], ["+1.95 % (+1.60 to +2.30)", "not resolved"], "{text}");
+        assert_eq!(row[4..6], ["+0.10 % (+0.10 to +0.10)", "met"], "{text}");
+        assert_eq!(row[6..8], ["+1.95 % (+1.60 to +2.30)", "not resolved"], "{text}");
         assert!(!text.contains("latency"), "{text}");
+        let row = cells(&text, "Shares");
+        assert_eq!(row[2..], ["0.50 %", "0.12 %", "1.00 %", "0.25 %"], "{text}");
     }
 
     #[test]
     fn few_rounds_resolve_nothing() {
-        let timed = Timed { rounds: Rounds::of(&[[1.0, 1.0, 1.0]]), alone: "1 s".to_owned() };
+        let timed = timed(&[[1.0, 1.0, 1.0]]);
         let text = report(&[finding("{}", Some(timed))]).unwrap();
-        assert_eq!(cells(&text, "slows")[5..7], ["+0.00 % (fewer than 6 rounds)", "not resolved"], "{text}");
+        assert_eq!(cells(&text, "slows")[6..8], ["+0.00 % (fewer than 6 rounds)", "not resolved"], "{text}");
     }
 
     #[test]
