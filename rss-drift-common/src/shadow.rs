@@ -180,6 +180,9 @@ pub struct Counts {
     pub inherited: u64,
     /// Pages that the refresh at the end of an mm found: an event was missed, and none came after it (7.2).
     pub late: u64,
+    /// Mms that ended while the reader was at them: what it read of them last may have been memory of another mm, so nobody
+    /// looked for a rest.
+    pub unjudged: u64,
 }
 
 impl Counts {
@@ -202,6 +205,7 @@ impl Counts {
         self.swept += other.swept;
         self.inherited += other.inherited;
         self.late += other.late;
+        self.unjudged += other.unjudged;
     }
 }
 
@@ -217,7 +221,7 @@ pub struct Cpu {
     /// Our counts on it.
     pub counts: Counts,
     /// Fills the cache line: another CPU's slot begins behind it.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
 
 const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));

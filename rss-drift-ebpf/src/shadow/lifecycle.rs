@@ -143,11 +143,8 @@ pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
         let counts = &raw mut (*this).counts;
         atomic::add(&raw mut (*counts).deaths, 1);
         gather(this, state);
-        if rest(state) != 0 {
-            // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
-            let refreshed = words::refresh_all(mm, index, state);
-            atomic::add(&raw mut (*counts).late, refreshed.corrected);
-        }
+        // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
+        let late = if rest(state) == 0 { 0 } else { words::refresh_all(mm, index, state).corrected };
         ended(state, index);
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);
@@ -162,6 +159,7 @@ pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
         {
             return;
         }
+        atomic::add(&raw mut (*counts).late, late);
         judge(this, state);
         free(state, index);
     }
@@ -198,7 +196,8 @@ pub unsafe fn begin_reading(shared: *mut maps::Shared, index: u32) {
     unsafe { atomic::swap(&raw mut (*shared).reading, u64::from(index) + 1) };
 }
 
-/// The reader is done with what it worked on: goes on with the state's end if the mm ended meanwhile.
+/// The reader is done with what it worked on: goes on with the state's end if the mm ended meanwhile. Nobody looks for a rest then: the
+/// words that the reader came to last may have been memory of another mm by then, which has the address.
 ///
 /// # Safety
 /// `this` and `shared` must lie in map values.
@@ -212,7 +211,7 @@ pub unsafe fn done_reading(this: *mut Cpu, shared: *mut maps::Shared) {
             #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
             let index = (orphan - 1) as u32;
             let Some(state) = maps::state(index) else { return };
-            judge(this, state);
+            atomic::add(&raw mut (*this).counts.unjudged, 1);
             free(state, index);
         }
     }

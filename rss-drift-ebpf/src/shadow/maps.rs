@@ -54,8 +54,8 @@ pub struct Shared {
     pub pass: u64,
     /// Mms that this reading visited.
     pub visited: u64,
-    /// A state that ended while the reader worked on it, index plus 1: what the reader read may not be in its totals yet. So
-    /// it is the reader that looks for a rest, and frees it, when it is done.
+    /// A state that ended while the reader worked on it, index plus 1: what the reader read may not be in its totals yet, and what it
+    /// reads may be of another mm. So it is the reader that frees it, when it is done, and nobody looks for a rest.
     pub orphan: u64,
 }
 
