@@ -267,9 +267,10 @@ struct Pending {
 
 /// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more.
 ///
-/// This CPU's own slot publishes first: a switch that preempts us (the function `__mmdrop` always, a tracepoint from 7.x on) would
-/// flush what we have counted already, or what we have yet to count after the state's end. Another CPU's slot holds nothing that it
-/// could flush meanwhile: it published or flushed when it left the mm, before the last hold on that was let go.
+/// This CPU's own slot publishes first: a switch that preempts us (where the kernel preempts itself: in `__mmdrop`, and from 7.x
+/// on in a tracepoint) would flush what we have counted already, or what we have yet to count after the state's end. Another
+/// CPU's slot holds nothing that it could flush meanwhile: it published or flushed when it left the mm, before the last hold on
+/// that was let go.
 #[inline(always)]
 unsafe fn gather(this: *mut Cpu, state: *mut State) {
     let zero = maps::zero();

@@ -249,8 +249,9 @@ pub fn an_address_that_is_used_again_by_its_process() -> Outcome {
     Outcome::Passed
 }
 
-/// An mm ends at execve(2) on the CPU that changed it last, whose slot still holds what it changed; in the middle of that another
-/// process takes the CPU, so that the slot flushes. What it held counts once. (A kernel that does not preempt itself lets no one in.)
+/// An mm ends, at exit and at execve(2), on the CPU that changed it last, whose slot still holds what it changed; in the middle of
+/// that another process takes the CPU, so that the slot flushes. What it held counts once. (A kernel that does not preempt itself
+/// lets no one in.)
 pub fn ends_that_are_interrupted() -> Outcome {
     const PAGES: u64 = 10;
     let cpu = allowed_cpus()[0];
