@@ -63,14 +63,21 @@ pub fn readings_of_rss() -> Outcome {
     let updates = per_read * reads as f64;
     assert!((updates - figure(&inside, "updates") as f64).abs() < 1.0, "{inside:#}");
 
-    let mut running = Running::start(&["run", "--format", "json", "--", "sh", "-c", "echo pid $$; sleep 2"]);
+    // It lives until it is told to end. The loop: a shell may run its last command in its own place, and who opened
+    // smaps_rollup before such an exec reads ESRCH after it (fs/proc/task_mmu.c:show_smaps_rollup).
+    let scratch = Scratch::new();
+    let read = scratch.file("read");
+    let script = format!("echo pid $$; while ! [ -e {} ]; do sleep 0.1; done", read.display());
+    let mut running = Running::start(&["run", "--format", "json", "--", "sh", "-c", &script]);
     let line = running.read_until("pid");
     let pid = line.trim().trim_start_matches("pid ");
     for file in ["smaps_rollup", "statm", "status"] {
-        fs::read(format!("/proc/{pid}/{file}")).expect("a process that lives");
+        let path = format!("/proc/{pid}/{file}");
+        fs::read(&path).unwrap_or_else(|error| panic!("{path} of a process that lives: {error}"));
     }
     // Of one that is not measured.
     fs::read("/proc/self/stat").expect("our own");
+    fs::write(read, "").expect("write a file of ours");
     let outside = json(&running.finish());
     assert_eq!(opened.map(|name| figure(&outside, name)), [0, 1, 1, 1, 0], "{outside:#}");
     Outcome::Passed
