@@ -148,10 +148,29 @@ impl Slot {
         Switch::Flush(self.take(next))
     }
 
+    /// Whether the slot is this mm's.
+    #[inline(always)]
+    #[must_use]
+    pub fn holds(&self, mm: u64) -> bool {
+        // Volatile, as in `mark`: asked once more behind the mark, as a switch may have come before that.
+        // SAFETY: a field of ours.
+        unsafe { core::ptr::read_volatile(&raw const self.mm) == mm }
+    }
+
+    /// Marks the slot busy before it is known with which state: the mm stays until [`Self::done`].
+    #[inline(always)]
+    pub fn mark(&mut self) {
+        self.write_mark(BUSY_UNKNOWN);
+    }
+
     /// Marks the slot busy with the state of its mm.
     #[inline(always)]
     pub fn begin(&mut self) {
-        let mark = if self.id == 0 { BUSY_UNKNOWN } else { self.index.wrapping_add(1) };
+        self.write_mark(if self.id == 0 { BUSY_UNKNOWN } else { self.index.wrapping_add(1) });
+    }
+
+    #[inline(always)]
+    fn write_mark(&mut self, mark: u32) {
         // Volatile keeps it in its place, before what changes next: it is for programs that interrupt this one and for
         // readers on other CPUs. (A compiler fence would say it better, but LLVM 21 has no code for one on BPF.)
         // SAFETY: a field of ours.

@@ -88,16 +88,23 @@ impl Host {
         count - core::mem::replace(&mut mm.global[member], count)
     }
 
-    /// The event of an update. `switches` come in the middle of it, after the words were exchanged.
-    fn event(&mut self, cpu: usize, mm: usize, member: usize, switches: &[Option<usize>]) {
+    /// The event of an update. The first `switches` come between its look at the slot and its mark, the others in the middle of it,
+    /// after the words were exchanged.
+    fn event(&mut self, cpu: usize, mm: usize, member: usize, switches: [&[Option<usize>]; 2]) {
+        let [early, switches] = switches;
         let at = address(mm);
         let id = self.mms[mm].id;
         let slot = &mut self.slots[cpu];
-        assert_eq!(
-            slot.busy, 0,
-            "no event of the same program comes in between: the kernel's recursion guard"
-        );
-        let holds = slot.mm == at;
+        assert_eq!(slot.busy, 0, "the kernel's recursion guard lets no event of the same program in");
+        let marked = slot.holds(at);
+        for next in early {
+            self.switch(cpu, *next);
+        }
+        let slot = &mut self.slots[cpu];
+        if marked {
+            slot.mark();
+        }
+        let holds = marked && slot.holds(at);
         if holds && slot.id != 0 && slot.id != id {
             // The slot's mm ended behind its back, and a new one has the address.
             let _ = slot.take(at);
@@ -113,7 +120,7 @@ impl Host {
             self.refresh_word(cpu, mm, member) + i32::try_from(self.refresh_count(mm, member)).unwrap();
         for next in switches {
             let next = next.map_or(0, address);
-            if holds {
+            if marked {
                 assert_eq!(self.slots[cpu].switch(next), Switch::Deferred);
             } else {
                 self.switch_to(cpu, next);
@@ -126,16 +133,19 @@ impl Host {
                 let batch = self.slots[cpu].publish(false);
                 self.apply(&batch, false);
             }
-            if let Some(batch) = self.slots[cpu].done() {
-                self.apply(&batch, true);
-                self.slots[cpu].busy = 0;
-            }
-            let expected = switches.iter().rev().find_map(|next| *next).map_or(at, address);
-            assert_eq!(self.slots[cpu].mm, expected, "the last switch holds");
         } else {
             // As the program decides: before the switches.
             self.mms[mm].totals[member] += i64::from(delta);
             self.mms[mm].misses += 1;
+        }
+        if marked {
+            let held = self.slots[cpu].mm;
+            if let Some(batch) = self.slots[cpu].done() {
+                self.apply(&batch, true);
+                self.slots[cpu].busy = 0;
+            }
+            let expected = switches.iter().rev().find_map(|next| *next).map_or(held, address);
+            assert_eq!(self.slots[cpu].mm, expected, "the last switch holds");
         }
     }
 
@@ -220,7 +230,7 @@ impl Host {
             let delta = i32::try_from(-rest).unwrap();
             if delta != 0 {
                 self.kernel_update(cpu, mm, member, delta);
-                self.event(cpu, mm, member, &[]);
+                self.event(cpu, mm, member, [&[], &[]]);
             }
         }
         assert_eq!(self.read(mm), [0; MEMBERS], "a death with a rest");
@@ -261,7 +271,7 @@ enum Step {
         mm: usize,
         member: usize,
         delta: i32,
-        switches: Vec<Option<usize>>,
+        switches: [Vec<Option<usize>>; 2],
     },
     /// An update whose event never comes (the recursion guard), or comes on another CPU.
     Lost {
@@ -291,8 +301,9 @@ enum Step {
 fn step(cpus: usize, mms: usize) -> impl Strategy<Value = Step> {
     let delta = prop_oneof![8 => -3..=3_i32, 1 => Just(512), 1 => Just(-512), 1 => -40..=40_i32];
     let next = move || prop::option::of(0..mms);
+    let switches = prop::collection::vec(next(), 0..3);
     prop_oneof![
-        8 => (0..cpus, 0..mms, 0..MEMBERS, delta.clone(), prop::collection::vec(next(), 0..3))
+        8 => (0..cpus, 0..mms, 0..MEMBERS, delta.clone(), [switches.clone(), switches])
             .prop_map(|(cpu, mm, member, delta, switches)| Step::Update { cpu, mm, member, delta, switches }),
         1 => (0..cpus, prop::option::of(0..cpus), 0..mms, 0..MEMBERS, delta)
             .prop_map(|(cpu, seen_on, mm, member, delta)| Step::Lost { cpu, seen_on, mm, member, delta }),
@@ -318,12 +329,12 @@ proptest! {
             match step {
                 Step::Update { cpu, mm, member, delta, switches } => {
                     host.kernel_update(cpu, mm, member, delta);
-                    host.event(cpu, mm, member, &switches);
+                    host.event(cpu, mm, member, switches.each_ref().map(Vec::as_slice));
                 }
                 Step::Lost { cpu, seen_on, mm, member, delta } => {
                     host.kernel_update(cpu, mm, member, delta);
                     if let Some(other) = seen_on {
-                        host.event(other, mm, member, &[]);
+                        host.event(other, mm, member, [&[], &[]]);
                     }
                 }
                 Step::Switch { cpu, next } => host.switch(cpu, next),
@@ -351,14 +362,14 @@ fn an_idle_cpu_keeps_its_mm_and_shows_its_deltas() {
     let mut host = Host::new(2, 2, 32);
     host.switch(0, Some(0));
     host.kernel_update(0, 0, 1, 5);
-    host.event(0, 0, 1, &[]);
+    host.event(0, 0, 1, [&[], &[]]);
     assert_eq!(host.mms[0].totals, [0; MEMBERS], "pending");
     host.switch(0, None);
     assert_eq!(host.mms[0].totals, [0, 5, 0, 0], "published");
     assert_eq!(host.mms[0].flushes, 0, "which is no flush");
     host.switch(0, Some(0));
     host.kernel_update(0, 0, 1, 1);
-    host.event(0, 0, 1, &[]);
+    host.event(0, 0, 1, [&[], &[]]);
     assert_eq!((host.mms[0].misses, host.slots[0].hits), (0, 2));
     host.switch(0, Some(1));
     assert_eq!((host.mms[0].flushes, host.mms[0].hits, host.mms[0].totals[1]), (1, 2, 6));

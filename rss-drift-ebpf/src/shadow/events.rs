@@ -34,8 +34,27 @@ pub unsafe fn rss_stat(context: *const u64, mm: *const u8, member: u32) {
             (*this).counts.nested += 1;
             return;
         }
+        // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
         let address = mm as u64;
-        let holds = (*slot).mm == address;
+        let marked = (*slot).holds(address);
+        if marked {
+            (*slot).mark();
+        }
+        let holds = marked && (*slot).holds(address);
+        update(context, this, number, mm, member, holds);
+        if marked {
+            apply::done(this);
+        }
+    }
+}
+
+/// The update of [`rss_stat`]. `holds`: the slot of `this` CPU holds the mm, and is marked as busy.
+#[inline(always)]
+unsafe fn update(context: *const u64, this: *mut Cpu, number: u32, mm: *const u8, member: u32, holds: bool) {
+    // SAFETY: by rss_stat's caller; the rest lies in map values.
+    unsafe {
+        let slot = &raw mut (*this).slot;
+        let address = mm as u64;
         let mut known = None;
         if holds && (*slot).id != 0 {
             let Some(state) = maps::state((*slot).index) else { return };
@@ -82,7 +101,6 @@ pub unsafe fn rss_stat(context: *const u64, mm: *const u8, member: u32) {
         } else {
             (*this).counts.unsettled += 1;
         }
-        apply::done(this);
     }
 }
 

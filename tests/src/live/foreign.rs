@@ -15,6 +15,17 @@ use crate::{
 
 const PAGES: u64 = 333;
 
+/// Lets khugepaged work at once, and fill any gaps, until the settings are dropped.
+pub(super) fn khugepaged_at_once() -> Vec<Setting> {
+    let mut settings = thp::allow().expect("a setting that can be written");
+    for (name, value) in [("max_ptes_none", "511"), ("pages_to_scan", "8192"), ("scan_sleep_millisecs", "10")]
+    {
+        let path = format!("/sys/kernel/mm/transparent_hugepage/khugepaged/{name}");
+        settings.push(Setting::change(&path, value).expect("a setting that can be written"));
+    }
+    settings
+}
+
 /// khugepaged makes huge pages of a resting process's small ones, and fills the gaps between them.
 pub fn khugepaged_fills_the_gaps() -> Outcome {
     const WRITTEN: u64 = 300;
@@ -23,13 +34,7 @@ pub fn khugepaged_fills_the_gaps() -> Outcome {
     }
     let in_one = (2 << 20) / page_size().unsigned_abs();
     let mut meter = Meter::open_fullest();
-    let _allowed = thp::allow().expect("a setting that can be written");
-    let khugepaged = |name: &str, value: &str| {
-        let path = format!("/sys/kernel/mm/transparent_hugepage/khugepaged/{name}");
-        Setting::change(&path, value).expect("a setting that can be written")
-    };
-    let _settings = [khugepaged("max_ptes_none", "511"), khugepaged("pages_to_scan", "8192")];
-    let _soon = khugepaged("scan_sleep_millisecs", "10");
+    let _settings = khugepaged_at_once();
     let mut helper = Helper::start();
     let pid = helper.pid();
     let region = helper.map(Kind::Huge, 4 * in_one);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -18,6 +19,7 @@ use rss_drift_common::{Member, Pages, shadow::ShadowRecord};
 
 use super::{
     fallback::NO_FENTRY,
+    foreign::khugepaged_at_once,
     memory::{growth, only, signed},
     shadow::{open, shadow},
 };
@@ -27,7 +29,7 @@ use crate::{
     invariants::Invariants,
     measure::{Meter, Rest, wait_until},
     thp,
-    truth::page_size,
+    truth::{Walk, page_size},
 };
 
 /// One process that rests between orders, followed step by step: by how much it grew, what the page tables hold, and that
@@ -280,6 +282,85 @@ pub fn ends_that_are_interrupted() -> Outcome {
         invariants.end(&mut meter.session, "interrupted");
     }
     Outcome::Passed
+}
+
+/// khugepaged fills the gaps of a process whose mm it runs on lazily, page by page and without a lock that would keep it on its
+/// CPU (`mm/khugepaged.c:__collapse_huge_page_copy_succeeded`); another process takes the CPU from it again and again, and with
+/// that the slot. What it filled counts once. (A kernel that does not preempt itself lets no one in.)
+pub fn khugepaged_is_interrupted() -> Outcome {
+    const HUGE: u64 = 32;
+    if Reason::NotAGuest.holds() {
+        return Outcome::Skipped(Reason::NotAGuest);
+    }
+    if !thp::can_be_had() {
+        return Outcome::Skipped(Reason::NoThp);
+    }
+    let in_one = (2 << 20) / page_size().unsigned_abs();
+    let mut meter = open(FullOptions::default());
+    let mut invariants = Invariants::default();
+    let _settings = khugepaged_at_once();
+    let mut helper = Helper::start();
+    let mut interrupts = Helper::start();
+    let cpu = allowed_cpus()[0];
+    helper.pin(cpu);
+    interrupts.pin(cpu);
+    let _pinned = Pinned::to(cpu);
+    let region = helper.map(Kind::Huge, HUGE * in_one);
+    // A small one of its own: each order to write to it lets the process run, and khugepaged goes on with its mm.
+    let turns = helper.map(Kind::Anon, 1);
+    interrupts.begin_interrupting();
+    let all = signed(region.pages);
+    let end = Instant::now() + INTERRUPTED;
+    let mut filled = 0;
+    while Instant::now() < end {
+        helper.give_up(&region, 0..region.pages);
+        helper.advise(&region, 0..region.pages, libc::MADV_NOHUGEPAGE);
+        for huge in 0..HUGE {
+            helper.write(&region, huge * in_one..huge * in_one + 1);
+        }
+        helper.advise(&region, 0..region.pages, libc::MADV_HUGEPAGE);
+        wait_until("khugepaged makes huge pages", || {
+            helper.write(&turns, 0..1);
+            let walk = Walk::of(helper.pid()).expect("read smaps");
+            walk.within(&region.addresses(), |mapping| mapping.huge) == all
+        });
+        filled += HUGE;
+        for _ in 0..2 {
+            invariants.look(&mut meter.session.probe);
+        }
+    }
+    println!("report: interruptions={}", interrupts.end_storm());
+    println!("report: filled={filled}");
+    assert!(meter.rest(helper.pid()).shadow.is_some(), "it has a shadow");
+    invariants.end(&mut meter.session, "khugepaged");
+    Outcome::Passed
+}
+
+/// khugepaged on one CPU. Dropping it lets it go to all again.
+struct Pinned(Pid, CpuSet);
+
+impl Pinned {
+    fn to(cpu: usize) -> Self {
+        let pid = khugepaged();
+        let before = sched_getaffinity(pid).expect("ask for khugepaged's CPUs");
+        let mut set = CpuSet::new();
+        set.set(cpu).and_then(|()| sched_setaffinity(pid, &set)).expect("pin khugepaged");
+        Self(pid, before)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        sched_setaffinity(self.0, &self.1).expect("let khugepaged go");
+    }
+}
+
+fn khugepaged() -> Pid {
+    let named = fs::read_dir("/proc").expect("list processes").filter_map(Result::ok).find(|entry| {
+        fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm.trim_end() == "khugepaged")
+    });
+    let name = named.expect("there is khugepaged").file_name();
+    Pid::from_raw(name.to_str().and_then(|name| name.parse().ok()).expect("a pid"))
 }
 
 /// Figures of an mm that took the address of another, which was several times as large: none of them is that one's. By so

@@ -124,6 +124,7 @@ pub const TESTS: &[Test] = tests! {
         an_address_that_is_used_again
         an_address_that_is_used_again_by_its_process
         ends_that_are_interrupted
+        khugepaged_is_interrupted
     }
     crowds {
         a_process_that_forks_ten_thousand_times
