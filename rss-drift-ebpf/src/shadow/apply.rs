@@ -60,12 +60,16 @@ pub unsafe fn publish(this: *mut Cpu) {
     unsafe {
         let slot = &raw mut (*this).slot;
         // Busy: whoever changes it was preempted by us, and changes another mm than one that ends.
-        if (*slot).id == 0 || (*slot).busy != 0 {
+        if (*slot).busy != 0 {
             return;
         }
-        (*slot).begin();
-        let batch = (*slot).publish(false);
-        flush(this, &batch, false);
+        // Whose it is we ask behind the mark: a switch can have come before.
+        (*slot).mark();
+        if (*slot).id != 0 {
+            (*slot).begin();
+            let batch = (*slot).publish(false);
+            flush(this, &batch, false);
+        }
         done(this);
     }
 }
