@@ -100,7 +100,7 @@ pub fn a_process_that_forks_ten_thousand_times() -> Outcome {
     let mut floods = [Flood::new()];
     let pid = floods[0].helper.pid();
     let before = meter.rest(pid);
-    let state = shadow(&meter.snapshot(), pid);
+    let state = shadow(&mut meter, pid);
     let first = counts(&meter.session.probe);
     floods[0].begin(Life::Fork, 10_000);
     let forks = watch(&mut meter, &mut invariants, &mut floods, time(8))[0];
@@ -110,7 +110,7 @@ pub fn a_process_that_forks_ten_thousand_times() -> Outcome {
     assert!(last.deaths - first.deaths + lazy(&meter) >= forks, "{forks} forks: {last:?}");
     let after = meter.rest(pid);
     assert_eq!(after.mm.exact(), before.mm.exact(), "a copy of its pages changes nothing of it");
-    assert_eq!(shadow(&meter.snapshot(), pid).id, state.id, "its state is the one that it had");
+    assert_eq!(shadow(&mut meter, pid).id, state.id, "its state is the one that it had");
     invariants.end(&mut meter.session, "forks");
     Outcome::Passed
 }

@@ -136,10 +136,10 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
         let region = old.map(Kind::Anon, PAGES);
         old.write(&region, 0..PAGES);
         let mm = meter.rest(old.pid()).mm.mm;
-        let peak = shadow(&meter.snapshot(), old.pid()).peak_exact;
+        let peak = shadow(&mut meter, old.pid()).peak_exact;
         assert!(peak.cast_unsigned() >= PAGES, "a peak of {peak} pages");
         // It counts as one that has a task from now on.
-        let id = shadow(&meter.snapshot(), old.pid()).id;
+        let id = shadow(&mut meter, old.pid()).id;
         thread::sleep(Duration::from_millis(1100));
         drop(old);
         for _ in 0..8 {
@@ -148,7 +148,7 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
             if rest.mm.mm != mm {
                 continue;
             }
-            let record = shadow(&meter.snapshot(), new.pid());
+            let record = shadow(&mut meter, new.pid());
             assert_ne!(record.id, id, "a state of its own: {record:?}");
             assert!(record.peak_exact < peak, "the peak of another: {record:?}");
             assert!(record.updates() < PAGES, "the updates of another: {record:?}");

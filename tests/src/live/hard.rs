@@ -44,7 +44,7 @@ struct Followed {
 impl Followed {
     fn new(meter: &mut Meter, pid: u32) -> Self {
         let last = meter.rest(pid);
-        Self { pid, last, shadow: shadow(&meter.snapshot(), pid), missed: missed(meter) }
+        Self { pid, last, shadow: shadow(meter, pid), missed: missed(meter) }
     }
 
     /// Asserts what an order changed. [`Meter::rest`] holds the counters, the page tables and the shadow against each other.
@@ -52,7 +52,7 @@ impl Followed {
         let now = meter.rest(self.pid);
         assert!(now.shadow.is_some(), "it has a shadow");
         assert_eq!(growth(&self.last, &now), expected, "{what}");
-        let record = shadow(&meter.snapshot(), self.pid);
+        let record = shadow(meter, self.pid);
         assert_eq!(record.id, self.shadow.id, "{what}: it is the same state");
         let (repaired, missed) = (record.repaired - self.shadow.repaired, missed(meter) - self.missed);
         assert!(repaired == 0 || missed > 0, "{what}: {repaired} pages were repaired");
@@ -192,7 +192,7 @@ pub fn an_address_that_is_used_again() -> Outcome {
     for tries in 1..=TRIES {
         let first = parent.fork(&region, LARGE);
         let old = meter.rest(first);
-        let old_shadow = shadow(&meter.snapshot(), first);
+        let old_shadow = shadow(&mut meter, first);
         invariants.look(&mut meter.session.probe);
         end(first);
         let second = parent.fork(&region, SMALL);
@@ -232,7 +232,7 @@ pub fn an_address_that_is_used_again_by_its_process() -> Outcome {
         let region = helper.map(Kind::Anon, LARGE);
         helper.write(&region, 0..LARGE);
         let old = meter.rest(pid);
-        let old_shadow = shadow(&meter.snapshot(), pid);
+        let old_shadow = shadow(&mut meter, pid);
         helper.exec();
         helper.exec();
         let new = meter.rest(pid);
@@ -366,7 +366,7 @@ fn khugepaged() -> Pid {
 /// Figures of an mm that took the address of another, which was several times as large: none of them is that one's. By so
 /// many pages it was larger than now at most.
 fn has_its_own(meter: &mut Meter, pid: u32, new: &Rest, old: &ShadowRecord, shrunk: i64) {
-    let record = shadow(&meter.snapshot(), pid);
+    let record = shadow(meter, pid);
     assert_ne!(record.id, old.id, "another mm has another state");
     let error = (record.active_max - 1).max(0) * signed(most_pending(meter));
     let peak = record.peak_exact - new.printed.rollup;

@@ -8,7 +8,7 @@ use std::{
 use rss_drift::{
     drift::rest::{RestFindings, RestTracker},
     kernel::Accounting,
-    probe::{FaultPrograms, FullOptions, Hidden, Snapshot},
+    probe::{FaultPrograms, FullOptions, Hidden, Probe, Snapshot},
     session::Mode,
 };
 use rss_drift_common::shadow::{Counts, SHADOW_VALID, ShadowRecord};
@@ -18,7 +18,7 @@ use crate::{
     harness::{Outcome, Reason, allowed_cpus},
     helper::{Helper, Kind},
     invariants::nothing_is_late,
-    measure::{Meter, Rest},
+    measure::{Meter, Rest, wait_until},
     records::parse,
 };
 
@@ -33,10 +33,25 @@ pub(super) fn counts(meter: &Meter) -> Counts {
     meter.session.probe.counts().expect("full mode").expect("read the counts")
 }
 
-pub(super) fn shadow(snapshot: &Snapshot, pid: u32) -> ShadowRecord {
-    let shadow = *snapshot.shadow(pid).expect("a process that was visited has a state");
-    assert_eq!(shadow.flags, SHADOW_VALID, "nothing moves: {shadow:?}");
-    shadow
+/// The first reading whose shadow of a process at rest is believed, and that shadow.
+///
+/// Who answered an order is on its way off its CPU, whose slot is busy with the flush. Where an emulated CPU stands still in
+/// the middle of that, several readings find it so, and say that they are disturbed.
+pub(super) fn reading(probe: &mut Probe, pid: u32) -> (Snapshot, ShadowRecord) {
+    let mut believed = None;
+    wait_until("a reading that no flush disturbs", || {
+        let snapshot = probe.snapshot().expect("read the iterator");
+        let shadow = *snapshot.shadow(pid).expect("a process that was visited has a state");
+        assert!(shadow.id != 0 && shadow.flags & !SHADOW_VALID == 0, "nothing but a flush: {shadow:?}");
+        believed = (shadow.flags == SHADOW_VALID).then_some((snapshot, shadow));
+        believed.is_some()
+    });
+    believed.expect("it was waited for")
+}
+
+/// The shadow of a process at rest.
+pub(super) fn shadow(meter: &mut Meter, pid: u32) -> ShadowRecord {
+    reading(&mut meter.session.probe, pid).1
 }
 
 /// What holds at every reading: no error at rest, nothing repaired at rest, no death with a rest, no state too many.
@@ -79,9 +94,9 @@ pub fn is_exact_for_every_process_at_rest() -> Outcome {
         thread::sleep(Duration::from_millis(20));
     }
     assert!(at_rest >= 18, "the helper alone rests at all readings but the first and the last: {at_rest}");
-    let snapshot = meter.snapshot();
+    let (snapshot, record) = reading(&mut meter.session.probe, helper.pid());
     let mm = *snapshot.process(helper.pid()).expect("the helper lives");
-    assert_eq!(shadow(&snapshot, helper.pid()).shadow, mm.exact());
+    assert_eq!(record.shadow, mm.exact());
     Outcome::Passed
 }
 
@@ -126,13 +141,13 @@ fn follow_a_script(options: FullOptions) {
     helper.pin(allowed_cpus()[0]);
     let region = helper.map(Kind::Anon, PAGES);
     let small = meter.rest(pid);
-    let before = shadow(&meter.snapshot(), pid);
+    let before = shadow(&mut meter, pid);
     helper.write(&region, 0..PAGES);
     let large = meter.rest(pid);
-    let grown = shadow(&meter.snapshot(), pid);
+    let grown = shadow(&mut meter, pid);
     helper.give_up(&region, 0..PAGES);
     let shrunk = meter.rest(pid);
-    let after = shadow(&meter.snapshot(), pid);
+    let after = shadow(&mut meter, pid);
 
     // Each page is a fault and an update of its own; the order's pipe brings a few more of each.
     let updates = grown.updates() - before.updates();
@@ -166,7 +181,7 @@ pub fn flushes_when_another_takes_the_cpu() -> Outcome {
         regions.push(helper.map(Kind::Anon, TURNS));
     }
     meter.snapshot();
-    let before: Vec<_> = helpers.iter().map(|helper| shadow(&meter.snapshot(), helper.pid())).collect();
+    let before: Vec<_> = helpers.iter().map(|helper| shadow(&mut meter, helper.pid())).collect();
     for turn in 0..TURNS {
         for (helper, region) in helpers.iter_mut().zip(&regions) {
             helper.write(region, turn..turn + 1);
@@ -174,7 +189,7 @@ pub fn flushes_when_another_takes_the_cpu() -> Outcome {
     }
     for (helper, before) in helpers.iter().zip(before) {
         meter.rest(helper.pid());
-        let after = shadow(&meter.snapshot(), helper.pid());
+        let after = shadow(&mut meter, helper.pid());
         let flushes = after.flushes - before.flushes;
         // The last turn may still be in the slot; this test's own turns in between cost no flush of theirs.
         assert!((TURNS - 1..=TURNS + 5).contains(&flushes), "{flushes} flushes in {TURNS} turns");
@@ -281,7 +296,7 @@ pub fn two_at_once() -> Outcome {
         assert_right(&mut other, &mut rests[1]);
     }
     let pid = helper.pid();
-    assert_eq!(shadow(&one.snapshot(), pid).shadow, shadow(&other.snapshot(), pid).shadow);
+    assert_eq!(shadow(&mut one, pid).shadow, shadow(&mut other, pid).shadow);
     Outcome::Passed
 }
 
@@ -300,8 +315,7 @@ pub fn threads_on_all_cpus() -> Outcome {
         let region = helper.map(Kind::Anon, THREADS * cpus * PAGES);
         helper.hop(THREADS, &region, PAGES);
         let rest = meter.rest(pid);
-        let snapshot = meter.snapshot();
-        let record = shadow(&snapshot, pid);
+        let record = shadow(&mut meter, pid);
         assert_eq!(record.shadow, rest.mm.exact());
         let pending = if precise_peaks { 0 } else { 3 * (meter.session.kernel.cpus.batch() - 1) };
         // per-task: the kernel adds a cache to the count before it says so. Until then another CPU counts it twice: what 66

@@ -16,7 +16,7 @@ use rss_drift::{
     probe::{Counting, FullOptions, Probe},
 };
 
-use super::shadow::{assert_right, counts, open, shadow};
+use super::shadow::{assert_right, counts, open, reading, shadow};
 use crate::{
     command::{Running, run},
     harness::{Outcome, Reason, allowed_cpus},
@@ -57,13 +57,13 @@ pub fn a_stopped_process() -> Outcome {
     let end = Instant::now() + STOPPED;
     while Instant::now() < end {
         assert_right(&mut meter, &mut rest);
-        assert_eq!(shadow(&meter.snapshot(), helper.pid()).shadow, exact);
+        assert_eq!(shadow(&mut meter, helper.pid()).shadow, exact);
         thread::sleep(Duration::from_millis(100));
     }
     signal(helper.pid(), Signal::SIGCONT);
     helper.write(&region, 77..200);
     let exact = meter.rest(helper.pid()).mm.exact();
-    assert_eq!(shadow(&meter.snapshot(), helper.pid()).shadow, exact);
+    assert_eq!(shadow(&mut meter, helper.pid()).shadow, exact);
     Outcome::Passed
 }
 
@@ -125,10 +125,10 @@ pub fn busy_cpus() -> Outcome {
     let mut rest = RestTracker::default();
     for step in 0..8 {
         helper.write(&region, step * 50..(step + 1) * 50);
-        // One reading after the helper said that it is done.
-        let snapshot = meter.snapshot();
+        // The first one that is believed after the helper said that it is done.
+        let (snapshot, record) = reading(&mut meter.session.probe, helper.pid());
         let mm = *snapshot.process(helper.pid()).expect("the helper lives");
-        assert_eq!(shadow(&snapshot, helper.pid()).shadow, mm.exact(), "step {step}");
+        assert_eq!(record.shadow, mm.exact(), "step {step}");
         assert_right(&mut meter, &mut rest);
     }
     STOP.store(true, Ordering::Relaxed);
@@ -184,9 +184,9 @@ pub fn with_256_cpu_numbers() -> Outcome {
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, 100);
     helper.write(&region, 0..100);
-    let snapshot = probe.snapshot().expect("read the iterator");
+    let (_, record) = reading(&mut probe, helper.pid());
     let exact = Meter::open().rest(helper.pid()).mm.exact();
-    assert_eq!(shadow(&snapshot, helper.pid()).shadow, exact);
+    assert_eq!(record.shadow, exact);
     Outcome::Passed
 }
 
