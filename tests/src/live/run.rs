@@ -45,16 +45,16 @@ pub(super) fn report(options: &[&str], command: &[&str]) -> (Done, Value) {
 pub(super) fn json(done: &Done) -> Value {
     let line = done.stderr.lines().last().unwrap_or_default();
     let report: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {done:#?}"));
-    assert_right(&report);
+    assert_right(&report, &done.stderr);
     report
 }
 
-/// What holds of every run.
-fn assert_right(report: &Value) {
+/// What holds of every run. `said`: what rss-drift said, which names the process where something was found.
+fn assert_right(report: &Value, said: &str) {
     for fault in
         ["updates_refused", "processes_refused", "error_at_rest_bytes", "repaired_bytes", "deaths_with_rest"]
     {
-        assert_eq!(report[fault], 0, "{fault}: {report:#}");
+        assert_eq!(report[fault], 0, "{fault}: {report:#}\n{said}");
     }
     let number = |name: &str| figure(report, name);
     assert_eq!(number("updates"), number("hits") + number("misses"), "{report:#}");
