@@ -180,8 +180,8 @@ pub struct Counts {
     pub inherited: u64,
     /// Pages that the refresh at the end of an mm found: an event was missed, and none came after it (7.2).
     pub late: u64,
-    /// Mms that ended while the reader was at them: what it read of them last may have been memory of another mm, so nobody
-    /// looked for a rest.
+    /// Mms whose totals nobody asked for a rest: they ended while the reader was at them (what it read of them last may have
+    /// been memory of another mm), or while another CPU had yet to flush them.
     pub unjudged: u64,
 }
 

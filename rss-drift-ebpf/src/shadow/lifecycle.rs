@@ -1,6 +1,6 @@
 //! From an mm's first event or first visit to its end at `__mmdrop`.
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
 use rss_drift_common::{
     MEMBERS,
     shadow::{Cpu, OWNED, State},
@@ -109,9 +109,13 @@ pub unsafe fn born(this: *mut Cpu, mm: *const u8) {
         }
         let counts = &raw mut (*this).counts;
         atomic::add(&raw mut (*counts).inherited, 1);
+        if !gather(this, state, index) {
+            // Totals that cannot be gone on with: the next event makes a new state.
+            let_go(this, mm as u64);
+            return;
+        }
         atomic::add(&raw mut (*counts).deaths, 1);
         atomic::add(&raw mut (*counts).births, 1);
-        gather(this, state);
         ended(state, index);
         run::count::born(index);
         let id = atomic::fetch_add(&raw mut (*shared).last_id, 1) + 1;
@@ -142,12 +146,18 @@ pub unsafe fn end(this: *mut Cpu, mm: *const u8) {
     unsafe {
         let counts = &raw mut (*this).counts;
         atomic::add(&raw mut (*counts).deaths, 1);
-        gather(this, state);
+        let all = gather(this, state, index);
         // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
-        let late = if rest(state) == 0 { 0 } else { words::refresh_all(mm, index, state).corrected };
+        let late = if !all || rest(state) == 0 { 0 } else { words::refresh_all(mm, index, state).corrected };
         ended(state, index);
         // From here on no slot that still names this state finds it.
         atomic::swap(&raw mut (*state).id, 0);
+        if !all {
+            // A flush that found it before may have yet to add something.
+            atomic::add(&raw mut (*counts).unjudged, 1);
+            limbo::enter(index);
+            return;
+        }
         let mark = u64::from(index) + 1;
         let reading = &raw const (*shared).reading;
         let orphan = &raw mut (*shared).orphan;
@@ -262,27 +272,43 @@ unsafe fn rest(state: *const State) -> u64 {
 /// What the slots still hold of a mm, on its way from CPU to CPU.
 struct Pending {
     id: u64,
+    index: u64,
+    /// The CPU that adds up.
+    own: u64,
     pages: [i64; MEMBERS],
+    /// Slots of other CPUs that have yet to flush, or are in the middle of that.
+    unflushed: u64,
 }
 
-/// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more.
+/// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more. False when another CPU has
+/// yet to flush, so that what it holds may come twice or be on its way: the totals say nothing then, and may be added to.
 ///
 /// This CPU's own slot publishes first: a switch that preempts us (where the kernel preempts itself: in `__mmdrop`, and from 7.x
-/// on in a tracepoint) would flush what we have counted already, or what we have yet to count after the state's end. Another
-/// CPU's slot holds nothing that it could flush meanwhile: it published or flushed when it left the mm, before the last hold on
-/// that was let go.
+/// on in a tracepoint) would flush what we have counted already, or what we have yet to count after the state's end.
+///
+/// Another CPU's slot published or flushed when its task left the mm, as a rule before the last hold on that was let go. But
+/// from `fs/exec.c:exec_mmap` to `sched_process_exec` a slot names the old mm, which its task does not hold any more: if a
+/// reader of its files in /proc does, it ends with that. And where `exit_mmap` is the end, a thread between
+/// `kernel/exit.c:exit_mm` and its last switch does not hold it back.
 #[inline(always)]
-unsafe fn gather(this: *mut Cpu, state: *mut State) {
+unsafe fn gather(this: *mut Cpu, state: *mut State, index: u32) -> bool {
     let zero = maps::zero();
     // SAFETY: by the caller.
     unsafe {
         apply::publish(this);
-        let mut pending = Pending { id: (*state).id, pages: [zero; MEMBERS] };
+        let mut pending = Pending {
+            id: (*state).id,
+            index: u64::from(index),
+            own: u64::from(bpf_get_smp_processor_id()),
+            pages: [zero; MEMBERS],
+            unflushed: zero.cast_unsigned(),
+        };
         repeat(layout!(cpu_ids), &mut pending, add_pending);
         atomic::add_signed(&raw mut (*state).totals[0], pending.pages[0]);
         atomic::add_signed(&raw mut (*state).totals[1], pending.pages[1]);
         atomic::add_signed(&raw mut (*state).totals[2], pending.pages[2]);
         atomic::add_signed(&raw mut (*state).totals[3], pending.pages[3]);
+        pending.unflushed == 0
     }
 }
 
@@ -293,11 +319,18 @@ extern "C" fn add_pending(cpu: u32, pending: &mut Pending) -> i64 {
     // SAFETY: a map value.
     unsafe {
         let slot = &raw const (*owner).slot;
-        if (*slot).id == pending.id {
+        let mut unflushed = false;
+        if core::ptr::read_volatile(&raw const (*slot).id) == pending.id {
+            unflushed = core::ptr::read_volatile(&raw const (*slot).live) != 0;
             pending.pages[0] += i64::from((*slot).pending[0]);
             pending.pages[1] += i64::from((*slot).pending[1]);
             pending.pages[2] += i64::from((*slot).pending[2]);
             pending.pages[3] += i64::from((*slot).pending[3]);
+        }
+        // Asked last: a flush that took what we looked for has left its mark by then, or is done.
+        unflushed |= core::ptr::read_volatile(&raw const (*slot).busy) == pending.index as u32 + 1;
+        if unflushed && u64::from(cpu) != pending.own {
+            pending.unflushed += 1;
         }
     }
     GO_ON

@@ -103,7 +103,7 @@ pub fn a_process_that_forks_ten_thousand_times() -> Outcome {
     let state = shadow(&mut meter, pid);
     let first = counts(&meter.session.probe);
     floods[0].begin(Life::Fork, 10_000);
-    let forks = watch(&mut meter, &mut invariants, &mut floods, time(8))[0];
+    let forks = watch(&mut meter, &mut invariants, &mut floods, time(6))[0];
     println!("report: forks={forks}");
     let last = counts(&meter.session.probe);
     assert!(last.births - first.births >= forks, "{forks} forks: {last:?}");
@@ -127,7 +127,7 @@ pub fn a_hundred_thousand_short_lives() -> Outcome {
     for (flood, life) in floods.iter_mut().zip(kinds) {
         flood.begin(life, LIVES / 4);
     }
-    let lives = watch(&mut meter, &mut invariants, &mut floods, time(10));
+    let lives = watch(&mut meter, &mut invariants, &mut floods, time(7));
     println!("report: short_lives={}", lives.iter().sum::<u64>());
     let mms: u64 = lives[..3].iter().sum();
     let last = counts(&meter.session.probe);
@@ -151,7 +151,7 @@ pub fn programs_with_long_arguments() -> Outcome {
     for flood in &mut floods {
         flood.begin(Life::Exec, 1000);
     }
-    let programs: u64 = watch(&mut meter, &mut invariants, &mut floods, time(8)).iter().sum();
+    let programs: u64 = watch(&mut meter, &mut invariants, &mut floods, time(6)).iter().sum();
     println!("report: long_programs={programs}");
     let last = counts(&meter.session.probe);
     assert!(last.deaths - first.deaths + lazy(&meter) >= programs, "{programs} programs: {last:?}");
@@ -188,7 +188,7 @@ pub fn attached_two_hundred_times() -> Outcome {
     flood.begin(Life::Fork, u64::MAX >> 1);
     storm.begin_storm(200);
     let mut left = Objects::default();
-    let end = Instant::now() + time(10);
+    let end = Instant::now() + time(8);
     let (mut times, mut deaths) = (0, 0);
     while times < TIMES && Instant::now() < end {
         let mut probe =

@@ -4,6 +4,7 @@
 mod crowds;
 mod demo;
 mod drift;
+mod ends;
 mod fallback;
 mod files;
 mod foreign;
@@ -125,6 +126,9 @@ pub const TESTS: &[Test] = tests! {
         an_address_that_is_used_again_by_its_process
         ends_that_are_interrupted
         khugepaged_is_interrupted
+    }
+    ends {
+        of_an_mm_by_its_reader
     }
     crowds {
         a_process_that_forks_ten_thousand_times
