@@ -187,6 +187,11 @@ impl Probe {
         alive(&self.ebpf)
     }
 
+    /// Whether a measured mm that still has pages is left: when nobody lives, somebody else holds what a process left behind.
+    pub fn run_pages_left(&self) -> Result<bool, ProbeError> {
+        pages_left(&self.ebpf, self.accounting)
+    }
+
     /// Says of a process whether it is the command or descends from it, and lives; for another thread.
     pub fn run_follows(&self) -> Result<impl Fn(u32) -> bool + Send + use<>, ProbeError> {
         let error = |error| ProbeError::Map { map: TASKS, error };
@@ -292,6 +297,34 @@ fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<RunTotals, ProbeError> 
     Ok(totals)
 }
 
+/// Whether a measured mm that still has pages is left.
+fn pages_left(ebpf: &Ebpf, accounting: Accounting) -> Result<bool, ProbeError> {
+    let states: Array<_, RunStateValue> = array(ebpf, STATES)?;
+    for (index, state) in (0..).zip(states.iter()) {
+        let RunStateValue(state) = state.map_err(|error| ProbeError::Map { map: STATES, error })?;
+        if state.measured == 0 {
+            continue;
+        }
+        let left = match accounting {
+            Accounting::PerCpu => shadow_state(ebpf, index)?.totals != [0; MEMBERS],
+            // Its tasks are gone with their caches: pages go by the first update of its end.
+            Accounting::PerTask => state.of.ended == 0,
+        };
+        if left {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The shadow's state of an mm, per-cpu accounting.
+fn shadow_state(ebpf: &Ebpf, index: u32) -> Result<State, ProbeError> {
+    const STATES: &str = "STATES";
+    let states: Array<_, StateValue> = array(ebpf, STATES)?;
+    let StateValue(state) = states.get(&index, 0).map_err(|error| ProbeError::Map { map: STATES, error })?;
+    Ok(state)
+}
+
 /// The figures of an mm whose state lives on.
 fn with_peaks(
     ebpf: &Ebpf,
@@ -301,12 +334,9 @@ fn with_peaks(
     capacity: u32,
     of: Largest,
 ) -> Result<Largest, ProbeError> {
-    const STATES: &str = "STATES";
     Ok(match accounting {
         Accounting::PerCpu => {
-            let states: Array<_, StateValue> = array(ebpf, STATES)?;
-            let StateValue(state) =
-                states.get(&index, 0).map_err(|error| ProbeError::Map { map: STATES, error })?;
+            let state = shadow_state(ebpf, index)?;
             Largest { peak: state.peak_exact, drift: state.peak_drift, cpus: state.active_max, ..of }
         }
         Accounting::PerTask => {

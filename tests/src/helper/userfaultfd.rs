@@ -1,8 +1,10 @@
 //! userfaultfd(2): pages that one process puts into the memory of another.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read as _},
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    ptr,
 };
 
 use nix::{
@@ -11,6 +13,7 @@ use nix::{
 };
 
 use super::regions::Mapped;
+use crate::truth::page_size;
 
 /// `include/uapi/linux/userfaultfd.h`, the same in 5.10 to 7.2: its version, its requests, `UFFDIO_REGISTER_MODE_MISSING`.
 const VERSION: u64 = 0xaa;
@@ -57,6 +60,63 @@ pub(super) fn fill(region: Mapped, pages: usize) -> io::Result<()> {
             WaitStatus::Exited(_, error) => Err(io::Error::from_raw_os_error(error)),
             status => Err(io::Error::other(format!("the child that copies ended with {status:?}"))),
         },
+    }
+}
+
+/// A page that nobody can write to before it is opened: who does waits, also the kernel in the middle of a system call. It
+/// opens by itself when this is dropped.
+pub struct Gate {
+    fd: OwnedFd,
+    /// Of this process, and left to it.
+    address: u64,
+}
+
+impl Gate {
+    /// A page of its own, shut.
+    pub fn new() -> io::Result<Self> {
+        let fd = open()?;
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: new memory that nobody else knows.
+        let page = unsafe { libc::mmap(ptr::null_mut(), Self::bytes(), protection, flags, -1, 0) };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let gate = Self { fd, address: page as u64 };
+        request::<Register>(&gate.fd, REGISTER, &mut [gate.address, Self::bytes() as u64, MODE_MISSING, 0])?;
+        Ok(gate)
+    }
+
+    fn bytes() -> usize {
+        usize::try_from(page_size()).expect("a page has a positive size")
+    }
+
+    /// Reads from the beginning of a file into the page: waits until that is open.
+    pub fn read(address: u64, file: &File) -> io::Result<usize> {
+        // SAFETY: the page of a gate, which is never unmapped.
+        match unsafe { libc::pread(file.as_raw_fd(), address as *mut _, Self::bytes(), 0) } {
+            -1 => Err(io::Error::last_os_error()),
+            read => usize::try_from(read).map_err(io::Error::other),
+        }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Waits until somebody waits for it.
+    pub fn wait_for_somebody(&self) -> io::Result<()> {
+        // `struct uffd_msg`; the only one that can come is `UFFD_EVENT_PAGEFAULT`.
+        let mut message = [0_u8; 32];
+        File::from(self.fd.try_clone()?).read_exact(&mut message)
+    }
+
+    /// Lets everybody go on.
+    pub fn open(&self) -> io::Result<()> {
+        let content = vec![0_u8; Self::bytes()];
+        let (from, bytes) = (content.as_ptr() as u64, content.len() as u64);
+        request::<Copy>(&self.fd, COPY, &mut [self.address, from, bytes, 0, 0])
     }
 }
 

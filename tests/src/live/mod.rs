@@ -176,6 +176,7 @@ pub const TESTS: &[Test] = tests! {
         counts_a_program_to_the_page
         counts_threads_within_the_printed_error
         follows_a_daemon
+        waits_for_memory_that_somebody_holds
         tells_what_was_seen_until_a_signal
         writes_rows_and_text
         predicts_misses_of_programs

@@ -1,15 +1,17 @@
 //! `rss-drift run`: what it counts of a command, against what the command itself saw; how it ends.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use nix::{
     sched::{CpuSet, sched_setaffinity},
-    sys::signal::Signal,
+    sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use rss_drift::{
@@ -21,10 +23,10 @@ use serde_json::Value;
 use crate::{
     command::{Done, Running, run},
     harness::{Outcome, Reason, allowed_cpus},
-    helper::AS_HELPER,
-    measure::Meter,
+    helper::{AS_HELPER, userfaultfd::Gate},
+    measure::{Meter, wait_until},
     scratch::Scratch,
-    truth::Walk,
+    truth::{Walk, page_size},
 };
 
 /// This very program, also in a child of rss-drift.
@@ -186,6 +188,47 @@ pub fn follows_a_daemon() -> Outcome {
     let done = run(&["run", "--", SELF, AS_HELPER, "daemon", "10", "3000"]);
     done.must_say(0, &["still runs: pid "]);
     Outcome::Passed
+}
+
+/// The command has ended, but somebody who reads one of its files in /proc holds its memory still (`fs/proc/base.c:get_mm_cmdline`):
+/// what goes when he is done is in the report, as all that came is.
+pub fn waits_for_memory_that_somebody_holds() -> Outcome {
+    if Reason::NoUserfaultfd.holds() {
+        return Outcome::Skipped(Reason::NoUserfaultfd);
+    }
+    let mut running =
+        Running::start(&["run", "--format", "json", "--", SELF, AS_HELPER, "grow", "1000", "0", "rest"]);
+    running.line().expect("the command's line");
+    let pid = only_child_of(running.pid());
+    let cmdline = File::open(format!("/proc/{pid}/cmdline")).expect("open a file of the command's");
+    let done = thread::scope(|scope| {
+        // Dropped before the scope waits for the reader: also a failed test lets it go on.
+        let gate = Gate::new().expect("a page of ours");
+        let address = gate.address();
+        let reader = scope.spawn(move || Gate::read(address, &cmdline));
+        gate.wait_for_somebody().expect("the reader comes to the page");
+        kill(pid, Signal::SIGKILL).expect("kill the command");
+        wait_until("the command is gone", || !Path::new(&format!("/proc/{pid}")).exists());
+        // Long enough for a report that does not wait.
+        thread::sleep(Duration::from_millis(200));
+        gate.open().expect("let the reader go on");
+        let read = reader.join().expect("the reader ends").expect("it has read");
+        assert!(read > 0, "the command's words");
+        running.finish()
+    });
+    assert_eq!(done.code, Some(137), "{done:#?}");
+    let report = json(&done);
+    assert_eq!((figure(&report, "exits"), figure(&report, "outlived")), (1, 0), "{report:#}");
+    assert!(figure(&report, "anon_added_bytes") >= 1000 * page_size(), "{report:#}");
+    assert!(figure(&report, "command_vm_hwm_bytes") >= 1000 * page_size(), "{report:#}");
+    assert_all_went(&report);
+    Outcome::Passed
+}
+
+/// The only child of a process.
+fn only_child_of(pid: u32) -> Pid {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("ask for children");
+    Pid::from_raw(children.trim().parse().unwrap_or_else(|error| panic!("{children:?}: {error}")))
 }
 
 /// Ctrl-C: the report of what was seen so far, and 130; SIGTERM reaches the command too.

@@ -1,7 +1,7 @@
 //! One run: the command started, followed to its end, and what it came to.
 
 use std::{
-    io,
+    io, thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -35,6 +35,11 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(2);
 /// How often `--wait` asks whether anybody is left.
 const ASK: Duration = Duration::from_millis(50);
+
+/// How long the mms of processes that have ended are waited for.
+const ENDS: Duration = Duration::from_secs(2);
+/// How often it is asked whether they have ended.
+const ASK_ENDS: Duration = Duration::from_millis(10);
 
 /// What measures.
 pub struct Runner<'a> {
@@ -228,12 +233,26 @@ impl<'a> Runner<'a> {
         Ok(self.args.wait && !self.session.probe.run_alive()?.is_empty())
     }
 
+    /// Nobody lives: waits until their mms are gone as well. An mm outlives its process while somebody else holds it: who reads its
+    /// files in /proc, or since 6.17 the kernel itself, when a process of several threads ends soon after its hash of
+    /// futexes grew with them (`kernel/futex/core.c:futex_ref_drop`; a worker ends it after an RCU grace period).
+    fn wait_for_mms(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + ENDS;
+        while self.alive()?.is_empty() && self.session.probe.run_pages_left()? && Instant::now() < deadline {
+            thread::sleep(ASK_ENDS);
+        }
+        Ok(())
+    }
+
     fn report(
         &mut self,
         child: &Child,
         mut course: Course,
         symbols: Result<Symbols, String>,
     ) -> anyhow::Result<Report> {
+        if course.ended.is_some() {
+            self.wait_for_mms()?;
+        }
         let threshold = self.args.threshold.div_ceil(self.rules.page_size);
         course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
         let probe = &self.session.probe;
