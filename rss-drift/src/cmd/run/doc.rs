@@ -25,6 +25,8 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
 - **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
   pages (large folios, fault-around). On per-task accounting what a look at a task's cache finds changed is one update per member.
   What was added and removed is equal once all has ended (on per-task accounting: where no two CPUs changed one mm at once).
+  Memory can outlive its process: somebody reads its files in /proc, or the kernel holds it for an RCU grace period because its hash of
+  futexes grew (since 6.17, programs of several threads). When nobody lives any more the report waits up to two seconds for that.
 - **The RFC's cache.** Hits, misses and flushes are those of the shadow (docs/how-it-works.md): what Kairui Song's cache would
   have had of all updates. Then the same of the RFC's own sites alone: the RFC left all others at atomic operations.
 - **Sites** are told by the kernel's frames above the event: the function to which it returns, helpers of the counters aside. Its names from
