@@ -18,13 +18,14 @@ const FOUND: [(&str, &str); 7] = [
 ];
 
 /// The hard cases: how their figures begin, and what they are.
-const CASES: [(&str, &str); 10] = [
+const CASES: [(&str, &str); 11] = [
     ("hotplug", "CPUs off- and online under load"),
     ("thp_split", "huge pages that are split"),
     ("io_worker", "a worker of io_uring"),
     ("khugepaged", "khugepaged, interrupted"),
     ("address_again", "an address that is used again"),
     ("exec_address_again", "the same by one process's execve"),
+    ("ended_by_readers", "mms that end with their reader"),
     ("forks", "forks"),
     ("short_lives", "short lives"),
     ("long_programs", "programs with long arguments"),
