@@ -1,0 +1,4 @@
+//! Models of the protocol between CPUs, and the engine that searches them.
+
+mod engine;
+mod engine_tests;
