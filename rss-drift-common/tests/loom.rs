@@ -12,30 +12,30 @@ use loom::{
 };
 
 /// Two threads store to a word of their own and load the other's; returns whether both loaded 0.
-fn store_buffering(order: Ordering) -> bool {
+fn store_buffering(store: Ordering, load: Ordering) -> bool {
     let both = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let seen = std::sync::Arc::clone(&both);
     loom::model(move || {
         let words = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
         let others = Arc::clone(&words);
         let other = thread::spawn(move || {
-            others[1].store(1, order);
-            others[0].load(if order == Ordering::Relaxed { order } else { Ordering::Acquire })
+            others[1].store(1, store);
+            others[0].load(load)
         });
-        words[0].store(1, order);
-        let here = words[1].load(if order == Ordering::Relaxed { order } else { Ordering::Acquire });
+        words[0].store(1, store);
+        let here = words[1].load(load);
         if here == 0 && other.join().expect("the other thread ends") == 0 {
-            seen.store(true, std::sync::atomic::Ordering::Relaxed);
+            seen.store(true, Ordering::Relaxed);
         }
     });
-    both.load(std::sync::atomic::Ordering::Relaxed)
+    both.load(Ordering::Relaxed)
 }
 
 /// The engine of tests/model is sequentially consistent and cannot find this.
 #[test]
 fn store_buffering_is_found() {
-    assert!(store_buffering(Ordering::Relaxed));
-    assert!(store_buffering(Ordering::Release));
+    assert!(store_buffering(Ordering::Relaxed, Ordering::Relaxed));
+    assert!(store_buffering(Ordering::Release, Ordering::Acquire));
 }
 
 /// An update by an atomic add is never lost, also relaxed.

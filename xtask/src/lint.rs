@@ -8,6 +8,7 @@ use ebpf_build::forget_outer_cargo;
 
 use crate::{
     cargo::{cargo, succeed},
+    model::under_loom,
     setup, workspace,
 };
 
@@ -43,7 +44,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 fn user_space(root: &Path) -> Result<()> {
     let mut command = cargo(root, "clippy");
     command.args(["--locked", "--workspace", "--exclude", EBPF, "--all-targets", "--", "-D", "warnings"]);
-    succeed(&mut command, "clippy")
+    succeed(&mut command, "clippy")?;
+    let mut command = under_loom(root, "clippy");
+    command.args(["--", "-D", "warnings"]);
+    succeed(&mut command, "clippy on the models under loom")
 }
 
 /// clippy on the eBPF programs. It runs for this host instead of the BPF target: clippy comes with the user's toolchain,

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod cargo;
 mod lint;
+mod model;
 mod privilege;
 mod run;
 mod setup;
@@ -31,6 +32,8 @@ enum Verb {
     Lint(lint::Arguments),
     /// Run the tests: unit tests, the live tests as root, and those on other kernels in virtual machines
     Test(test::Arguments),
+    /// Search all of the models of the protocol between CPUs
+    Model(model::Arguments),
     /// Soak full mode in random orders, every invariant checked each second
     Soak(soak::Arguments),
     /// Measure what rss-drift costs
@@ -58,6 +61,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Run(arguments) => run::main(&arguments),
         Verb::Lint(arguments) => lint::main(&arguments),
         Verb::Test(arguments) => test::main(&arguments),
+        Verb::Model(arguments) => model::main(&arguments),
         Verb::Soak(arguments) => soak::main(&arguments),
         Verb::Bench(verb) => bench::main(&verb),
         Verb::Vm(verb) => vm::main(verb),
