@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use proptest::prelude::*;
 
-use crate::engine::{Bound, Model, Word, indexed, preempt_disable, preempt_enable, wait_until};
+use crate::engine::{Bound, Model, Word, choose, indexed, preempt_disable, preempt_enable, wait_until};
 
 /// What a thread of a random program does.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,7 @@ enum Action {
     Add(usize),
     CompareExchange(usize),
     Wait(usize),
+    Choose,
     Preemption(bool),
 }
 
@@ -25,6 +26,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         2 => word.clone().prop_map(Action::Add),
         2 => word.clone().prop_map(Action::CompareExchange),
         1 => word.prop_map(Action::Wait),
+        1 => Just(Action::Choose),
         1 => any::<bool>().prop_map(Action::Preemption),
     ];
     prop::collection::vec(action, 1..5)
@@ -47,6 +49,7 @@ fn perform(words: &Words, actions: &[Action]) {
             Action::Add(word) => words[word].add(5),
             Action::CompareExchange(word) => sum += u64::from(words[word].compare_exchange(5, sum)),
             Action::Wait(word) => wait_until("not 5", || words[word].load() != 5),
+            Action::Choose => sum += 7 * u64::from(choose("any", 2)),
             Action::Preemption(now_off) if now_off != off => {
                 off = now_off;
                 if off { preempt_disable() } else { preempt_enable() }

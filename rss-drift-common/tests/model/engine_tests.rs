@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::engine::{
-    Bound, Fifo, List, Model, Table, Word, forget, indexed, member, note, preempt_disable, preempt_enable,
-    step, wait_until, whole,
+    Bound, Fifo, List, Model, Table, Word, choose, forget, indexed, member, note, preempt_disable,
+    preempt_enable, step, wait_until, whole,
 };
 
 /// CPU 0 and CPU 1 without preemption.
@@ -344,6 +344,44 @@ fn a_model_that_is_not_deterministic_is_refused() {
         })
         .thread("steps", CPUS[1], |_| (0..2).for_each(|_| step("step")));
     assert!(model.try_explore().unwrap_err().message.contains("not deterministic"));
+}
+
+/// Results that the model does not decide are all tried, at the first step of a thread too.
+#[test]
+fn every_result_of_a_choice_is_tried() {
+    let model = || {
+        (0..2usize).fold(
+            Model::new("choices", || [0, 1].map(|at| Word::new(indexed("sum", at), 0u32))),
+            |model, at| {
+                model.thread("chooses", CPUS[at], move |sums: &[Word<u32>; 2]| {
+                    let high = choose("high", 3);
+                    let low = choose("low", 2);
+                    sums[at].quiet().store(u32::from(high * 10 + low));
+                })
+            },
+        )
+    };
+    let values = BTreeSet::from([0, 1, 10, 11, 20, 21]);
+    for (bound, pruning) in [
+        (Bound::None, true),
+        (Bound::None, false),
+        (Bound::Switches(0), true),
+        (Bound::Random(2000, 3), true),
+    ] {
+        let ends = Rc::new(RefCell::new(BTreeSet::new()));
+        let seen = Rc::clone(&ends);
+        let model = model().bound(bound).check_end(move |sums| {
+            seen.borrow_mut().insert((sums[0].load(), sums[1].load()));
+        });
+        let statistics = if pruning { model } else { model.without_pruning() }.explore();
+        assert_eq!(ends.borrow().len(), 36, "{bound:?}");
+        assert!(ends.borrow().iter().all(|(one, other)| values.contains(one) && values.contains(other)));
+        // 6 interleavings of 36 pairs of results.
+        assert!(pruning || statistics.ends == 6 * 36, "{statistics}");
+    }
+    let failure = model().check_end(|sums| assert_ne!(sums[1].load(), 21)).try_explore().unwrap_err();
+    assert!(failure.trace.contains("chooses  high: 2 of 0 to 2"), "{failure}");
+    assert_eq!(failure.switches, 0);
 }
 
 /// What a thread was given besides words belongs to its history; what it says it forgot does not.

@@ -172,9 +172,20 @@ impl<'m, W: 'static> Execution<'m, W> {
         text
     }
 
-    /// One step of an enabled thread. A panic's message is an error.
+    /// One step of an enabled thread, with this result where it chooses one. Returns how many results it has. A panic's
+    /// message is an error.
     #[inline]
-    pub(super) fn step(&mut self, number: usize) -> Result<(), String> {
+    pub(super) fn step(&mut self, number: u8, result: u8) -> Result<u8, String> {
+        runtime(|state| {
+            state.results.set(1);
+            state.result.set(result);
+        });
+        self.step_thread(usize::from(number))?;
+        Ok(runtime(|state| state.results.get()))
+    }
+
+    #[inline]
+    fn step_thread(&mut self, number: usize) -> Result<(), String> {
         if self.threads[number].state == State::Fresh {
             self.start(number);
             // Up to the first access.

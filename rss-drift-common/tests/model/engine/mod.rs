@@ -7,7 +7,7 @@
 //! The search is depth-first and runs each schedule from a world made anew. It gives up a schedule that reaches a state
 //! seen before: same memory, and every unfinished thread with the same history of what it did and read. So:
 //! - all that threads share lives in the engine's words, also what only checks look at (use [`Word::quiet`]);
-//! - a thread's code depends on nothing but what it read (pass other choices to [`note`]);
+//! - a thread's code depends on nothing but what it read and on [`choose`] (pass anything else to [`note`]);
 //! - a thread owns nothing on the heap across a step: schedules that are given up do not drop their threads' locals;
 //! - a thread waits by [`wait_until`], never in a loop.
 //!
@@ -27,5 +27,5 @@ mod word;
 pub(crate) use containers::{Fifo, List, Table};
 pub(crate) use model::{Bound, Model, whole};
 pub(crate) use name::{indexed, member};
-pub(crate) use runtime::{forget, note, preempt_disable, preempt_enable, step, wait_until};
+pub(crate) use runtime::{choose, forget, note, preempt_disable, preempt_enable, step, wait_until};
 pub(crate) use word::Word;

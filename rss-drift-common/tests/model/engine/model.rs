@@ -79,8 +79,8 @@ pub(crate) struct Statistics {
 pub(crate) struct Failure {
     /// The message of the check or panic.
     pub(crate) message: String,
-    /// The threads, by number in order of their creation, that made the steps.
-    pub(crate) schedule: Vec<u8>,
+    /// For each step the thread, by number in order of their creation, and the result that it chose.
+    pub(crate) schedule: Vec<(u8, u8)>,
     /// Context switches of the schedule.
     pub(crate) switches: u32,
     /// The schedule for a reader, a line for each step.

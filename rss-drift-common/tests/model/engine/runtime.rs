@@ -30,6 +30,10 @@ pub(super) struct Runtime {
     pub(super) unpreemptible: Cell<u32>,
     /// What the thread that paused last waits for.
     pub(super) condition: Cell<Option<Condition>>,
+    /// How many results the step that runs can have; 1 but for [`choose`].
+    pub(super) results: Cell<u8>,
+    /// Which of them it is to have, modulo their number.
+    pub(super) result: Cell<u8>,
     /// The set of (word, value).
     pub(super) memory: Cell<Hash>,
     /// Words made so far.
@@ -46,6 +50,8 @@ thread_local! {
             history: Cell::new(Hash::EMPTY),
             unpreemptible: Cell::new(0),
             condition: Cell::new(None),
+            results: Cell::new(1),
+            result: Cell::new(0),
             memory: Cell::new(Hash::EMPTY),
             words: Cell::new(0),
             tracing: Cell::new(false),
@@ -142,6 +148,7 @@ pub(super) const fn operation(kind: u8, id: u32) -> u64 {
 const STEP: u8 = 0;
 const WAIT: u8 = 1;
 const NOTE: u8 = 2;
+const CHOICE: u8 = 3;
 /// The first kind that words use.
 pub(super) const WORD: u8 = 16;
 /// The first kind that containers use.
@@ -170,6 +177,22 @@ pub(crate) fn wait_until(label: &'static str, condition: impl Fn() -> bool) {
     pause();
     observe(operation(WAIT, 0), 0);
     trace(|| format!("waited until {label}"));
+}
+
+/// A step that has each of the results 0 to `results` - 1: something that the model does not decide, such as whether an
+/// event is missed. 0 comes first, so that it should be the usual one. Outside a thread there is no choice: 0.
+pub(crate) fn choose(label: &'static str, results: u8) -> u8 {
+    pause();
+    let result = runtime(|state| {
+        if !state.running.get() {
+            return 0;
+        }
+        state.results.set(results);
+        state.result.get() % results
+    });
+    observe(operation(CHOICE, 0), u64::from(result));
+    trace(|| format!("{label}: {result} of 0 to {}", results - 1));
+    result
 }
 
 /// Adds a value that did not come from a word to the running thread's history.

@@ -26,6 +26,9 @@ struct Choice {
     rest: u32,
     /// The thread that makes the step.
     chosen: u8,
+    /// Which of the step's results it has, and how many there are.
+    result: u8,
+    results: u8,
     /// Context switches up to this step.
     switches: u32,
 }
@@ -33,7 +36,7 @@ struct Choice {
 /// A failure, and how to get there.
 struct Failed {
     message: String,
-    schedule: Vec<u8>,
+    schedule: Vec<(u8, u8)>,
     switches: u32,
 }
 
@@ -100,7 +103,7 @@ impl<'m, W: 'static> Search<'m, W> {
             self.statistics.longest = self.statistics.longest.max(self.path.len());
             self.statistics.states = self.visited.len() as u64;
             if let Err(message) = result {
-                let schedule = self.path.iter().map(|choice| choice.chosen).collect();
+                let schedule = self.path.iter().map(|choice| (choice.chosen, choice.result)).collect();
                 let switches = self.path.last().map_or(0, |choice| choice.switches);
                 return Err(Failed { message, schedule, switches });
             }
@@ -120,17 +123,17 @@ impl<'m, W: 'static> Search<'m, W> {
                 return true;
             }
         } else {
-            while self.path.last().is_some_and(|choice| choice.rest == 0) {
+            while self
+                .path
+                .last()
+                .is_some_and(|choice| choice.rest == 0 && choice.result + 1 >= choice.results)
+            {
                 self.path.pop();
             }
-            let before = self.path.len().checked_sub(2).map(|at| self.path[at]);
-            let Some(choice) = self.path.last_mut() else { return true };
-            let (start, last) = before.map_or((0, None), |before| (before.switches, Some(before.chosen)));
-            // Where the last thread can go on, it was chosen first: each other choice is a switch.
-            let switch = last.is_some_and(|last| last == choice.chosen || choice.switches > start);
-            choice.chosen = first(choice.rest);
-            choice.rest &= choice.rest - 1;
-            choice.switches = start + u32::from(switch);
+            if self.path.is_empty() {
+                return true;
+            }
+            self.choose_next();
         }
         if executions >= self.model.limits.executions {
             self.incomplete("the limit of schedules");
@@ -147,11 +150,27 @@ impl<'m, W: 'static> Search<'m, W> {
         false
     }
 
+    /// Makes of the path's last choice the next one: another result of the same step, or another thread's step.
+    fn choose_next(&mut self) {
+        let Some((choice, before)) = self.path.split_last_mut() else { return };
+        if choice.result + 1 < choice.results {
+            choice.result += 1;
+            return;
+        }
+        let (start, last) = before.last().map_or((0, None), |before| (before.switches, Some(before.chosen)));
+        // Where the last thread can go on, it was chosen first: each other choice is a switch.
+        let switch = last.is_some_and(|last| last == choice.chosen || choice.switches > start);
+        choice.chosen = first(choice.rest);
+        choice.rest &= choice.rest - 1;
+        choice.switches = start + u32::from(switch);
+        (choice.result, choice.results) = (0, 1);
+    }
+
     /// One schedule: the path again, and on from there, up to its end or a state seen before.
     fn schedule(&mut self) -> Result<(), String> {
         if let Some((last, before)) = self.path.split_last() {
             for choice in before {
-                self.execution.step(usize::from(choice.chosen))?;
+                self.execution.step(choice.chosen, choice.result)?;
             }
             self.statistics.steps += before.len() as u64;
             if last.state != self.execution.state().key() {
@@ -199,7 +218,15 @@ impl<'m, W: 'static> Search<'m, W> {
         }
         let chosen = if can_go_on && candidates & (1 << last) != 0 { last } else { first(candidates) };
         let switches = switches + u32::from(can_go_on && chosen != last);
-        self.path.push(Choice { state, rest: candidates & !(1 << chosen), chosen, switches });
+        let result = if matches!(self.bound, Bound::Random(..)) { self.random.to_le_bytes()[3] } else { 0 };
+        self.path.push(Choice {
+            state,
+            rest: candidates & !(1 << chosen),
+            chosen,
+            result,
+            results: 1,
+            switches,
+        });
         Ok(true)
     }
 
@@ -224,9 +251,11 @@ impl<'m, W: 'static> Search<'m, W> {
 
     /// The step of the path's last choice; true when it leads to a state seen before.
     fn step(&mut self) -> Result<bool, String> {
-        let choice = *self.path.last().expect("a choice was made");
         self.statistics.steps += 1;
-        self.execution.step(usize::from(choice.chosen))?;
+        let choice = self.path.last_mut().expect("a choice was made");
+        choice.results = self.execution.step(choice.chosen, choice.result)?;
+        choice.result %= choice.results;
+        let choice = *choice;
         if let Some(check) = &self.model.check_step {
             check(self.execution.world());
         }
@@ -250,13 +279,13 @@ const fn first(threads: u32) -> u8 {
 }
 
 /// Runs a schedule again and writes each step down.
-fn trace<W: 'static>(model: &Model<W>, schedule: &[u8]) -> String {
+fn trace<W: 'static>(model: &Model<W>, schedule: &[(u8, u8)]) -> String {
     let mut text = String::new();
     let mut execution = Execution::new(model, true);
     let names = model.threads.iter().map(|thread| thread.name.len()).max().unwrap_or(0);
-    for (at, &number) in schedule.iter().enumerate() {
+    for (at, &(number, result)) in schedule.iter().enumerate() {
         let thread = &model.threads[usize::from(number)];
-        let result = execution.step(usize::from(number));
+        let result = execution.step(number, result);
         let mut lines = runtime::take_lines();
         if lines.is_empty() {
             lines.push("-".to_owned());
