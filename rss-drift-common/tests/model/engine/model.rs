@@ -83,6 +83,8 @@ pub(crate) struct Failure {
     pub(crate) schedule: Vec<(u8, u8)>,
     /// Context switches of the schedule.
     pub(crate) switches: u32,
+    /// Whether no schedule with fewer fails; else there was no time to know.
+    pub(crate) fewest: bool,
     /// The schedule for a reader, a line for each step.
     pub(crate) trace: String,
 }
@@ -223,6 +225,8 @@ impl Display for Statistics {
 
 impl Display for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}\nschedule with {} context switches:\n{}", self.message, self.switches, self.trace)
+        let Self { message, switches, trace, .. } = self;
+        let fewest = if self.fewest { "the fewest that fail" } else { "fewer may fail too" };
+        write!(f, "{message}\nschedule with {switches} context switches ({fewest}):\n{trace}")
     }
 }

@@ -17,6 +17,9 @@ use super::{
 /// How long a schedule with fewer context switches is looked for.
 const SHORTEN: Duration = Duration::from_secs(20);
 
+/// Why a search with a bound is not exhaustive.
+const BOUNDED: &str = "a bound on context switches";
+
 /// A choice on the way to the schedule that runs.
 #[derive(Clone, Copy)]
 struct Choice {
@@ -61,14 +64,19 @@ pub(super) fn search<W: 'static>(model: &Model<W>) -> Result<Statistics, Failure
     let Err(mut failed) = result else { return Ok(search.statistics) };
     drop(search);
     let until = Instant::now() + SHORTEN;
+    let mut fewest = true;
     for switches in 0..failed.switches {
-        if let Err(shorter) = Search::new(model, Bound::Switches(switches), until).run() {
+        let mut search = Search::new(model, Bound::Switches(switches), until);
+        if let Err(shorter) = search.run() {
             failed = shorter;
             break;
         }
+        // Whether all was searched that so many switches reach.
+        fewest &= search.statistics.complete || search.statistics.incomplete == BOUNDED;
     }
     let trace = trace(model, &failed.schedule);
-    Err(Failure { message: failed.message, schedule: failed.schedule, switches: failed.switches, trace })
+    let Failed { message, schedule, switches } = failed;
+    Err(Failure { message, schedule, switches, fewest, trace })
 }
 
 impl<'m, W: 'static> Search<'m, W> {
@@ -211,7 +219,7 @@ impl<'m, W: 'static> Search<'m, W> {
         match self.bound {
             Bound::Switches(most) if can_go_on && switches >= most && enabled != 1 << last => {
                 candidates = 1 << last;
-                self.incomplete("a bound on context switches");
+                self.incomplete(BOUNDED);
             }
             Bound::Random(..) => candidates = self.draw(enabled, can_go_on.then_some(last)),
             _ => {}
