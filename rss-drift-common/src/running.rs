@@ -7,42 +7,59 @@
 
 use crate::{
     member::{MEMBERS, Pages},
-    slot::{Deltas, Slot, Update},
+    memory::{Live, Plain, Word, Words},
+    slot::{Deltas, Slot},
 };
 
 /// The task that a CPU runs: 64 bytes, one cache line, written by that CPU alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct Running {
+pub struct Running<W: Words = Plain> {
     /// Address of the task; 0 before the first switch that we saw.
-    pub task: u64,
+    pub task: W::U64,
     /// Address of the mm that `seen` is of; 0: the task has none.
-    pub mm: u64,
+    pub mm: W::U64,
     /// The task's cached counts as last seen, in pages.
-    pub seen: Deltas,
+    pub seen: [W::I32; MEMBERS],
     /// 1 while a program works on this CPU's record and slot: a reader on another CPU does not believe them.
-    pub busy: u64,
+    pub busy: W::U64,
     /// States that were made on this CPU: what their ids follow from.
-    pub births: u64,
+    pub births: W::U64,
     /// Fills the cache line.
     pub reserved: [u64; 2],
 }
 
-impl Running {
+impl<W: Live> Running<W> {
+    /// The task's cached counts as last seen.
+    #[inline(always)]
+    #[must_use]
+    pub fn seen(&self) -> Deltas {
+        let [file, anon, swap, shmem] = &self.seen;
+        [file.get(), anon.get(), swap.get(), shmem.get()]
+    }
+
+    #[inline(always)]
+    fn set_seen(&self, counts: Deltas) {
+        let [file, anon, swap, shmem] = &self.seen;
+        file.set(counts[0]);
+        anon.set(counts[1]);
+        swap.set(counts[2]);
+        shmem.set(counts[3]);
+    }
+
     /// The CPU takes a task with these counts.
     #[inline(always)]
-    pub const fn enter(&mut self, task: u64, mm: u64, counts: Deltas) {
-        self.task = task;
-        self.mm = mm;
-        self.seen = if mm == 0 { [0; MEMBERS] } else { counts };
+    pub fn enter(&self, task: u64, mm: u64, counts: Deltas) {
+        self.task.set(task);
+        self.mm.set(mm);
+        self.set_seen(if mm == 0 { [0; MEMBERS] } else { counts });
     }
 
     /// What the running task's cached counts changed by since the last look.
     #[inline(always)]
-    pub const fn look(&mut self, counts: Deltas) -> Deltas {
-        let seen = self.seen;
-        self.seen = counts;
+    pub fn look(&self, counts: Deltas) -> Deltas {
+        let seen = self.seen();
+        self.set_seen(counts);
         [
             counts[0].wrapping_sub(seen[0]),
             counts[1].wrapping_sub(seen[1]),
@@ -54,10 +71,10 @@ impl Running {
     /// The task let go of its mm: what is left of `seen` has gone to the mm's counts. The task has `mm` now, and an empty
     /// cache of it.
     #[inline(always)]
-    pub const fn take(&mut self, mm: u64) -> Deltas {
-        let left = self.seen;
-        self.mm = mm;
-        self.seen = [0; MEMBERS];
+    pub fn take(&self, mm: u64) -> Deltas {
+        let left = self.seen();
+        self.mm.set(mm);
+        self.set_seen([0; MEMBERS]);
         left
     }
 
@@ -65,47 +82,42 @@ impl Running {
     ///
     /// Where the event was no such sync after all, the next look finds them again: nothing is lost.
     #[inline(always)]
-    pub const fn transfer(&mut self, member: usize) -> i32 {
-        let member = member & (MEMBERS - 1);
-        let pages = self.seen[member];
-        self.seen[member] = 0;
+    pub fn transfer(&self, member: usize) -> i32 {
+        let word = &self.seen[member & (MEMBERS - 1)];
+        let pages = word.get();
+        word.set(0);
         pages
     }
 }
 
-impl Slot {
+impl<W: Live> Slot<W> {
     /// Pages of `member` moved from a task's cache to the mm's count: no update, but no longer the slot's to add.
     #[inline(always)]
-    pub const fn transferred(&mut self, member: usize, pages: i32) {
-        let member = member & (MEMBERS - 1);
-        self.pending[member] = self.pending[member].wrapping_sub(pages);
+    pub fn transferred(&self, member: usize, pages: i32) {
+        let word = &self.pending[member & (MEMBERS - 1)];
+        word.set(word.get().wrapping_sub(pages));
     }
 
-    /// An update by `delta` pages that is in the mm's count already.
+    /// An update by `delta` pages that is in the mm's count already: a hit.
     #[inline(always)]
-    pub const fn direct(&mut self, mm: u64, delta: i64) -> Update {
-        if self.mm != mm {
-            return Update::Miss;
-        }
-        self.hits = self.hits.wrapping_add(1);
+    pub fn direct(&self, delta: i64) {
+        self.hits.set(self.hits.get().wrapping_add(1));
         #[expect(clippy::cast_possible_truncation, reason = "a huge page or a page table, never 2^31 pages")]
         let pages = delta.unsigned_abs() as u32;
-        self.churn = self.churn.wrapping_add(pages);
-        Update::Hit
+        self.churn.set(self.churn.get().wrapping_add(pages));
     }
 }
 
 /// What one CPU saw as the largest figures of one mm: a word for each CPU, because 5.10 has no compare-and-exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct Peak {
+pub struct Peak<W: Words = Plain> {
     /// Largest RSS, in pages.
-    pub exact: i64,
+    pub exact: W::I64,
     /// Largest |exact - approximate|, in pages.
-    pub drift: u32,
+    pub drift: W::U32,
     /// The most CPUs that changed the mm at once.
-    pub active: u32,
+    pub active: W::U32,
 }
 
 /// From where the shadow of a state counts: what the caches of all tasks held beside what we followed.
@@ -113,21 +125,20 @@ pub struct Peak {
 /// It holds for the state with this `id`, and as long as that still has `lost` in [`crate::shadow::State::seeded`]. `id`
 /// is the last word: user space writes the struct from its first byte on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct Seed {
+pub struct Seed<W: Words = Plain> {
     /// Pages per member.
-    pub pages: Pages,
+    pub pages: [W::I64; MEMBERS],
     /// RSS when the state was seeded, in pages.
-    pub peak_exact: i64,
+    pub peak_exact: W::I64,
     /// |exact - approximate| when the state was seeded, in pages.
-    pub peak_drift: i64,
+    pub peak_drift: W::I64,
     /// Sum of |correction| of later readings, in pages.
-    pub repaired: u64,
+    pub repaired: W::U64,
     /// How often the state had lost a change by then.
-    pub lost: u64,
+    pub lost: W::U64,
     /// Id of the state.
-    pub id: u64,
+    pub id: W::U64,
 }
 
 /// What the iterator says of a task's mm beside its counters: of the leader's, once per process; else all 0.
@@ -173,6 +184,10 @@ impl TaskShadow {
     }
 }
 
-#[cfg(test)]
-#[path = "running_tests.rs"]
-mod tests;
+#[cfg(feature = "user")]
+mod plain_old_data {
+    //! bytemuck's derive knows no generic structs.
+    use super::{Peak, Plain, Running, Seed};
+
+    crate::shadow::plain_old_data!(Running of 64, Peak of 16, Seed of 72);
+}

@@ -2,70 +2,70 @@
 
 use crate::{
     member::{MEMBERS, Pages},
+    memory::{Live, Plain, Word, Words},
     slot::Slot,
 };
 
 /// CPUs that a [`State`] can name by bit. Higher ones share the last bit of the last word.
-pub const CPU_BITS: usize = 256;
+pub const CPU_BITS: u32 = 256;
 /// Words of 64 bits for [`CPU_BITS`].
-pub const CPU_WORDS: usize = CPU_BITS / 64;
+pub const CPU_WORDS: usize = CPU_BITS as usize / 64;
 
 /// The state of one mm: what all CPUs share. It stands in an array; a hash leads from the mm to its index.
 ///
 /// `totals` and the slots that hold the mm add up to the shadow. By construction that is also `global` plus the kernel
 /// slots last seen, because every delta is the difference of two readings of one word, exchanged in one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct State {
+pub struct State<W: Words = Plain> {
     /// Unique for ever; 0: this state is free, or its mm is being taken down.
-    pub id: u64,
+    pub id: W::U64,
     /// Address of the mm.
-    pub mm: u64,
+    pub mm: W::U64,
     /// The kernel's global count per member as last seen, in pages.
-    pub global: Pages,
+    pub global: [W::I64; MEMBERS],
     /// Shared totals per member, in pages.
-    pub totals: Pages,
+    pub totals: [W::I64; MEMBERS],
     /// Updates that a slot held, as far as flushed.
-    pub hits: u64,
+    pub hits: W::U64,
     /// Updates on a CPU whose slot held another mm.
-    pub misses: u64,
+    pub misses: W::U64,
     /// Slots that gave their deltas up for another mm.
-    pub flushes: u64,
+    pub flushes: W::U64,
     /// Publications: pending deltas that moved to the totals while the slot kept the mm.
-    pub publications: u64,
+    pub publications: W::U64,
     /// Page faults of its tasks, as far as flushed.
-    pub faults: u64,
+    pub faults: W::U64,
     /// Sum of |delta| of all updates, in pages, as far as flushed.
-    pub churn: u64,
+    pub churn: W::U64,
     /// Sum of |correction| per member by the reader's refreshes, in pages.
-    pub repaired: u64,
+    pub repaired: W::U64,
     /// Largest RSS since the state was seeded, in pages.
-    pub peak_exact: i64,
+    pub peak_exact: W::I64,
     /// Largest |exact - approximate| since the state was seeded, in pages.
-    pub peak_drift: i64,
+    pub peak_drift: W::I64,
     /// Drifts beyond the bound that were not kept: a fold of another CPU was half seen.
-    pub transients: u64,
+    pub transients: W::U64,
     /// CPUs that change the mm now.
-    pub active: i64,
+    pub active: W::I64,
     /// The largest `active` so far: with more than 1 the peaks have an error.
-    pub active_max: i64,
+    pub active_max: W::I64,
     /// per-cpu: 1 when all words of the mm have been read once: figures before that are no figures. per-task: how often a
     /// change was lost, so that what it was seeded with does not count any more ([`crate::running::Seed`]).
-    pub seeded: u64,
+    pub seeded: W::U64,
     /// CPUs whose slot held the mm at an update, by bit.
-    pub cpus: [u64; CPU_WORDS],
+    pub cpus: [W::U64; CPU_WORDS],
     /// Number of the reading that visited the mm last, or in which the state was created.
-    pub visited: u64,
+    pub visited: W::U64,
     /// One more than [`State::moves`] was when a reading that did not visit the mm looked last; 0 before.
-    pub looked: u64,
+    pub looked: W::U64,
     /// When that changed last, in nanoseconds by `bpf_ktime_get_ns`.
-    pub looked_at: u64,
+    pub looked_at: W::U64,
     /// Thread group of the task by which the mm was visited last; 0 before a visit.
-    pub tgid: u64,
+    pub tgid: W::U64,
     /// Whether a task has the mm: [`OWNED`] from `task_newtask` or `sched_process_exec` on; else when a reading first found one,
     /// in nanoseconds by `bpf_ktime_get_ns`; 0 before.
-    pub owned: u64,
+    pub owned: W::U64,
 }
 
 /// A task got the mm while we looked.
@@ -87,7 +87,33 @@ impl State {
     #[inline(always)]
     #[must_use]
     pub const fn moves(&self) -> u64 {
-        self.hits + self.misses + self.flushes + self.publications + self.churn + self.faults
+        moves(&[self.hits, self.misses, self.flushes, self.publications, self.churn, self.faults])
+    }
+}
+
+/// The sum of what grows with every event of an mm.
+const fn moves(counts: &[u64; 6]) -> u64 {
+    counts[0]
+        .wrapping_add(counts[1])
+        .wrapping_add(counts[2])
+        .wrapping_add(counts[3])
+        .wrapping_add(counts[4])
+        .wrapping_add(counts[5])
+}
+
+impl<W: Live> State<W> {
+    /// [`State::moves`] of a state that programs work on.
+    #[inline(always)]
+    #[must_use]
+    pub fn moves_now(&self) -> u64 {
+        moves(&[
+            self.hits.get(),
+            self.misses.get(),
+            self.flushes.get(),
+            self.publications.get(),
+            self.churn.get(),
+            self.faults.get(),
+        ])
     }
 }
 
@@ -143,46 +169,45 @@ pub const SHADOW_MEASURED: u32 = 1 << 3;
 
 /// Our own counts on one CPU, never reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct Counts {
+pub struct Counts<W: Words = Plain> {
     /// Updates that the CPU's slot held, as far as flushed.
-    pub hits: u64,
+    pub hits: W::Count,
     /// Updates that it did not hold.
-    pub misses: u64,
+    pub misses: W::Count,
     /// Slots that gave something up for another mm.
-    pub flushes: u64,
+    pub flushes: W::Count,
     /// Context switches after which the CPU runs another mm than its slot held.
-    pub switches: u64,
+    pub switches: W::Count,
     /// Page faults of user mode and of the kernel on user addresses.
-    pub faults: u64,
+    pub faults: W::Count,
     /// States that were created.
-    pub births: u64,
+    pub births: W::Count,
     /// States that ended.
-    pub deaths: u64,
+    pub deaths: W::Count,
     /// Deaths at which a member of the shadow was not 0.
-    pub deaths_with_rest: u64,
+    pub deaths_with_rest: W::Count,
     /// Sum of those members without signs, in pages.
-    pub rest: u64,
+    pub rest: W::Count,
     /// Updates of an mm that got no state: no index left, or the hash refused it.
-    pub refused: u64,
+    pub refused: W::Count,
     /// Switches that came in the middle of an update (7.2).
-    pub deferred: u64,
+    pub deferred: W::Count,
     /// Words that did not hold still for a refresh.
-    pub unsettled: u64,
+    pub unsettled: W::Count,
     /// Slots that held an mm which had ended: nothing is left of it to be flushed.
-    pub ended: u64,
+    pub ended: W::Count,
     /// Updates that came while the slot was busy: left to the next refresh.
-    pub nested: u64,
+    pub nested: W::Count,
     /// States that no task had in two readings, without an event between: their mm ended unseen.
-    pub swept: u64,
+    pub swept: W::Count,
     /// States that a new mm at their address took over: their own mm ended unseen.
-    pub inherited: u64,
+    pub inherited: W::Count,
     /// Pages that the refresh at the end of an mm found: an event was missed, and none came after it (7.2).
-    pub late: u64,
+    pub late: W::Count,
     /// Mms whose totals nobody asked for a rest: they ended while the reader was at them (what it read of them last may have
     /// been memory of another mm), or while another CPU had yet to flush them.
-    pub unjudged: u64,
+    pub unjudged: W::Count,
 }
 
 impl Counts {
@@ -210,21 +235,71 @@ impl Counts {
 }
 
 /// What belongs to one CPU: 256 bytes, four cache lines, of which the first is the slot's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
-pub struct Cpu {
+pub struct Cpu<W: Words = Plain> {
     /// Its slot.
-    pub slot: Slot,
+    pub slot: Slot<W>,
     /// The kernel's `__per_cpu_offset` of this CPU.
-    pub offset: u64,
+    pub offset: W::U64,
     /// Our counts on it.
-    pub counts: Counts,
+    pub counts: Counts<W>,
     /// Fills the cache line: another CPU's slot begins behind it.
     pub reserved: [u64; 5],
 }
 
 const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));
+
+// By hand: what derive would ask for are traits of the words of its fields' fields.
+#[expect(clippy::expl_impl_clone_on_copy, reason = "derive cannot, see above")]
+impl Clone for Cpu {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl Copy for Cpu {}
+impl Default for Cpu {
+    fn default() -> Self {
+        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 5] }
+    }
+}
+
+/// Words of the whole shadow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Shared<W: Words = Plain> {
+    /// The id that the last state got.
+    pub last_id: W::U64,
+    /// What the reader works on: index of the state plus 1.
+    pub reading: W::U64,
+    /// Always 0, see [`crate::memory::Memory::zero`].
+    pub zero: W::I64,
+    /// Number of this reading.
+    pub pass: W::U64,
+    /// Mms that this reading visited.
+    pub visited: W::U64,
+    /// A state that ended while the reader worked on it, index plus 1: what the reader read may not be in its totals yet, and what it
+    /// reads may be of another mm. So it is the reader that frees it, when it is done, and nobody looks for a residue.
+    pub orphan: W::U64,
+}
+
+/// Says of structs of plain words that they are plain old data; bytemuck's derive knows no generic ones. The number is that of the bytes
+/// of their fields.
+#[cfg(feature = "user")]
+macro_rules! plain_old_data {
+    ($($name:ident of $bytes:expr),* $(,)?) => {$(
+        // No padding: it is as large as its fields.
+        const _: () = assert!(size_of::<$name<Plain>>() == $bytes);
+        // SAFETY: repr(C), all fields are integers or arrays of them, any bytes are a value of each, and there is no padding (above).
+        unsafe impl bytemuck::Zeroable for $name<Plain> {}
+        // SAFETY: as above.
+        unsafe impl bytemuck::Pod for $name<Plain> {}
+    )*};
+}
+#[cfg(feature = "user")]
+pub(crate) use plain_old_data;
+
+#[cfg(feature = "user")]
+plain_old_data!(Slot of 64, State of 256, Counts of 144, Cpu of 256, Shared of 48);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

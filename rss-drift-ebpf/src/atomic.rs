@@ -16,29 +16,19 @@ use core::intrinsics::{
 /// # Safety
 /// `word` must lie in a map value.
 #[inline(always)]
-pub unsafe fn add(word: *mut u64, value: u64) {
+pub unsafe fn add<T: Copy>(word: *mut T, value: T) {
     // SAFETY: by the caller.
-    unsafe { atomic_xadd::<u64, u64, { Relaxed }>(word, value) };
+    unsafe { atomic_xadd::<T, T, { Relaxed }>(word, value) };
 }
 
-/// As [`add`], of a signed word.
+/// As [`add`], and returns what stood there before.
 ///
 /// # Safety
 /// `word` must lie in a map value.
 #[inline(always)]
-pub unsafe fn add_signed(word: *mut i64, value: i64) {
+pub unsafe fn fetch_add<T: Copy>(word: *mut T, value: T) -> T {
     // SAFETY: by the caller.
-    unsafe { atomic_xadd::<i64, i64, { Relaxed }>(word, value) };
-}
-
-/// As [`add_signed`], and returns what stood there before.
-///
-/// # Safety
-/// `word` must lie in a map value.
-#[inline(always)]
-pub unsafe fn fetch_add(word: *mut i64, value: i64) -> i64 {
-    // SAFETY: by the caller.
-    unsafe { atomic_xadd::<i64, i64, { SeqCst }>(word, value) }
+    unsafe { atomic_xadd::<T, T, { SeqCst }>(word, value) }
 }
 
 /// Sets bits.
@@ -46,9 +36,9 @@ pub unsafe fn fetch_add(word: *mut i64, value: i64) -> i64 {
 /// # Safety
 /// `word` must lie in a map value.
 #[inline(always)]
-pub unsafe fn set_bits(word: *mut u64, bits: u64) {
+pub unsafe fn set_bits<T: Copy>(word: *mut T, bits: T) {
     // SAFETY: by the caller.
-    unsafe { atomic_or::<u64, u64, { SeqCst }>(word, bits) };
+    unsafe { atomic_or::<T, T, { SeqCst }>(word, bits) };
 }
 
 /// Stores and returns what stood there before: i32 or i64.
@@ -66,28 +56,7 @@ pub unsafe fn swap<T: Copy>(word: *mut T, value: T) -> T {
 /// # Safety
 /// `word` must lie in a map value.
 #[inline(always)]
-pub unsafe fn replace<T: Copy + PartialEq>(word: *mut T, old: T, new: T) -> bool {
+pub unsafe fn replace<T: Copy>(word: *mut T, old: T, new: T) -> bool {
     // SAFETY: by the caller.
     unsafe { atomic_cxchg::<T, { SeqCst }, { SeqCst }>(word, old, new).1 }
-}
-
-/// Raises a word to `value` if it is lower, against other CPUs that do the same.
-///
-/// # Safety
-/// `word` must lie in a map value.
-#[inline(always)]
-pub unsafe fn raise(word: *mut i64, value: i64) {
-    /// Each failure means that another CPU raised it: a value that loses so often was not the largest for long.
-    const TRIES: u32 = 4;
-    let mut tries = 0;
-    while tries < TRIES {
-        // SAFETY: by the caller.
-        unsafe {
-            let old = core::ptr::read_volatile(word);
-            if old >= value || replace(word, old, value) {
-                return;
-            }
-        }
-        tries += 1;
-    }
 }

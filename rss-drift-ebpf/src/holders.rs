@@ -3,7 +3,8 @@
 
 use aya_ebpf::{macros::map, maps::Array};
 use rss_drift_common::{
-    MEMBERS,
+    MEMBERS, Pages,
+    protocol::percpu::exact::{self, Counters},
     record::{END_DISTURBED, END_VALID, SlotRecord, TARGETS, Targets},
 };
 
@@ -40,30 +41,46 @@ pub fn visit(ctx: *const TaskContext) {
     if task != leader && mm as u64 == leader_mm as u64 {
         return;
     }
-    let (first, stride) = (layout!(mm_rss_stat), layout!(mm_rss_stride));
-    let locked_before = locks(mm, first, stride);
-    let before = counts(mm, first, stride);
-    let mut sum = [0; MEMBERS];
-    let mut readable = true;
+    let (mut count, mut cached) = ([0; MEMBERS], [0; MEMBERS]);
     // Without slots (no CONFIG_SMP) nothing is ever held back.
+    let mut valid = true;
     if layout!(counter_has_slots) != 0 {
-        if let Some(slots) = Slots::of(mm) {
-            let mut walk = Walk { visit, slots, mm, tgid, readable: 1, sum };
-            repeat(layout!(cpus), &mut walk, write_slots);
-            sum = walk.sum;
-            readable = walk.readable != 0;
-        } else {
-            readable = false;
-        }
+        valid = match Slots::of(mm) {
+            Some(slots) => exact::read(&mut Listed { visit, slots, mm, tgid }, &mut count, &mut cached),
+            None => false,
+        };
     }
-    let locked_after = locks(mm, first, stride);
-    let after = counts(mm, first, stride);
-    let valid = readable
-        && (locked_before | locked_after) == 0
-        && (after[0] ^ before[0]) | (after[1] ^ before[1]) | (after[2] ^ before[2]) | (after[3] ^ before[3])
-            == 0;
+    // The slots are 32 bits wide, and what they hold comes to less than a batch for each CPU.
+    let sum = [cached[0] as i32, cached[1] as i32, cached[2] as i32, cached[3] as i32];
     let cpu = if valid { END_VALID } else { END_DISTURBED };
     visit.write(&SlotRecord { mm: mm as u64, tgid, cpu, pages: sum });
+}
+
+/// The counters of an mm, whose slots are written as they are read.
+struct Listed {
+    visit: Visit,
+    slots: Slots,
+    mm: *const u8,
+    tgid: u32,
+}
+
+impl Counters for Listed {
+    #[inline(always)]
+    fn counts(&self) -> Pages {
+        counts(self.mm)
+    }
+    #[inline(always)]
+    fn locks(&self) -> u32 {
+        locks(self.mm)
+    }
+    #[inline(always)]
+    fn add_slots(&mut self, cached: &mut Pages) -> bool {
+        let Self { visit, slots, mm, tgid } = *self;
+        let mut walk = Walk { visit, slots, mm, tgid, readable: 1, sum: [0; MEMBERS] };
+        repeat(layout!(cpus), &mut walk, write_slots);
+        *cached = walk.sum;
+        walk.readable != 0
+    }
 }
 
 /// A list on its way from CPU to CPU.
@@ -74,7 +91,7 @@ struct Walk {
     tgid: u32,
     /// 0 when a slot could not be read.
     readable: u32,
-    sum: [i32; MEMBERS],
+    sum: Pages,
 }
 
 /// One CPU of [`visit`].
@@ -83,10 +100,10 @@ extern "C" fn write_slots(cpu: u32, walk: &mut Walk) -> i64 {
     match walk.slots.read(cpu) {
         Some(pages) => {
             if (pages[0] | pages[1] | pages[2] | pages[3]) != 0 {
-                walk.sum[0] += pages[0];
-                walk.sum[1] += pages[1];
-                walk.sum[2] += pages[2];
-                walk.sum[3] += pages[3];
+                walk.sum[0] += i64::from(pages[0]);
+                walk.sum[1] += i64::from(pages[1]);
+                walk.sum[2] += i64::from(pages[2]);
+                walk.sum[3] += i64::from(pages[3]);
                 walk.visit.write(&SlotRecord { mm: walk.mm as u64, tgid: walk.tgid, cpu, pages });
             }
         }

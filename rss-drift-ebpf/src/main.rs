@@ -21,8 +21,6 @@ mod repeat;
 mod run;
 mod shadow;
 
-use shadow::pertask as pertask_shadow;
-
 /// `bpf_probe_read_kernel` and the iterators are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
@@ -65,7 +63,7 @@ extern "C" fn shadow_read(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
     // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
-    unsafe { shadow::events::rss_stat(ctx, pointer(ctx, 0), number(ctx, 1)) };
+    unsafe { shadow::percpu::updated(ctx, pointer(ctx, 0), number(ctx, 1)) };
     0
 }
 
@@ -75,7 +73,7 @@ extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
 extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
     // SAFETY: as above; next is a task.
     let next: u64 = unsafe { kernel::load(pointer(ctx, 2), kernel::layout!(task_mm)) };
-    shadow::events::switch(next);
+    shadow::percpu::switched(next);
     run::count::switched(next, true);
     0
 }
@@ -88,7 +86,7 @@ extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
     unsafe {
         let mm: *const u8 = kernel::load(pointer(ctx, 0), kernel::layout!(task_mm));
         if !mm.is_null() {
-            shadow::events::born(mm, true);
+            shadow::percpu::executed(mm);
             run::count::switched(mm as u64, false);
         }
     }
@@ -102,8 +100,8 @@ extern "C" fn shadow_newtask(ctx: *const u64) -> i32 {
     // SAFETY: as above.
     unsafe {
         let mm: *const u8 = kernel::load(pointer(ctx, 0), kernel::layout!(task_mm));
-        if !mm.is_null() && number64(ctx, 1) & shadow::events::CLONE_VM == 0 {
-            shadow::events::born(mm, false);
+        if !mm.is_null() && number64(ctx, 1) & shadow::CLONE_VM == 0 {
+            shadow::percpu::forked(mm);
         }
     }
     0
@@ -113,7 +111,7 @@ extern "C" fn shadow_newtask(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_user")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_fault_user(_ctx: *const u64) -> i32 {
-    shadow::events::page_fault();
+    shadow::percpu::page_fault();
     0
 }
 
@@ -121,7 +119,7 @@ extern "C" fn shadow_fault_user(_ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_kernel")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
-    shadow::events::page_fault();
+    shadow::percpu::page_fault();
     0
 }
 
@@ -130,7 +128,7 @@ extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    unsafe { shadow::events::end(pointer(ctx, 0)) };
+    unsafe { shadow::percpu::ended(pointer(ctx, 0)) };
     0
 }
 
@@ -139,7 +137,7 @@ extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
     // SAFETY: the function has one argument.
-    unsafe { shadow::events::end(pointer(ctx, 0)) };
+    unsafe { shadow::percpu::ended(pointer(ctx, 0)) };
     0
 }
 
@@ -147,7 +145,7 @@ extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn tasks_read(ctx: *const iterator::TaskContext) -> i32 {
-    pertask_shadow::reader::visit(ctx);
+    shadow::pertask::visit(ctx);
     0
 }
 
@@ -157,12 +155,7 @@ extern "C" fn tasks_read(ctx: *const iterator::TaskContext) -> i32 {
 extern "C" fn tasks_rss_stat(ctx: *const u64) -> i32 {
     // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
     unsafe {
-        pertask_shadow::events::rss_stat(
-            ctx,
-            number64(ctx, 0),
-            number(ctx, 1),
-            number64(ctx, 2).cast_signed(),
-        );
+        shadow::pertask::updated(ctx, number64(ctx, 0), number(ctx, 1), number64(ctx, 2).cast_signed());
     }
     0
 }
@@ -172,7 +165,7 @@ extern "C" fn tasks_rss_stat(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_sched_switch(ctx: *const u64) -> i32 {
     // SAFETY: as above; both are tasks.
-    unsafe { pertask_shadow::events::switch(pointer(ctx, 1), pointer(ctx, 2)) };
+    unsafe { shadow::pertask::switched(pointer(ctx, 1), pointer(ctx, 2)) };
     0
 }
 
@@ -181,7 +174,7 @@ extern "C" fn tasks_sched_switch(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_exec(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    unsafe { pertask_shadow::events::exec(pointer(ctx, 0)) };
+    unsafe { shadow::pertask::executed(pointer(ctx, 0)) };
     0
 }
 
@@ -190,7 +183,7 @@ extern "C" fn tasks_exec(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_newtask(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    unsafe { pertask_shadow::events::new_task(pointer(ctx, 0), number64(ctx, 1)) };
+    unsafe { shadow::pertask::forked(pointer(ctx, 0), number64(ctx, 1)) };
     0
 }
 
@@ -198,7 +191,7 @@ extern "C" fn tasks_newtask(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_user")]
 #[unsafe(no_mangle)]
 extern "C" fn tasks_fault_user(_ctx: *const u64) -> i32 {
-    pertask_shadow::events::page_fault();
+    shadow::pertask::page_fault();
     0
 }
 
@@ -206,7 +199,7 @@ extern "C" fn tasks_fault_user(_ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_kernel")]
 #[unsafe(no_mangle)]
 extern "C" fn tasks_fault_kernel(_ctx: *const u64) -> i32 {
-    pertask_shadow::events::page_fault();
+    shadow::pertask::page_fault();
     0
 }
 
@@ -215,7 +208,7 @@ extern "C" fn tasks_fault_kernel(_ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) });
+    shadow::pertask::ended(unsafe { number64(ctx, 0) });
     0
 }
 
@@ -224,7 +217,7 @@ extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_mmdrop(ctx: *const u64) -> i32 {
     // SAFETY: the function has one argument.
-    pertask_shadow::lifecycle::end(unsafe { number64(ctx, 0) });
+    shadow::pertask::ended(unsafe { number64(ctx, 0) });
     0
 }
 

@@ -1,8 +1,5 @@
-//! per-cpu accounting: `mm_struct.rss_stat` is an array of `percpu_counter` (mainline since 6.2).
-//!
-//! A fold (`lib/percpu_counter.c:percpu_counter_add_batch`) adds the CPU's slot to the count, then takes it out of the
-//! slot, both under the counter's lock. So a reading is valid only if every lock word was 0 before and after and no
-//! count changed in between: an unchanged count alone would not show a reader that saw the new count and the old slot.
+//! per-cpu accounting: `mm_struct.rss_stat` is an array of `percpu_counter` (mainline since 6.2), read by the rule of
+//! [`rss_drift_common::protocol::percpu::exact`].
 
 use aya_ebpf::{
     helpers::generated::bpf_map_lookup_percpu_elem,
@@ -11,6 +8,10 @@ use aya_ebpf::{
 };
 use rss_drift_common::{
     MEMBERS, Pages,
+    protocol::percpu::{
+        exact::{self, Counters},
+        words::SLOT_BYTES,
+    },
     record::{CpuRecord, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID},
 };
 
@@ -18,7 +19,7 @@ use crate::{
     iterator::{Identity, TaskContext, Visit, write_record},
     kernel::{PF_KTHREAD, layout, load, probe},
     repeat::{GO_ON, STOP, repeat},
-    shadow::{reader, sweep},
+    shadow,
 };
 
 /// `__per_cpu_offset` of every possible CPU; written by user space from what [`offsets`] found.
@@ -36,9 +37,6 @@ static SCRATCH: Array<u64> = Array::with_max_entries(1, 0);
 /// How often a disturbed reading is repeated before it is marked as not valid.
 const ATTEMPTS: u32 = 6;
 
-/// Bytes of one CPU's slot of one counter (`s32`).
-pub const SLOT_BYTES: u64 = 4;
-
 /// The exact counters of the mm of one task, once per process.
 #[inline(always)]
 pub fn visit(ctx: *const TaskContext) {
@@ -50,16 +48,16 @@ pub fn visit(ctx: *const TaskContext) {
 #[inline(always)]
 pub fn visit_with_shadow(ctx: *const TaskContext) {
     let Some(visit) = Visit::of(ctx) else {
-        sweep::end_of_reading();
+        shadow::percpu::end_of_reading();
         return;
     };
     if visit.number == 0 {
-        sweep::begin_of_reading();
+        shadow::percpu::begin_of_reading();
     }
     let mm = write_exact(&visit);
     if !mm.is_null() {
         // SAFETY: the mm of a task, known to the verifier.
-        unsafe { reader::write_shadow(&visit, mm) };
+        unsafe { shadow::percpu::write_shadow(&visit, mm) };
     }
 }
 
@@ -138,24 +136,36 @@ extern "C" fn try_once(_: u32, tries: &mut Tries) -> i64 {
 /// One reading of all counters of `mm`; true when it is valid.
 #[inline(always)]
 fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
-    let first = layout!(mm_rss_stat);
-    let stride = layout!(mm_rss_stride);
     if layout!(counter_has_slots) == 0 {
-        *count = counts(mm, first, stride);
+        *count = counts(mm);
         return true;
     }
     let Some(slots) = Slots::of(mm) else { return false };
-    let locked_before = locks(mm, first, stride);
-    *count = counts(mm, first, stride);
-    let mut walk = Walk { slots, cached: [0; MEMBERS], readable: 1 };
-    repeat(layout!(cpus), &mut walk, add_slots);
-    *cached = walk.cached;
-    let readable = walk.readable != 0;
-    let locked_after = locks(mm, first, stride);
-    let after = counts(mm, first, stride);
-    readable
-        && (locked_before | locked_after) == 0
-        && (after[0] ^ count[0]) | (after[1] ^ count[1]) | (after[2] ^ count[2]) | (after[3] ^ count[3]) == 0
+    exact::read(&mut Exact { mm, slots }, count, cached)
+}
+
+/// The counters of an mm.
+struct Exact {
+    mm: *const u8,
+    slots: Slots,
+}
+
+impl Counters for Exact {
+    #[inline(always)]
+    fn counts(&self) -> Pages {
+        counts(self.mm)
+    }
+    #[inline(always)]
+    fn locks(&self) -> u32 {
+        locks(self.mm)
+    }
+    #[inline(always)]
+    fn add_slots(&mut self, cached: &mut Pages) -> bool {
+        let mut walk = Walk { slots: self.slots, cached: [0; MEMBERS], readable: 1 };
+        repeat(layout!(cpus), &mut walk, add_slots);
+        *cached = walk.cached;
+        walk.readable != 0
+    }
 }
 
 /// A reading on its way from CPU to CPU.
@@ -166,7 +176,7 @@ struct Walk {
     readable: u64,
 }
 
-/// One CPU of [`read_counters`].
+/// One CPU of [`Exact::add_slots`].
 #[inline(never)]
 extern "C" fn add_slots(cpu: u32, walk: &mut Walk) -> i64 {
     match walk.slots.read(cpu) {
@@ -182,6 +192,7 @@ extern "C" fn add_slots(cpu: u32, walk: &mut Walk) -> i64 {
 }
 
 /// Where the slots of an mm's four counters lie, as per-CPU pointers.
+#[derive(Clone, Copy)]
 pub struct Slots {
     pointers: [u64; MEMBERS],
     /// `percpu_counter_init_many` (6.6) lays the four counters' slots side by side: one read per CPU instead of four.
@@ -221,16 +232,18 @@ impl Slots {
 
 /// The global counts of all members.
 #[inline(always)]
-pub fn counts(mm: *const u8, first: u32, stride: u32) -> Pages {
-    let at = first + layout!(counter_count);
+pub fn counts(mm: *const u8) -> Pages {
+    let stride = layout!(mm_rss_stride);
+    let at = layout!(mm_rss_stat) + layout!(counter_count);
     // SAFETY: mm is known to the verifier, the counters lie at these offsets in it.
     unsafe { [load(mm, at), load(mm, at + stride), load(mm, at + 2 * stride), load(mm, at + 3 * stride)] }
 }
 
 /// All lock words or-ed: 0 when no counter is being folded (`qspinlock.val`, 0 only when free).
 #[inline(always)]
-pub fn locks(mm: *const u8, first: u32, stride: u32) -> u32 {
-    let at = first + layout!(counter_lock);
+pub fn locks(mm: *const u8) -> u32 {
+    let stride = layout!(mm_rss_stride);
+    let at = layout!(mm_rss_stat) + layout!(counter_lock);
     // SAFETY: as in counts().
     unsafe {
         load::<u32>(mm, at)

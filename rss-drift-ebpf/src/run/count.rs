@@ -3,11 +3,7 @@
 use aya_ebpf::helpers::generated::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_smp_processor_id,
 };
-use rss_drift_common::{
-    member,
-    run::{Largest, MemberCounts, RunState},
-    shadow::State,
-};
+use rss_drift_common::run::{Largest, MemberCounts, RunState};
 
 use super::{
     maps::{self, on, run},
@@ -16,7 +12,7 @@ use super::{
 use crate::{
     atomic,
     kernel::{layout, probe},
-    shadow::{self, lifecycle},
+    shadow,
 };
 
 /// A state is made: whether its mm is measured.
@@ -131,10 +127,8 @@ pub fn switched(next: u64, switch: bool) {
     // SAFETY: map values.
     unsafe {
         let (mut id, mut measured) = (0, false);
-        if let Some(index) = lifecycle::find(next) {
-            if let Some(state) = shadow::state(index) {
-                id = (*state).id;
-            }
+        if let Some(index) = shadow::find(next) {
+            id = shadow::id_of(index);
             measured = maps::measured(index).is_some();
         }
         // By its id too: the address of an mm that ended is used again.
@@ -150,14 +144,11 @@ pub fn switched(next: u64, switch: bool) {
 }
 
 /// The mm has no user any more (`mm_users` is 0): this update is the first of its end (`mm/mmap.c:exit_mmap`), and what it had
-/// come to by then is kept. `exact`: its RSS by the events so far, in pages.
-///
-/// # Safety
-/// `state` must lie in a map value and be the one at `index`, of the mm at `mm`; not refreshed by this update yet.
+/// come to by then is kept. `approximate`, `exact`: its RSS by the events so far, in pages.
 #[inline(always)]
-pub unsafe fn last_user_gone(index: u32, mm: u64, state: *const State, exact: i64) {
+pub fn last_user_gone(index: u32, mm: u64, approximate: i64, exact: i64) {
     let Some(kept) = maps::measured(index) else { return };
-    // SAFETY: by the caller; map values.
+    // SAFETY: map values; whatever the address, a probe reads or fails.
     unsafe {
         let of = &raw mut (*kept).of;
         if (*of).ended != 0 {
@@ -165,7 +156,7 @@ pub unsafe fn last_user_gone(index: u32, mm: u64, state: *const State, exact: i6
         }
         (*of).ended = 1;
         (*of).hiwater = probe(mm + u64::from(run!(mm_hiwater_rss))).unwrap_or(0);
-        (*of).approximate = member::rss_clamped(&(*state).global);
+        (*of).approximate = approximate;
         (*of).exact = exact;
         if bpf_get_current_pid_tgid() >> 32 == (*of).tgid {
             let signal = probe::<u64>(bpf_get_current_task() + u64::from(layout!(task_signal))).unwrap_or(0);
@@ -180,10 +171,29 @@ pub fn mm_users() -> u32 {
     run!(mm_users)
 }
 
-/// A measured mm's figures, to be filled in before [`ended`].
+/// A measured mm's figures.
 #[inline(always)]
 pub fn measured(index: u32) -> Option<*mut RunState> {
     if on() { maps::measured(index) } else { None }
+}
+
+/// A measured mm that is about to end had peaks of at least so many pages, and as many CPUs that changed it at once.
+#[inline(always)]
+pub fn raise_peaks(index: u32, exact: i64, drift: i64, cpus: i64) {
+    let Some(kept) = measured(index) else { return };
+    // SAFETY: a map value.
+    unsafe {
+        let of = &raw mut (*kept).of;
+        if exact > (*of).peak {
+            (*of).peak = exact;
+        }
+        if drift > (*of).drift {
+            (*of).drift = drift;
+        }
+        if cpus > (*of).cpus {
+            (*of).cpus = cpus;
+        }
+    }
 }
 
 /// The end of the state at `index`: what was largest of it is kept, and its index forgotten.
@@ -252,7 +262,7 @@ pub fn forget(index: u32) {
         return;
     }
     let Some(state) = maps::state(index) else { return };
-    // SAFETY: a map value. Volatile, as in `wipe::words`.
+    // SAFETY: a map value. Volatile, or the stores become a call of memset, which on BPF goes byte by byte.
     unsafe {
         (*state).measured = 0;
         let words: *mut u64 = (&raw mut (*state).of).cast();

@@ -7,7 +7,7 @@ use super::maps::{self, run};
 use crate::{
     atomic,
     kernel::{layout, load},
-    shadow::lifecycle,
+    shadow,
 };
 
 /// A measured thread group.
@@ -130,7 +130,7 @@ unsafe fn own(task: *const u8, tgid: u32) {
     // SAFETY: by the caller; map values.
     unsafe {
         let mm: u64 = load(task, layout!(task_mm));
-        if let Some(index) = lifecycle::find(mm)
+        if let Some(index) = shadow::find(mm)
             && let Some(state) = maps::measured(index)
             // A child on its parent's mm (vfork) does not own it.
             && ((*state).of.tgid == 0 || (*state).of.tgid == u64::from(tgid))

@@ -1,8 +1,6 @@
 //! How many CPUs a reader of the RFC's cache would visit for an mm: those that ran it, and those in its `mm_cpumask`, which its
 //! later patches read instead of all CPUs. x86 takes a CPU out of that mask late (`arch/x86/mm/tlb.c`).
 
-use rss_drift_common::shadow::State;
-
 use super::maps::{self, run};
 use crate::kernel::{layout, probe};
 
@@ -33,14 +31,9 @@ pub fn count(index: u32, mm: u64, ran: u64) {
     }
 }
 
-/// Where a state has a bit for each CPU that ran its mm: how many they are.
-///
-/// # Safety
-/// `state` must lie in a map value.
+/// CPUs whose bits are set.
 #[inline(always)]
-pub unsafe fn ran(state: *const State) -> u64 {
-    // SAFETY: by the caller.
-    let cpus = unsafe { &(*state).cpus };
+pub const fn weight_of(cpus: [u64; 4]) -> u64 {
     weight(cpus[0]) + weight(cpus[1]) + weight(cpus[2]) + weight(cpus[3])
 }
 

@@ -1,21 +1,17 @@
-//! The shadow per-CPU RSS cache: maps, and how what the pure steps return is applied to them.
+//! The shadow per-CPU RSS cache in the kernel: the memory of [`rss_drift_common::protocol`] on our maps, and what the programs'
+//! entry points call. No step of the protocol stands here.
 //!
-//! [`maps`] is where everything stands, [`apply`] adds what a slot gives up, [`words`] turns readings of the kernel's
-//! counters into deltas (per-cpu accounting), [`lifecycle`] creates and ends the states of mms, [`events`] handles the
-//! tracepoints, [`reader`] is the iterator of full mode, [`sweep`] finds states whose mm ended unseen, [`limbo`]
-//! keeps those that a program may still be at, [`wipe`] gives
-//! a state up, [`report`] writes to the daemon's log. [`pertask`] is all of that for per-task accounting.
+//! [`maps`] is where everything stands, [`word`] one word of it, [`memory`] what both accounting schemes have in common,
+//! [`percpu`] and [`pertask`] what each has of its own, [`report`] writes to the daemon's log.
 
-mod apply;
-pub mod events;
-pub mod lifecycle;
-mod limbo;
 mod maps;
+mod memory;
+pub mod percpu;
 pub mod pertask;
-pub mod reader;
 mod report;
-pub mod sweep;
-mod wipe;
-mod words;
+mod word;
 
-pub use maps::state;
+pub use memory::{find, id_of};
+
+/// `clone(2)`: the child uses the parent's mm.
+pub const CLONE_VM: u64 = 0x100;

@@ -28,7 +28,7 @@ pub extern "C" fn report_rest(tgid: u64, rest: u64) -> u64 {
 /// A word that could not be read or did not hold still, so that its delta is left to the next refresh.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn report_unsettled(tgid: u32, words: u64) -> u64 {
+pub extern "C" fn report_unsettled(tgid: u64, words: u64) -> u64 {
     info!((), "{} words of the mm of process {} did not hold still while they were refreshed", words, tgid);
     0
 }

@@ -111,7 +111,7 @@ pub(super) fn peak(ebpf: &Ebpf, index: u32, cpus: u32, capacity: u32) -> Result<
     let peaks: Array<_, PeakValue> = array(ebpf, PEAKS)?;
     let SeedValue(seed) = seeds.get(&index, 0).map_err(|error| ProbeError::Map { map: SEEDS, error })?;
     let drift = u32::try_from(seed.peak_drift).unwrap_or(u32::MAX);
-    let mut largest = Peak { exact: seed.peak_exact, drift, active: 0 };
+    let mut largest: Peak = Peak { exact: seed.peak_exact, drift, active: 0 };
     for cpu in 0..cpus {
         let place = cpu.saturating_mul(capacity).saturating_add(index);
         let PeakValue(peak) = peaks.get(&place, 0).map_err(|error| ProbeError::Map { map: PEAKS, error })?;

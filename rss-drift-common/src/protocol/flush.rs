@@ -1,0 +1,89 @@
+//! What a CPU's slot gives up reaches the state of its mm: at a switch, at a publication, at the end of an event.
+
+use super::{
+    handle::{Given, Handle},
+    lifecycle,
+};
+use crate::{
+    memory::{Memory, Word},
+    shadow::Cpu,
+    slot::{Batch, Switch},
+};
+
+/// A switch of this CPU to a task whose mm is `next`, 0 for a task without one.
+#[inline(always)]
+pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
+    match cpu.slot.switch(next) {
+        Switch::Nothing => {}
+        Switch::Deferred => cpu.counts.deferred.add(1),
+        Switch::Took => cpu.counts.switches.add(1),
+        Switch::Publish(batch) => {
+            give(memory, cpu, &batch, Given::Published);
+            done(memory, cpu);
+        }
+        Switch::Flush(batch) => {
+            cpu.counts.switches.add(1);
+            give(memory, cpu, &batch, Given::Flushed);
+            done(memory, cpu);
+        }
+    }
+}
+
+/// Ends a change of a slot, and makes up for a switch that it deferred.
+#[inline(always)]
+pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
+    if let Some(batch) = cpu.slot.done() {
+        give(memory, cpu, &batch, Given::Flushed);
+        // A further switch in between is not waited for: the next one sets all right.
+        cpu.slot.busy.set(0);
+    }
+}
+
+/// This CPU's slot gives its pending deltas to the totals, and keeps its mm.
+#[inline(always)]
+pub fn publish<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
+    let slot = &cpu.slot;
+    // Busy: whoever changes it was preempted by us, and changes another mm than one that ends.
+    if slot.busy.get() != 0 {
+        return;
+    }
+    // Whose it is we ask behind the mark: a switch can have come before.
+    slot.mark();
+    if slot.id.get() != 0 {
+        slot.begin();
+        let batch = slot.publish(false);
+        give(memory, cpu, &batch, Given::Published);
+    }
+    done(memory, cpu);
+}
+
+/// Publishes the slot of an event that is at work on it, where a pending delta has come to the threshold.
+#[inline(always)]
+pub fn publish_now<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
+    let batch = cpu.slot.publish(false);
+    give(memory, cpu, &batch, Given::Published);
+}
+
+/// Adds what a slot gave up to its state.
+#[inline(always)]
+pub fn give<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, batch: &Batch, given: Given) {
+    let kind = memory.gives_up();
+    let handle = if batch.id == 0 {
+        // Only faults were counted, and nothing had to be looked up yet.
+        lifecycle::find(memory, batch.mm)
+    } else {
+        Handle::known(memory, batch.index, batch.id)
+    };
+    let Some(handle) = handle else { return };
+    cpu.counts.hits.add(u64::from(batch.hits));
+    if batch.id != 0 && !handle.lives() {
+        // The mm ended while this CPU's slot was on it: at its death the pending deltas were counted.
+        cpu.counts.ended.add(1);
+        return;
+    }
+    handle.add(batch, given);
+    if given == Given::Flushed && batch.hits != 0 {
+        cpu.counts.flushes.add(1);
+        memory.flushed(handle.index, kind);
+    }
+}

@@ -1,0 +1,238 @@
+//! The state of one mm in the hands of a program: nothing else touches a [`State`].
+
+use crate::{
+    MEMBERS,
+    member::{self, Pages},
+    memory::{Exchange, Live, Memory, Word},
+    shadow::{CPU_BITS, CPU_WORDS, State},
+    slot::{Batch, Deltas},
+};
+
+/// A state at its index, under the id that it had when it was looked up.
+pub struct Handle<'m, W: Live> {
+    /// Index of the state.
+    pub index: u32,
+    /// Id of the state: another one is another mm.
+    pub id: u64,
+    pub(super) state: &'m State<W>,
+}
+
+impl<W: Live> Clone for Handle<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<W: Live> Copy for Handle<'_, W> {}
+
+/// How a slot gave its deltas up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The slot took another mm.
+    Flushed,
+    /// The slot keeps its mm.
+    Published,
+}
+
+impl<'m, W: Live> Handle<'m, W> {
+    /// The state at `index`, whatever mm has it.
+    #[inline(always)]
+    pub fn at<M: Memory<Words = W>>(memory: &'m M, index: u32) -> Option<Self> {
+        let state = memory.state(index)?;
+        Some(Self { index, id: state.id.get(), state })
+    }
+
+    /// The state at `index` that was looked up before as that with this `id`; ask [`Handle::lives`] whether it still is.
+    #[inline(always)]
+    pub fn known<M: Memory<Words = W>>(memory: &'m M, index: u32, id: u64) -> Option<Self> {
+        Some(Self { index, id, state: memory.state(index)? })
+    }
+
+    /// Whether the state is still that of the same mm.
+    #[inline(always)]
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        self.state.id.get() == self.id
+    }
+
+    /// Whether the state is that of the mm at this address, and all words of the mm have been read once.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_of(&self, mm: u64) -> bool {
+        self.id != 0 && self.state.mm.get() == mm && self.state.seeded.get() != 0
+    }
+
+    /// Adds what a slot gave up.
+    #[inline(always)]
+    pub fn add(&self, batch: &Batch, given: Given) {
+        self.add_deltas(&batch.pending);
+        if batch.hits != 0 {
+            self.state.hits.add(u64::from(batch.hits));
+            self.state.churn.add(u64::from(batch.churn));
+        }
+        if batch.faults != 0 {
+            self.add_faults(u64::from(batch.faults));
+        }
+        if batch.live != 0 {
+            self.state.active.add(-1);
+        }
+        // Last: a reader that saw the totals before and the slots after notices by these.
+        if given == Given::Flushed && batch.hits != 0 {
+            self.state.flushes.add(1);
+        } else {
+            self.state.publications.add(1);
+        }
+    }
+
+    /// Four members, unrolled: an index would have to be proven within the array each time.
+    #[inline(always)]
+    fn add_deltas(&self, deltas: &Deltas) {
+        add_to(&self.state.totals[0], i64::from(deltas[0]));
+        add_to(&self.state.totals[1], i64::from(deltas[1]));
+        add_to(&self.state.totals[2], i64::from(deltas[2]));
+        add_to(&self.state.totals[3], i64::from(deltas[3]));
+    }
+
+    /// Adds pages that no slot holds to the totals.
+    #[inline(always)]
+    pub fn add_pages(&self, pages: &Pages) {
+        add_to(&self.state.totals[0], pages[0]);
+        add_to(&self.state.totals[1], pages[1]);
+        add_to(&self.state.totals[2], pages[2]);
+        add_to(&self.state.totals[3], pages[3]);
+    }
+
+    /// Adds one delta to the totals.
+    #[inline(always)]
+    pub fn add_total(&self, member: u32, delta: i32) {
+        add_to(&self.state.totals[member as usize & (MEMBERS - 1)], i64::from(delta));
+    }
+
+    /// Counts page faults.
+    #[inline(always)]
+    pub fn add_faults(&self, faults: u64) {
+        self.state.faults.add(faults);
+    }
+
+    /// Counts a miss.
+    #[inline(always)]
+    pub fn add_miss(&self) {
+        self.state.misses.add(1);
+    }
+
+    /// Adds to the churn.
+    #[inline(always)]
+    pub fn add_churn(&self, pages: u64) {
+        self.state.churn.add(pages);
+    }
+
+    /// Counts pages that a reading had to correct.
+    #[inline(always)]
+    pub fn add_repaired(&self, pages: u64) {
+        self.state.repaired.add(pages);
+    }
+
+    /// The totals.
+    #[inline(always)]
+    #[must_use]
+    pub fn totals(&self) -> Pages {
+        let [file, anon, swap, shmem] = &self.state.totals;
+        [file.get(), anon.get(), swap.get(), shmem.get()]
+    }
+
+    /// The kernel's global counts as last seen.
+    #[inline(always)]
+    #[must_use]
+    pub fn global(&self) -> Pages {
+        let [file, anon, swap, shmem] = &self.state.global;
+        [file.get(), anon.get(), swap.get(), shmem.get()]
+    }
+
+    /// RSS of the totals, in pages.
+    #[inline(always)]
+    #[must_use]
+    pub fn totals_rss(&self) -> i64 {
+        member::rss(&self.totals())
+    }
+
+    /// Sum of the totals without signs, in pages.
+    #[inline(always)]
+    #[must_use]
+    pub fn residue(&self) -> u64 {
+        let totals = self.totals();
+        totals[0].unsigned_abs()
+            + totals[1].unsigned_abs()
+            + totals[2].unsigned_abs()
+            + totals[3].unsigned_abs()
+    }
+
+    /// Flushes and publications so far.
+    #[inline(always)]
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.state.flushes.get().wrapping_add(self.state.publications.get())
+    }
+
+    /// Another CPU begins to change the mm.
+    #[inline(always)]
+    pub fn enter(&self, cpu: u32) {
+        let active = self.state.active.fetch_add(1) + 1;
+        if active > self.state.active_max.get() {
+            raise(&self.state.active_max, active);
+        }
+        let bit = if cpu < CPU_BITS { cpu } else { CPU_BITS - 1 };
+        let word = &self.state.cpus[(bit / 64) as usize & (CPU_WORDS - 1)];
+        let bit = 1_u64 << (bit % 64);
+        if word.get() & bit == 0 {
+            word.set_bits(bit);
+        }
+    }
+
+    /// Raises the peaks by what one CPU can tell: the totals, and `pending` pages of RSS in its own slot. `bound`: the largest
+    /// |drift| that can be.
+    #[inline(always)]
+    pub fn raise_peaks(&self, pending: i64, bound: u64) {
+        let exact = self.totals_rss() + pending;
+        if exact > self.state.peak_exact.get() {
+            raise(&self.state.peak_exact, exact);
+        }
+        let drift = exact - self.approximate();
+        let drift = if drift < 0 { -drift } else { drift };
+        if drift > self.state.peak_drift.get() {
+            if drift.cast_unsigned() <= bound {
+                raise(&self.state.peak_drift, drift);
+            } else {
+                self.state.transients.add(1);
+            }
+        }
+    }
+
+    /// RSS as the kernel's approximate reader prints it, by the global counts as last seen, in pages.
+    #[inline(always)]
+    #[must_use]
+    pub fn approximate(&self) -> i64 {
+        member::rss_clamped(&self.global())
+    }
+}
+
+/// Most updates are of one member: a locked instruction for the others would cost more than the look.
+#[inline(always)]
+fn add_to<T: Word<i64>>(word: &T, pages: i64) {
+    if pages != 0 {
+        word.add(pages);
+    }
+}
+
+/// Raises a word to `value` if it is lower, against other CPUs that do the same.
+#[inline(always)]
+pub(super) fn raise<T: Exchange<i64>>(word: &T, value: i64) {
+    /// Each failure means that another CPU raised it: a value that loses so often was not the largest for long.
+    const TRIES: u32 = 4;
+    let mut tries = 0;
+    while tries < TRIES {
+        let old = word.get();
+        if old >= value || word.replace(old, value) {
+            return;
+        }
+        tries += 1;
+    }
+}

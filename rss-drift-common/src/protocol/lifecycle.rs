@@ -1,0 +1,192 @@
+//! A state from its claim to its end: the same under both accounting schemes.
+//!
+//! Whoever takes the entry of an mm away goes on with its state, and nobody else. An id is never used twice, so a slot that still
+//! names a state which ended finds that out.
+
+use super::handle::Handle;
+use crate::{
+    memory::{Exchange, Live, Memory, Word},
+    shadow::{Shared, State},
+};
+
+/// Who asks for a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimant {
+    /// A program of an event: the mm lives as long as that runs.
+    Event,
+    /// The iterator, which holds no reference to the mm. What it works on is marked before the state can be found, so that an end in
+    /// the meantime leaves the state to the reader.
+    Reader,
+}
+
+/// What came of a claim.
+pub enum Claim<'m, W: Live> {
+    /// The mm has a state: another CPU was faster.
+    Found(Handle<'m, W>),
+    /// The state is new, and not seeded yet.
+    New(Handle<'m, W>),
+    /// There is no room.
+    Refused,
+}
+
+/// The state of the mm at this address, which lives.
+#[inline(always)]
+pub fn find<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
+    Handle::at(memory, memory.find(mm)?)
+}
+
+/// Claims a state for the mm at this address, which had none just now.
+#[inline(always)]
+pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words> {
+    let Some(counts) = memory.cpu(memory.here()).map(|cpu| &cpu.counts) else { return Claim::Refused };
+    let Some(shared) = memory.shared() else { return Claim::Refused };
+    let Some(index) = memory.take_free() else {
+        counts.refused.add(1);
+        memory.refused(counts.refused.get());
+        return Claim::Refused;
+    };
+    let (Some(state), Some(id)) = (memory.state(index), memory.new_id(by)) else { return Claim::Refused };
+    state.mm.set(mm);
+    state.seeded.set(0);
+    state.visited.set(shared.pass.get());
+    state.id.set(id);
+    memory.born(index);
+    if by == Claimant::Reader {
+        begin_reading::<M>(shared, index);
+    }
+    if memory.insert(mm, index) {
+        counts.births.add(1);
+        return Claim::New(Handle { index, id, state });
+    }
+    state.id.set(0);
+    if by == Claimant::Reader {
+        // Nobody found it: nobody left it to us.
+        shared.reading.set(0);
+    }
+    memory.forgotten(index);
+    memory.give_back(index);
+    // Another CPU was faster, or the hash refused.
+    if let Some(found) = find(memory, mm) {
+        return Claim::Found(found);
+    }
+    counts.refused.add(1);
+    Claim::Refused
+}
+
+/// The reader works on the state at `index` from here on: it is not given to another mm.
+#[inline(always)]
+pub fn begin_reading<M: Memory>(shared: &Shared<M::Words>, index: u32) {
+    if M::READER_MARKS {
+        shared.reading.swap(mark_of(index));
+    }
+}
+
+/// The reader is done with what it worked on: it goes on with the state's end if the mm ended meanwhile. Nobody looks for a residue then:
+/// the words that the reader came to last may have been memory of another mm by then, which has the address.
+#[inline(always)]
+pub fn done_reading<M: Memory>(memory: &M, shared: &Shared<M::Words>) {
+    if !M::READER_MARKS {
+        return;
+    }
+    shared.reading.swap(0);
+    let orphan = shared.orphan.swap(0);
+    if orphan != 0 {
+        let index = index_of(orphan);
+        if let Some(cpu) = memory.cpu(memory.here()) {
+            cpu.counts.unjudged.add(1);
+        }
+        free(memory, index);
+    }
+}
+
+/// The mm of this state ended: whether the reader is at it, with deltas that it has yet to add. Then it is the reader that goes on, unless it
+/// was done just now.
+#[inline(always)]
+pub(super) fn leave_to_reader<M: Memory>(shared: &Shared<M::Words>, index: u32) -> bool {
+    let mark = mark_of(index);
+    shared.reading.get() == mark
+        && shared.orphan.replace(0, mark)
+        && (shared.reading.get() == mark || !shared.orphan.replace(mark, 0))
+}
+
+/// How a state is named where 0 is none.
+#[inline(always)]
+const fn mark_of(index: u32) -> u64 {
+    index as u64 + 1
+}
+
+/// The index of a mark.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+const fn index_of(mark: u64) -> u32 {
+    mark.wrapping_sub(1) as u32
+}
+
+/// Takes the state of an mm away from everybody who has yet to look it up; `None` where somebody else did. Whoever took it away says
+/// [`finish`] next.
+#[inline(always)]
+pub fn take_away<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
+    let handle = find(memory, mm)?;
+    if !memory.remove(mm) {
+        return None;
+    }
+    memory.cpu(memory.here())?.counts.deaths.add(1);
+    Some(handle)
+}
+
+/// The state is no mm's any more: from here on no slot that still names it finds it.
+#[inline(always)]
+pub(super) fn finish<W: Live>(handle: Handle<'_, W>) {
+    handle.state.id.set(0);
+}
+
+/// Clears a state and gives its index back: whoever gets it next begins with nothing. Nobody may find it or work on it any more.
+#[inline(always)]
+pub fn free<M: Memory>(memory: &M, index: u32) {
+    memory.wipe(index);
+    if let Some(state) = memory.state(index) {
+        wipe(state);
+    }
+    memory.give_back(index);
+}
+
+/// Clears all of a state but its id, which says that it is free, and `visited`, which its next owner sets.
+#[inline(always)]
+fn wipe<W: Live>(state: &State<W>) {
+    state.mm.set(0);
+    state.seeded.set(0);
+    state.owned.set(0);
+    clear(&state.global);
+    clear(&state.totals);
+    wipe_figures(state);
+}
+
+/// Clears what was counted of an mm and its peaks; what its counters come to stays.
+#[inline(always)]
+pub(super) fn wipe_figures<W: Live>(state: &State<W>) {
+    state.hits.set(0);
+    state.misses.set(0);
+    state.flushes.set(0);
+    state.publications.set(0);
+    state.faults.set(0);
+    state.churn.set(0);
+    state.repaired.set(0);
+    state.peak_exact.set(0);
+    state.peak_drift.set(0);
+    state.transients.set(0);
+    state.active.set(0);
+    state.active_max.set(0);
+    state.looked.set(0);
+    state.looked_at.set(0);
+    state.tgid.set(0);
+    clear(&state.cpus);
+}
+
+/// Zeroes four words.
+#[inline(always)]
+pub(super) fn clear<T: Default + Copy, W: Word<T>>(words: &[W; 4]) {
+    words[0].set(T::default());
+    words[1].set(T::default());
+    words[2].set(T::default());
+    words[3].set(T::default());
+}

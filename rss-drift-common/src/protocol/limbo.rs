@@ -1,0 +1,52 @@
+//! Where a state waits that is given up although its mm may live: a program on another CPU can be in the middle of an event
+//! of it. The entry in the hash is gone and the id is 0, so that nobody finds it any more; whoever found it before is long
+//! done when the index is free again.
+
+use super::{lifecycle, percpu::PerCpu};
+use crate::memory::{Next, Step};
+
+/// Nanoseconds that a state waits: a program runs for some microseconds, and may be preempted on 7.2.
+pub const WAIT: u64 = 1_000_000_000;
+/// States that one reading frees.
+const AT_ONCE: u32 = 4096;
+
+/// A state that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Waiting {
+    /// Since when, by `bpf_ktime_get_ns`.
+    pub since: u64,
+    /// Its index.
+    pub index: u64,
+}
+
+/// The state at `index` waits from now on.
+#[inline(always)]
+pub fn enter<M: PerCpu>(memory: &M, index: u32) {
+    memory.wait(Waiting { since: memory.now(), index: u64::from(index) });
+}
+
+/// Frees the states that have waited long enough: the oldest come first. There is one reader, and only it calls this.
+#[inline(always)]
+pub fn release<M: PerCpu>(memory: &M) {
+    memory.repeat(AT_ONCE, &mut Release { now: memory.now() });
+}
+
+/// Frees the oldest of them.
+struct Release {
+    now: u64,
+}
+
+impl<M: PerCpu> Step<M> for Release {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, _: u32) -> Next {
+        let Some(oldest) = memory.oldest() else { return Next::Stop };
+        if oldest.since + WAIT > self.now {
+            return Next::Stop;
+        }
+        let Some(oldest) = memory.take_oldest() else { return Next::Stop };
+        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+        lifecycle::free(memory, oldest.index as u32);
+        Next::GoOn
+    }
+}

@@ -1,0 +1,30 @@
+//! The exact reader: the kernel's counters of one mm, added up without a lock.
+//!
+//! A fold (`lib/percpu_counter.c:percpu_counter_add_batch`) adds the CPU's slot to the count, then takes it out of the
+//! slot, both under the counter's lock. So a reading is valid only if every lock word was 0 before and after and no
+//! count changed in between: an unchanged count alone would not show a reader that saw the new count and the old slot.
+
+use crate::{MEMBERS, member::Pages};
+
+/// The counters of one mm.
+pub trait Counters {
+    /// The global counts of all members.
+    fn counts(&self) -> Pages;
+    /// All lock words or-ed: 0 when no counter is being folded.
+    fn locks(&self) -> u32;
+    /// Adds up the slots of all possible CPUs; false where one cannot be read.
+    fn add_slots(&mut self, cached: &mut Pages) -> bool;
+}
+
+/// One reading of all counters; true when it is valid.
+#[inline(always)]
+pub fn read(counters: &mut impl Counters, count: &mut Pages, cached: &mut Pages) -> bool {
+    let locked_before = counters.locks();
+    *count = counters.counts();
+    *cached = [0; MEMBERS];
+    let readable = counters.add_slots(cached);
+    let locked_after = counters.locks();
+    let after = counters.counts();
+    let moved = (after[0] ^ count[0]) | (after[1] ^ count[1]) | (after[2] ^ count[2]) | (after[3] ^ count[3]);
+    readable && (locked_before | locked_after) == 0 && moved == 0
+}

@@ -1,0 +1,212 @@
+//! From an mm's first event or first visit to its end at `__mmdrop`.
+
+use super::{PerCpu, words};
+use crate::{
+    MEMBERS,
+    memory::{Exchange, Memory, Next, Step, Word},
+    protocol::{
+        flush,
+        handle::Handle,
+        lifecycle::{self, Claim, Claimant},
+        limbo,
+    },
+    shadow::{OWNED, State},
+    slot::busy_with,
+};
+
+/// The state of an mm that lives, which is made and seeded if there is none.
+#[inline(always)]
+pub fn find_or_create<M: PerCpu>(memory: &M, mm: M::Mm) -> Option<Handle<'_, M::Words>> {
+    if let Some(found) = lifecycle::find(memory, memory.address(mm)) {
+        return Some(found);
+    }
+    create(memory, mm, Claimant::Event)
+}
+
+/// A state for an mm that has none, seeded; that of another CPU which was faster.
+///
+/// Seeding reads every word of the mm once. The state can be found before: an update that is too late to be seen by that
+/// has an event that finds the state, so that none is lost and none counts twice.
+#[inline(always)]
+pub fn create<M: PerCpu>(memory: &M, mm: M::Mm, by: Claimant) -> Option<Handle<'_, M::Words>> {
+    let handle = match lifecycle::claim(memory, memory.address(mm), by) {
+        Claim::New(handle) => handle,
+        Claim::Found(handle) => return Some(handle),
+        Claim::Refused => return None,
+    };
+    seed(memory, mm, handle);
+    handle.state.seeded.swap(1);
+    handle.raise_peaks(0, memory.bound());
+    Some(handle)
+}
+
+/// Reads every word of the mm once.
+#[inline(always)]
+fn seed<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) {
+    let refreshed = words::refresh_all(memory, mm, handle);
+    if let Some(cpu) = memory.cpu(memory.here()) {
+        cpu.counts.unsettled.add(refreshed.unsettled);
+    }
+}
+
+/// A task gets a new mm. Where the ends of mms are not all seen its address can be that of one that ended unseen, whose state
+/// it finds: that becomes a state of its own. What its counters come to needs no more than a refresh; what was counted of
+/// the other, and its peaks, go.
+#[inline(always)]
+pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
+    let Some(handle) = lifecycle::find(memory, memory.address(mm)) else { return };
+    let (Some(cpu), Some(shared)) = (memory.cpu(memory.here()), memory.shared()) else { return };
+    let state = handle.state;
+    if !State::was_owned(state.owned.swap(OWNED), memory.now()) {
+        return;
+    }
+    cpu.counts.inherited.add(1);
+    if !gather(memory, handle) {
+        // Totals that cannot be gone on with: the next event makes a new state.
+        let_go(memory, memory.address(mm));
+        return;
+    }
+    let Some(id) = memory.new_id(Claimant::Event) else { return };
+    cpu.counts.deaths.add(1);
+    cpu.counts.births.add(1);
+    tell_end(memory, handle);
+    memory.born(handle.index);
+    state.id.swap(id);
+    let handle = Handle { id, ..handle };
+    seed(memory, mm, handle);
+    lifecycle::wipe_figures(state);
+    state.visited.set(shared.pass.get());
+    handle.raise_peaks(0, memory.bound());
+}
+
+/// Ends the state of an mm that ends: this is its last moment, all its counters are 0, and so must be the shadow. What an event
+/// that was missed left behind is made good before.
+#[inline(always)]
+pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
+    let Some(handle) = lifecycle::take_away(memory, memory.address(mm)) else { return };
+    let (Some(cpu), Some(shared)) = (memory.cpu(memory.here()), memory.shared()) else { return };
+    let counts = &cpu.counts;
+    let all = gather(memory, handle);
+    // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
+    let late =
+        if !all || handle.residue() == 0 { 0 } else { words::refresh_all(memory, mm, handle).corrected };
+    tell_end(memory, handle);
+    // From here on no slot that still names this state finds it.
+    handle.state.id.swap(0);
+    if !all {
+        // A flush that found it before may have yet to add something.
+        counts.unjudged.add(1);
+        limbo::enter(memory, handle.index);
+        return;
+    }
+    if lifecycle::leave_to_reader::<M>(shared, handle.index) {
+        return;
+    }
+    counts.late.add(late);
+    let residue = handle.residue();
+    if residue != 0 {
+        counts.deaths_with_rest.add(1);
+        counts.rest.add(residue);
+        memory.residue(handle.state.tgid.get(), residue);
+    }
+    lifecycle::free(memory, handle.index);
+}
+
+/// Ends the state of an mm that may live: nobody looks for a residue, and the index is free after a while only.
+#[inline(always)]
+pub fn let_go<M: PerCpu>(memory: &M, mm: u64) {
+    // Where its end came first, whoever saw that goes on with the state.
+    let Some(handle) = lifecycle::take_away(memory, mm) else { return };
+    tell_end(memory, handle);
+    lifecycle::finish(handle);
+    limbo::enter(memory, handle.index);
+}
+
+/// What `run` keeps of a state that ends.
+#[inline(always)]
+fn tell_end<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    if memory.is_measured(handle.index) {
+        let state = handle.state;
+        let (exact, drift) = (state.peak_exact.get(), state.peak_drift.get());
+        memory.raise_peaks(handle.index, exact, drift, state.active_max.get());
+        memory.ended(handle.index);
+    }
+}
+
+/// What the slots still hold of a mm, on its way from CPU to CPU.
+struct Pending {
+    id: u64,
+    index: u64,
+    /// The CPU that adds up.
+    own: u64,
+    pages: [i64; MEMBERS],
+    /// Slots of other CPUs that have yet to flush, or are in the middle of that.
+    unflushed: u64,
+}
+
+/// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more. False when another CPU has
+/// yet to flush, so that what it holds may come twice or be on its way: the totals say nothing then, and may be added to.
+///
+/// This CPU's own slot publishes first: a switch that preempts us (where the kernel preempts itself: in `__mmdrop`, and from 7.x
+/// on in a tracepoint) would flush what we have counted already, or what we have yet to count after the state's end.
+///
+/// Another CPU's slot published or flushed when its task left the mm, as a rule before the last hold on that was let go. But
+/// from `fs/exec.c:exec_mmap` to `sched_process_exec` a slot names the old mm, which its task does not hold any more: if a
+/// reader of its files in /proc does, it ends with that. And where `exit_mmap` is the end, a thread between
+/// `kernel/exit.c:exit_mm` and its last switch does not hold it back.
+#[inline(always)]
+fn gather<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) -> bool {
+    let Some(cpu) = memory.cpu(memory.here()) else { return false };
+    flush::publish(memory, cpu);
+    let zero = memory.zero();
+    let mut pending = Pending {
+        id: handle.id,
+        index: u64::from(handle.index),
+        own: u64::from(memory.here()),
+        pages: [zero; MEMBERS],
+        unflushed: zero.cast_unsigned(),
+    };
+    memory.for_each_cpu(&mut pending);
+    handle.add_pages(&pending.pages);
+    pending.unflushed == 0
+}
+
+impl<M: Memory> Step<M> for Pending {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        let Some(owner) = memory.cpu(cpu) else { return Next::Stop };
+        let slot = &owner.slot;
+        let mut unflushed = false;
+        if slot.id.get() == self.id {
+            unflushed = slot.live.get() != 0;
+            let pending = slot.pending();
+            self.pages[0] += i64::from(pending[0]);
+            self.pages[1] += i64::from(pending[1]);
+            self.pages[2] += i64::from(pending[2]);
+            self.pages[3] += i64::from(pending[3]);
+        }
+        // Asked last: a flush that took what we looked for has left its mark by then, or is done.
+        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+        let busy = slot.busy.get() == busy_with(self.index as u32);
+        if (unflushed || busy) && u64::from(cpu) != self.own {
+            self.unflushed += 1;
+        }
+        Next::GoOn
+    }
+}
+
+/// The words of a state that is given up, as last seen, on its way from CPU to CPU.
+pub struct WipeSeen {
+    /// Index of the state.
+    pub index: u64,
+}
+
+impl<M: PerCpu> Step<M> for WipeSeen {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+        let Some(seen) = memory.seen(cpu, self.index as u32) else { return Next::Stop };
+        lifecycle::clear(seen);
+        Next::GoOn
+    }
+}

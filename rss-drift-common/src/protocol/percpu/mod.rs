@@ -1,0 +1,44 @@
+//! per-cpu accounting: `mm_struct.rss_stat` is an array of `percpu_counter` (mainline since 6.2).
+//!
+//! [`events`] is what the tracepoints' programs do, [`words`] turns readings of the kernel's counters into deltas,
+//! [`life`] makes and ends states, [`reader`] is the iterator, [`exact`] reads the kernel's counters alone.
+
+pub mod events;
+pub mod exact;
+pub mod life;
+pub mod reader;
+pub mod words;
+
+use super::limbo::Waiting;
+use crate::{
+    MEMBERS,
+    memory::{Memory, StateStep, Step, Words},
+};
+
+/// The memory of per-cpu accounting: the kernel's words, and the values of them that were last seen.
+pub trait PerCpu: Memory {
+    /// The slots of an mm's counters as last seen, of one CPU.
+    fn seen(&self, cpu: u32, index: u32) -> Option<&[<Self::Words as Words>::I32; MEMBERS]>;
+    /// Where the slots of a member of an mm lie, as a per-CPU pointer.
+    fn slots(&self, mm: Self::Mm, member: usize) -> u64;
+    /// A slot: that at a per-CPU pointer, of the CPU whose memory lies at this offset; `None` where it cannot be read.
+    fn slot(&self, slots: u64, offset: u64) -> Option<i32>;
+    /// As [`PerCpu::slot`], of the mm that an event is about, on this CPU: the cheapest way there is.
+    fn own_slot(&self, slots: u64, offset: u64) -> Option<i32>;
+    /// Four slots that lie side by side.
+    fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]>;
+    /// The global count of a member.
+    fn count(&self, mm: Self::Mm, member: usize) -> i64;
+    /// The largest |drift| that the approximate reader can have, in pages.
+    fn bound(&self) -> u64;
+    /// A state waits until no program can be at it.
+    fn wait(&self, waiting: Waiting);
+    /// The state that has waited longest.
+    fn oldest(&self) -> Option<Waiting>;
+    /// Takes it out.
+    fn take_oldest(&self) -> Option<Waiting>;
+    /// Calls `step` with the numbers below `times`.
+    fn repeat<S: Step<Self>>(&self, times: u32, step: &mut S);
+    /// Calls `step` for the state of each mm.
+    fn for_each_state<S: StateStep<Self>>(&self, step: &mut S);
+}

@@ -1,0 +1,161 @@
+//! The iterator of full mode: the shadow of an mm after every word was refreshed.
+
+use super::{PerCpu, life, words};
+use crate::{
+    memory::{Live, Memory, Next, Step, Word},
+    protocol::{
+        handle::Handle,
+        lifecycle::{self, Claimant},
+    },
+    shadow::{SHADOW_MEASURED, SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
+    slot::busy_with,
+};
+
+/// How often a reading that a flush disturbed is repeated.
+const TRIES: u32 = 4;
+
+/// What the reader knows of the task that it visits.
+pub trait Visit<M: Memory> {
+    /// The address of the mm that the task has now.
+    fn mm_now(&self, memory: &M) -> Option<u64>;
+    /// Thread group of the task.
+    fn tgid(&self, memory: &M) -> u32;
+    /// The reading of this state is valid so far: what `run` wants to know of it.
+    fn visited(&self, memory: &M, handle: Handle<'_, M::Words>, mm: u64);
+}
+
+/// Reads what the shadow knows of `mm`, which the visited task had just now.
+#[inline(always)]
+pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mut ShadowRecord) {
+    let (Some(cpu), Some(shared)) = (memory.cpu(memory.here()), memory.shared()) else { return };
+    let address = memory.address(mm);
+    let known = lifecycle::find(memory, address);
+    let handle = match known {
+        Some(handle) => Some(handle),
+        None => life::create(memory, mm, Claimant::Reader),
+    };
+    let Some(handle) = handle else {
+        record.flags |= SHADOW_REFUSED;
+        return;
+    };
+    lifecycle::begin_reading::<M>(shared, handle.index);
+    if visit.mm_now(memory) != Some(address) {
+        lifecycle::done_reading(memory, shared);
+        if known.is_none() {
+            // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
+            life::let_go(memory, address);
+        }
+        return;
+    }
+    // Behind the mark: whoever has the state now keeps it.
+    let Some(handle) = Handle::at(memory, handle.index) else { return };
+    if handle.is_of(address) {
+        let tgid = visit.tgid(memory);
+        let refreshed = words::refresh_all(memory, mm, handle);
+        if refreshed.corrected != 0 {
+            handle.add_repaired(refreshed.corrected);
+        }
+        if refreshed.unsettled != 0 {
+            cpu.counts.unsettled.add(refreshed.unsettled);
+            memory.unsettled(u64::from(tgid), refreshed.unsettled);
+            record.flags |= SHADOW_UNSETTLED;
+        }
+        let mut tries = 0;
+        while tries < TRIES {
+            // A state can become that of another mm at its address meanwhile.
+            if add_up(memory, handle, record) && handle.lives() {
+                record.flags |= SHADOW_VALID;
+                break;
+            }
+            tries += 1;
+        }
+        record.id = handle.id;
+        let state = handle.state;
+        if state.owned.get() == 0 {
+            state.owned.set(memory.now());
+        }
+        if memory.is_measured(handle.index) {
+            record.flags |= SHADOW_MEASURED;
+        }
+        visit.visited(memory, handle, address);
+        state.tgid.set(u64::from(tgid));
+        // Once per reading, though several processes have the mm, or the kernel visits a task again for want of room. (A
+        // state that is made in this reading does not count: the sweep looks in vain.)
+        if state.visited.get() != shared.pass.get() {
+            state.visited.set(shared.pass.get());
+            shared.visited.set(shared.visited.get() + 1);
+        }
+    }
+    lifecycle::done_reading(memory, shared);
+}
+
+/// An adding up on its way from CPU to CPU.
+struct Walk<'a> {
+    record: &'a mut ShadowRecord,
+    id: u64,
+    index: u64,
+    /// Slots that were in the middle of a change of this state.
+    busy: u64,
+}
+
+/// Totals plus the slots that hold the mm; true when no flush came between.
+///
+/// A flush marks its slot busy with this state's index, and raises one of two counts as its last step.
+#[inline(always)]
+fn add_up<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, record: &mut ShadowRecord) -> bool {
+    let state = handle.state;
+    let before = handle.given_up();
+    let totals = handle.totals();
+    record.shadow = totals;
+    record.hits = state.hits.get();
+    record.faults = state.faults.get();
+    record.churn = state.churn.get();
+    record.holders = 0;
+    let mut walk =
+        Walk { record, id: handle.id, index: u64::from(handle.index), busy: memory.zero().cast_unsigned() };
+    memory.for_each_cpu(&mut walk);
+    let Walk { record, busy, .. } = walk;
+    record.misses = state.misses.get();
+    record.flushes = state.flushes.get();
+    record.repaired = state.repaired.get();
+    record.peak_exact = state.peak_exact.get();
+    record.peak_drift = state.peak_drift.get();
+    record.active_max = state.active_max.get();
+    let again = handle.totals();
+    let unchanged =
+        (again[0] ^ totals[0]) | (again[1] ^ totals[1]) | (again[2] ^ totals[2]) | (again[3] ^ totals[3]);
+    busy == 0 && unchanged == 0 && handle.given_up() == before
+}
+
+impl<M: PerCpu> Step<M> for Walk<'_> {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        let Some(owner) = memory.cpu(cpu) else { return Next::Stop };
+        let slot = &owner.slot;
+        if slot.id.get() == self.id {
+            let record = &mut *self.record;
+            let pending = slot.pending();
+            record.shadow[0] += i64::from(pending[0]);
+            record.shadow[1] += i64::from(pending[1]);
+            record.shadow[2] += i64::from(pending[2]);
+            record.shadow[3] += i64::from(pending[3]);
+            record.hits += u64::from(slot.hits.get());
+            record.faults += u64::from(slot.faults.get());
+            record.churn += u64::from(slot.churn.get());
+            record.holders += 1;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+        if slot.busy.get() == busy_with(self.index as u32) {
+            self.busy += 1;
+        }
+        Next::GoOn
+    }
+}
+
+/// CPUs whose slot held the mm at an update, by bit.
+#[inline(always)]
+#[must_use]
+pub fn cpus_of<W: Live>(handle: Handle<'_, W>) -> [u64; 4] {
+    let [a, b, c, d] = &handle.state.cpus;
+    [a.get(), b.get(), c.get(), d.get()]
+}

@@ -1,0 +1,193 @@
+//! Refresh: the kernel's words of one mm turned into deltas.
+//!
+//! For each word (the slot of a member on a CPU, the global count of a member) the value last seen is kept. A refresh reads
+//! the word, exchanges it with the one last seen, and the difference is the delta. Anybody may refresh any word: each
+//! delta is counted once, whoever gets it, and their sum is what the kernel's words add up to.
+
+use super::PerCpu;
+use crate::{
+    MEMBERS,
+    memory::{Exchange, Next, Step, Word, Words},
+    protocol::handle::Handle,
+};
+
+/// How often a word that changes while it is refreshed is read again.
+const TRIES: u32 = 4;
+
+/// Bytes of one CPU's slot of one counter (`s32`).
+pub const SLOT_BYTES: u64 = 4;
+
+/// The delta of `member` after an update that this CPU saw: its own slot and the global count.
+///
+/// Nobody else writes this CPU's slot, so it is read once. The count is compared first: it changes at a fold only.
+#[inline(always)]
+pub fn refresh_own<M: PerCpu>(
+    memory: &M,
+    mm: M::Mm,
+    member: u32,
+    offset: u64,
+    seen: &[<M::Words as Words>::I32; MEMBERS],
+    handle: Handle<'_, M::Words>,
+) -> Option<i32> {
+    // A branch per member: the verifier wants constant offsets into the mm.
+    match member {
+        0 => refresh_own_member::<M, 0>(memory, mm, offset, seen, handle),
+        1 => refresh_own_member::<M, 1>(memory, mm, offset, seen, handle),
+        2 => refresh_own_member::<M, 2>(memory, mm, offset, seen, handle),
+        _ => refresh_own_member::<M, 3>(memory, mm, offset, seen, handle),
+    }
+}
+
+#[inline(always)]
+fn refresh_own_member<M: PerCpu, const MEMBER: usize>(
+    memory: &M,
+    mm: M::Mm,
+    offset: u64,
+    seen: &[<M::Words as Words>::I32; MEMBERS],
+    handle: Handle<'_, M::Words>,
+) -> Option<i32> {
+    let slot = memory.own_slot(memory.slots(mm, MEMBER), offset)?;
+    let old = seen[MEMBER].swap(slot);
+    let global = refresh_global::<M, MEMBER>(memory, mm, handle);
+    #[expect(clippy::cast_possible_truncation, reason = "a fold is a batch or a huge page, never 2^31 pages")]
+    Some(slot.wrapping_sub(old).wrapping_add(global as i32))
+}
+
+/// What a refresh of all words came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Sum over the members of what the totals lacked, without signs, in pages. (A CPU that goes offline moves its slots into the
+    /// counts without an event, `lib/percpu_counter.c:percpu_counter_cpu_dead`: that changes words and corrects nothing.)
+    pub corrected: u64,
+    /// Words that did not hold still or could not be read.
+    pub unsettled: u64,
+}
+
+/// A refresh of all words on its way from CPU to CPU.
+struct Walk {
+    /// Where the slots of each member lie, as per-CPU pointers.
+    slots: [u64; MEMBERS],
+    /// 1 where the four lie side by side (`percpu_counter_init_many`, since 6.6).
+    together: u64,
+    index: u64,
+    deltas: [i64; MEMBERS],
+    unsettled: u64,
+}
+
+/// Refreshes every word of `mm`, of all CPUs, and adds the deltas to the totals.
+#[inline(always)]
+pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) -> Refreshed {
+    let slots = [memory.slots(mm, 0), memory.slots(mm, 1), memory.slots(mm, 2), memory.slots(mm, 3)];
+    let together = slots[1] == slots[0] + SLOT_BYTES
+        && slots[2] == slots[0] + 2 * SLOT_BYTES
+        && slots[3] == slots[0] + 3 * SLOT_BYTES;
+    let zero = memory.zero();
+    let mut walk = Walk {
+        slots,
+        together: u64::from(together),
+        index: u64::from(handle.index),
+        deltas: [zero; MEMBERS],
+        unsettled: zero.cast_unsigned(),
+    };
+    memory.for_each_cpu(&mut walk);
+    let Walk { mut deltas, unsettled, .. } = walk;
+    deltas[0] += refresh_global::<M, 0>(memory, mm, handle);
+    deltas[1] += refresh_global::<M, 1>(memory, mm, handle);
+    deltas[2] += refresh_global::<M, 2>(memory, mm, handle);
+    deltas[3] += refresh_global::<M, 3>(memory, mm, handle);
+    handle.add_pages(&deltas);
+    memory.found(handle.index, &deltas);
+    let corrected = deltas[0].unsigned_abs()
+        + deltas[1].unsigned_abs()
+        + deltas[2].unsigned_abs()
+        + deltas[3].unsigned_abs();
+    Refreshed { corrected, unsettled }
+}
+
+impl<M: PerCpu> Step<M> for Walk {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+        let index = self.index as u32;
+        let (Some(owner), Some(seen)) = (memory.cpu(cpu), memory.seen(cpu, index)) else { return Next::Stop };
+        let offset = owner.offset.get();
+        if offset == 0 {
+            // A number without a CPU.
+            return Next::GoOn;
+        }
+        // As a rule nothing changed, and one read tells it.
+        if self.together != 0
+            && let Some(now) = memory.four_slots(self.slots[0], offset)
+            && seen[0].get() == now[0]
+            && seen[1].get() == now[1]
+            && seen[2].get() == now[2]
+            && seen[3].get() == now[3]
+        {
+            return Next::GoOn;
+        }
+        refresh_word::<M, 0>(memory, offset, &seen[0], self);
+        refresh_word::<M, 1>(memory, offset, &seen[1], self);
+        refresh_word::<M, 2>(memory, offset, &seen[2], self);
+        refresh_word::<M, 3>(memory, offset, &seen[3], self);
+        Next::GoOn
+    }
+}
+
+/// One word of another CPU, or of this one.
+#[inline(always)]
+fn refresh_word<M: PerCpu, const MEMBER: usize>(
+    memory: &M,
+    offset: u64,
+    word: &<M::Words as Words>::I32,
+    walk: &mut Walk,
+) {
+    let slots = walk.slots[MEMBER];
+    let Some(mut value) = memory.slot(slots, offset) else {
+        walk.unsettled += 1;
+        return;
+    };
+    if word.get() == value {
+        return;
+    }
+    let mut tries = 0;
+    while tries < TRIES {
+        let delta = value.wrapping_sub(word.swap(value));
+        walk.deltas[MEMBER] += i64::from(delta);
+        match memory.slot(slots, offset) {
+            Some(again) if again == value => return,
+            Some(again) => value = again,
+            None => break,
+        }
+        tries += 1;
+    }
+    walk.unsettled += 1;
+}
+
+/// The delta of the global count of a member.
+///
+/// Load and exchange are two steps: two CPUs that fold together could leave the older count behind. So it is read again
+/// until what is stored is what stands.
+#[inline(always)]
+fn refresh_global<M: PerCpu, const MEMBER: usize>(
+    memory: &M,
+    mm: M::Mm,
+    handle: Handle<'_, M::Words>,
+) -> i64 {
+    let word = &handle.state.global[MEMBER];
+    let mut count = memory.count(mm, MEMBER);
+    if word.get() == count {
+        return 0;
+    }
+    let mut delta = 0;
+    let mut tries = 0;
+    while tries < TRIES {
+        delta += count - word.swap(count);
+        let again = memory.count(mm, MEMBER);
+        if again == count {
+            break;
+        }
+        count = again;
+        tries += 1;
+    }
+    delta
+}

@@ -1,0 +1,131 @@
+//! What the tracepoints' programs do.
+
+use super::{PerTask, Task, counts, life, look::Here};
+use crate::{
+    memory::Word,
+    protocol::{flush, lifecycle},
+};
+
+/// This CPU leaves `prev` and takes `next`.
+#[inline(always)]
+pub fn switched<M: PerTask>(memory: &M, prev: &Task, next: &Task) {
+    let Some(here) = Here::begin(memory) else { return };
+    here.look(prev);
+    flush::switch(memory, here.cpu, next.mm);
+    here.running.enter(next.address, next.mm, next.counts);
+    here.end();
+}
+
+/// A page fault of the current task: what the one before it changed is in the task's cache by now.
+#[inline(always)]
+pub fn page_fault<M: PerTask>(memory: &M, current: impl FnOnce() -> Option<Task>) {
+    let Some(here) = Here::begin(memory) else { return };
+    if let Some(task) = current()
+        && task.mm != 0
+    {
+        here.look(&task);
+        here.cpu.counts.faults.add(1);
+        if !here.slot().fault(task.mm)
+            && let Some(handle) = lifecycle::find(memory, task.mm)
+        {
+            handle.add_faults(1);
+        }
+    }
+    here.end();
+}
+
+/// `kmem:rss_stat`: the count of the `member` of the mm at this address was changed directly, and was `count` then.
+#[inline(always)]
+pub fn updated<M: PerTask>(
+    memory: &M,
+    current: impl FnOnce() -> Option<Task>,
+    mm: u64,
+    member: u32,
+    count: i64,
+) {
+    let Some(here) = Here::begin(memory) else { return };
+    if let Some(task) = current() {
+        let own = task.mm == mm;
+        if own {
+            here.look(&task);
+        }
+        direct(&here, mm, own, member, count);
+    }
+    here.end();
+}
+
+/// A direct update, or the task's cache on its way to the count (`mm/memory.c:sync_mm_rss`): that adds, fires the event, and
+/// clears the cache afterwards.
+///
+/// Whenever the running task has anything cached of the member it is taken for gone: at the next look it is found again
+/// where that was wrong. So nothing is ever lost. It counts as a sync, and not as an update, where the count moved by
+/// just what was cached.
+#[inline(always)]
+fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count: i64) {
+    let memory = here.memory;
+    let slot = here.slot();
+    let holds = slot.holds(mm);
+    let found = if holds { here.hold(mm) } else { life::find_or_create(memory, mm) };
+    let Some(handle) = found else {
+        // The map is full. Whether it was a hit can be told all the same.
+        if holds {
+            here.cpu.counts.hits.add(1);
+        } else {
+            here.cpu.counts.misses.add(1);
+        }
+        return;
+    };
+    if memory.listens() && memory.is_unused(mm) {
+        let exact = counts::exact(memory, handle, slot);
+        memory.last_user_gone(handle.index, mm, handle.approximate(), exact);
+    }
+    let cached = if own && holds {
+        let cached = here.running.transfer(member as usize);
+        slot.transferred(member as usize, cached);
+        here.publish_if_full();
+        cached
+    } else {
+        0
+    };
+    let Some(delta) = counts::follow(memory, mm, member, count, handle) else {
+        here.cpu.counts.unsettled.add(1);
+        return;
+    };
+    let transfer = cached != 0 && i64::from(cached) == delta;
+    if !transfer {
+        if holds {
+            slot.direct(delta);
+        } else {
+            here.cpu.counts.misses.add(1);
+            handle.add_miss();
+            handle.add_churn(delta.unsigned_abs());
+        }
+        // What was cached has been counted already, and is again when the next look finds it.
+        memory.updated(handle.index, member, delta - i64::from(cached), holds);
+    }
+    // Where another CPU's change came with it, what is cached is known again at the next look only.
+    if transfer || cached == 0 {
+        counts::raise_peaks(memory, here.number, handle, slot);
+    }
+}
+
+/// A task with a new mm that it was not switched to (`exec_mmap`): nobody else has used that mm.
+#[inline(always)]
+pub fn executed<M: PerTask>(memory: &M, task: &Task) {
+    let Some(here) = Here::begin(memory) else { return };
+    here.look(task);
+    if task.mm != 0 {
+        life::born(memory, here.number, task.mm);
+    }
+    here.end();
+}
+
+/// A new task with an mm of its own, which has not run yet.
+#[inline(always)]
+pub fn forked<M: PerTask>(memory: &M, task: &Task) {
+    let Some(here) = Here::begin(memory) else { return };
+    if task.mm != 0 {
+        life::born(memory, here.number, task.mm);
+    }
+    here.end();
+}

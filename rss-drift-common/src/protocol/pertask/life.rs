@@ -1,0 +1,235 @@
+//! From an mm's first event or first visit to its end, without an atomic that returns a value.
+
+use super::{PerTask, counts};
+use crate::{
+    MEMBERS,
+    member::Pages,
+    memory::{Next, Step, Word},
+    protocol::{
+        handle::Handle,
+        lifecycle::{self, Claim, Claimant},
+    },
+    shadow::{Counts, OWNED, State},
+};
+
+/// Our counts on this CPU. Added to by locked instructions: the iterator can be preempted.
+#[inline(always)]
+fn counts_here<M: PerTask>(memory: &M) -> Option<&Counts<M::Words>> {
+    Some(&memory.cpu(memory.here())?.counts)
+}
+
+/// The state of an mm that lives, which is made if there is none. What its tasks have cached by then is user space's to
+/// count ([`crate::running::Seed`]), unless [`born`] says that there is nothing.
+#[inline(always)]
+pub fn find_or_create<M: PerTask>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
+    find_or_create_by(memory, mm, Claimant::Event)
+}
+
+/// As [`find_or_create`], for the reader too.
+#[inline(always)]
+pub(super) fn find_or_create_by<M: PerTask>(
+    memory: &M,
+    mm: u64,
+    by: Claimant,
+) -> Option<Handle<'_, M::Words>> {
+    if let Some(found) = lifecycle::find(memory, mm) {
+        return Some(found);
+    }
+    let handle = match lifecycle::claim(memory, mm, by) {
+        Claim::New(handle) => handle,
+        Claim::Found(handle) => return Some(handle),
+        Claim::Refused => return None,
+    };
+    // From here on every event finds the state, and whoever stores last has seen the last.
+    let count = memory.counts(mm)?;
+    if counts::follow(memory, mm, 0, count[0], handle).is_none()
+        || counts::follow(memory, mm, 1, count[1], handle).is_none()
+        || counts::follow(memory, mm, 2, count[2], handle).is_none()
+        || counts::follow(memory, mm, 3, count[3], handle).is_none()
+    {
+        counts_here(memory)?.unsettled.add(1);
+    }
+    memory.found(handle.index, &count);
+    Some(handle)
+}
+
+/// No task has used this mm before: nothing is cached of it but what we follow from here on. A state that it finds may be
+/// that of an mm at the same address which ended unseen: that becomes a state of its own.
+#[inline(always)]
+pub fn born<M: PerTask>(memory: &M, cpu: u32, mm: u64) {
+    let Some(handle) = find_or_create(memory, mm) else { return };
+    let (Some(seed), Some(this)) = (memory.seed(handle.index), memory.cpu(cpu)) else { return };
+    let state = handle.state;
+    let owned = state.owned.get();
+    state.owned.set(OWNED);
+    if State::was_owned(owned, memory.now()) {
+        renew(memory, handle);
+    }
+    if state.seeded.get() != 0 {
+        // A change was lost: it has to be counted.
+        return;
+    }
+    seed.id.set(state.id.get());
+    counts::raise_peaks(memory, cpu, handle, &this.slot);
+}
+
+/// The state becomes another's. Of the caches of the mm that had it nothing is left, and no task runs on the new one yet.
+#[inline(always)]
+fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
+    let (Some(id), Some(counted)) = (memory.new_id(Claimant::Event), counts_here(memory)) else { return };
+    let state = handle.state;
+    tell_end(memory, handle.index);
+    memory.born(handle.index);
+    // From here on no slot that still names this state finds it.
+    state.id.set(0);
+    memory.wipe(handle.index);
+    state.seeded.set(0);
+    lifecycle::clear(&state.totals);
+    lifecycle::wipe_figures(state);
+    state.id.set(id);
+    counted.inherited.add(1);
+    counted.deaths.add(1);
+    counted.births.add(1);
+}
+
+/// Gives up the state of an mm that may live: nobody looks for a residue, and a program on another CPU can be in the middle of
+/// an event of it. Its index plus 1, which user space frees after a while; 0 where somebody else took it away.
+#[inline(always)]
+pub fn let_go<M: PerTask>(memory: &M, mm: u64) -> u64 {
+    // Where its end came first, whoever saw that goes on with the state.
+    let Some(handle) = lifecycle::take_away(memory, mm) else { return 0 };
+    tell_end(memory, handle.index);
+    lifecycle::finish(handle);
+    u64::from(handle.index) + 1
+}
+
+/// Ends the state of an mm: this is its last moment, all its counters are 0, and so must be the shadow.
+#[inline(always)]
+pub fn end<M: PerTask>(memory: &M, mm: u64) {
+    let Some(handle) = lifecycle::take_away(memory, mm) else { return };
+    let (Some(seed), Some(counted)) = (memory.seed(handle.index), counts_here(memory)) else { return };
+    let residue = if counts::is_seeded(seed, handle) {
+        residue_of(memory, handle, &counts::seed_pages(seed))
+    } else {
+        0
+    };
+    if residue != 0 {
+        counted.deaths_with_rest.add(1);
+        counted.rest.add(residue);
+    }
+    tell_end(memory, handle.index);
+    lifecycle::finish(handle);
+    lifecycle::free(memory, handle.index);
+}
+
+/// What `run` keeps of a state that ends.
+#[inline(always)]
+fn tell_end<M: PerTask>(memory: &M, index: u32) {
+    if !memory.is_measured(index) {
+        return;
+    }
+    if let Some(seed) = memory.seed(index) {
+        memory.raise_peaks(index, seed.peak_exact.get(), seed.peak_drift.get(), 0);
+    }
+    memory.for_each_cpu(&mut TellPeaks { index });
+    memory.ended(index);
+}
+
+/// The peaks that each CPU saw of a state. They are compared where they are kept, in memory: in registers each outcome is a state of its
+/// own to the verifier.
+struct TellPeaks {
+    index: u32,
+}
+
+impl<M: PerTask> Step<M> for TellPeaks {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        let Some(peak) = memory.peak(cpu, self.index) else { return Next::Stop };
+        let (drift, active) = (i64::from(peak.drift.get()), i64::from(peak.active.get()));
+        memory.raise_peaks(self.index, peak.exact.get(), drift, active);
+        Next::GoOn
+    }
+}
+
+/// What is left of each member, on its way from CPU to CPU.
+struct Residue {
+    id: u64,
+    mm: u64,
+    pages: Pages,
+}
+
+/// Sum of what is left of each member, without signs, in pages.
+///
+/// A CPU whose record still names the mm has not looked since its task let go of it: the task's cache was emptied into the
+/// mm's count before (`sync_mm_rss`).
+#[inline(always)]
+fn residue_of<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, seed: &Pages) -> u64 {
+    let (global, totals) = (handle.global(), handle.totals());
+    let mut residue = Residue {
+        id: handle.id,
+        mm: handle.state.mm.get(),
+        pages: [
+            global[0] + totals[0] + seed[0],
+            global[1] + totals[1] + seed[1],
+            global[2] + totals[2] + seed[2],
+            global[3] + totals[3] + seed[3],
+        ],
+    };
+    memory.for_each_cpu(&mut residue);
+    let pages = residue.pages;
+    pages[0].unsigned_abs() + pages[1].unsigned_abs() + pages[2].unsigned_abs() + pages[3].unsigned_abs()
+}
+
+impl<M: PerTask> Step<M> for Residue {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        let (Some(owner), Some(running)) = (memory.cpu(cpu), memory.running(cpu)) else { return Next::Stop };
+        let slot = &owner.slot;
+        if slot.id.get() == self.id {
+            let pending = slot.pending();
+            add::<1>(&mut self.pages, pending);
+            if running.mm.get() == self.mm {
+                add::<-1>(&mut self.pages, running.seen());
+            }
+        }
+        Next::GoOn
+    }
+}
+
+/// Adds deltas, or takes them away.
+#[inline(always)]
+fn add<const SIGN: i64>(pages: &mut Pages, deltas: [i32; MEMBERS]) {
+    pages[0] += SIGN * i64::from(deltas[0]);
+    pages[1] += SIGN * i64::from(deltas[1]);
+    pages[2] += SIGN * i64::from(deltas[2]);
+    pages[3] += SIGN * i64::from(deltas[3]);
+}
+
+/// What is kept of a state beside it, cleared for the next mm: the peaks of each CPU.
+pub struct WipePeaks {
+    /// Index of the state.
+    pub index: u32,
+}
+
+impl<M: PerTask> Step<M> for WipePeaks {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        let Some(peak) = memory.peak(cpu, self.index) else { return Next::Stop };
+        peak.exact.set(0);
+        peak.drift.set(0);
+        peak.active.set(0);
+        Next::GoOn
+    }
+}
+
+/// As [`WipePeaks`]: from where it counts.
+#[inline(always)]
+pub fn wipe_seed<M: PerTask>(memory: &M, index: u32) {
+    let Some(seed) = memory.seed(index) else { return };
+    seed.id.set(0);
+    lifecycle::clear(&seed.pages);
+    seed.peak_exact.set(0);
+    seed.peak_drift.set(0);
+    seed.repaired.set(0);
+    seed.lost.set(0);
+}

@@ -1,0 +1,192 @@
+//! A look at the running task: what its cached counts changed by, given to the CPU's slot.
+
+use super::{PerTask, Task, counts, life};
+use crate::{
+    memory::{Live, Word},
+    protocol::{flush, handle::Handle},
+    running::Running,
+    shadow::Cpu,
+    slot::{Deltas, Slot},
+};
+
+/// What belongs to the CPU that a program runs on, marked busy as long as it is held.
+pub struct Here<'m, M: PerTask> {
+    pub(super) memory: &'m M,
+    /// CPU number.
+    pub(super) number: u32,
+    /// Its slot and our counts on it.
+    pub(super) cpu: &'m Cpu<M::Words>,
+    /// The task that it runs.
+    pub(super) running: &'m Running<M::Words>,
+}
+
+impl<'m, M: PerTask> Here<'m, M> {
+    /// Begins; `None`, and counted, in the middle of another program.
+    #[inline(always)]
+    pub fn begin(memory: &'m M) -> Option<Self> {
+        let number = memory.here();
+        let (cpu, running) = (memory.cpu(number)?, memory.running(number)?);
+        if running.busy.get() != 0 {
+            cpu.counts.nested.add(1);
+            return None;
+        }
+        running.busy.set(1);
+        Some(Self { memory, number, cpu, running })
+    }
+
+    /// Ends.
+    #[inline(always)]
+    pub fn end(&self) {
+        self.running.busy.set(0);
+    }
+
+    #[inline(always)]
+    pub(super) fn slot(&self) -> &'m Slot<M::Words> {
+        &self.cpu.slot
+    }
+
+    /// The state of the mm that this CPU's slot holds, which counts among those that change it from here on. `None`: the
+    /// slot holds another, or there is no room for a state.
+    #[inline(always)]
+    pub(super) fn hold(&self, mm: u64) -> Option<Handle<'m, M::Words>> {
+        let slot = self.slot();
+        if !slot.holds(mm) {
+            return None;
+        }
+        if let Some(handle) = self.held() {
+            return Some(handle);
+        }
+        if slot.id.get() != 0 {
+            // The slot's mm ended behind its back, and a new one has the address: begin again with that.
+            self.cpu.counts.ended.add(1);
+            let _ = slot.take(mm);
+        }
+        let handle = life::find_or_create(self.memory, mm)?;
+        slot.id.set(handle.id);
+        slot.index.set(handle.index);
+        self.enter(handle);
+        Some(handle)
+    }
+
+    /// The state that this CPU's slot names, if its mm still lives.
+    #[inline(always)]
+    fn held(&self) -> Option<Handle<'m, M::Words>> {
+        let slot = self.slot();
+        let id = slot.id.get();
+        if id == 0 {
+            return None;
+        }
+        let handle = Handle::known(self.memory, slot.index.get(), id)?;
+        if !handle.lives() {
+            return None;
+        }
+        self.enter(handle);
+        Some(handle)
+    }
+
+    /// This CPU begins to change the slot's mm.
+    #[inline(always)]
+    fn enter(&self, handle: Handle<'m, M::Words>) {
+        let slot = self.slot();
+        if slot.live.get() != 0 {
+            return;
+        }
+        slot.live.set(1);
+        handle.state.active.add(1);
+        #[expect(clippy::cast_possible_truncation, reason = "a count of CPUs")]
+        let active = handle.state.active.get().cast_unsigned() as u32;
+        if let Some(peak) = self.memory.peak(self.number, handle.index)
+            && active > peak.active.get()
+        {
+            peak.active.set(active);
+        }
+    }
+
+    /// Gives the slot what `task`, which runs here, has changed since the last look.
+    #[inline(always)]
+    pub fn look(&self, task: &Task) {
+        let running = self.running;
+        if running.task.get() != task.address {
+            self.lost(task);
+            return;
+        }
+        if running.mm.get() != task.mm {
+            self.change_mm(task.mm);
+        }
+        if task.mm == 0 {
+            return;
+        }
+        let deltas = running.look(task.counts);
+        if deltas[0] | deltas[1] | deltas[2] | deltas[3] != 0 {
+            self.update(task.mm, &deltas);
+        }
+    }
+
+    /// A task that we did not see the CPU take: what it changed until now is not known, and its mm has to be counted anew.
+    #[inline(always)]
+    fn lost(&self, task: &Task) {
+        flush::switch(self.memory, self.cpu, task.mm);
+        if task.mm != 0
+            && let Some(handle) = life::find_or_create(self.memory, task.mm)
+        {
+            handle.state.seeded.add(1);
+        }
+        self.running.enter(task.address, task.mm, task.counts);
+    }
+
+    /// The running task has another mm than before (execve, exit, a kernel thread that borrows one): its cache is empty
+    /// then. What it held of the old mm is in that mm's count, though no event may have told.
+    #[inline(always)]
+    fn change_mm(&self, mm: u64) {
+        let left = self.running.take(mm);
+        if left[0] | left[1] | left[2] | left[3] != 0 && self.held().is_some() {
+            let slot = self.slot();
+            slot.transferred(0, left[0]);
+            slot.transferred(1, left[1]);
+            slot.transferred(2, left[2]);
+            slot.transferred(3, left[3]);
+        }
+        flush::switch(self.memory, self.cpu, mm);
+    }
+
+    /// The changes of a task's cache: updates that the slot holds.
+    #[inline(always)]
+    fn update(&self, mm: u64, deltas: &Deltas) {
+        let Some(handle) = self.hold(mm) else {
+            self.cpu.counts.hits.add(1);
+            return;
+        };
+        self.update_member::<0>(handle.index, deltas);
+        self.update_member::<1>(handle.index, deltas);
+        self.update_member::<2>(handle.index, deltas);
+        self.update_member::<3>(handle.index, deltas);
+        self.publish_if_full();
+        counts::raise_peaks(self.memory, self.number, handle, self.slot());
+    }
+
+    #[inline(always)]
+    fn update_member<const MEMBER: u32>(&self, index: u32, deltas: &Deltas) {
+        if deltas[MEMBER as usize] != 0 {
+            let delta = deltas[MEMBER as usize];
+            self.slot().update(MEMBER as usize, delta);
+            self.memory.looked(index, MEMBER, i64::from(delta));
+        }
+    }
+
+    /// Publishes what is pending when that has come to the threshold.
+    #[inline(always)]
+    pub(super) fn publish_if_full(&self) {
+        if is_full(self.slot(), self.memory.threshold()) {
+            flush::publish_now(self.memory, self.cpu);
+        }
+    }
+}
+
+/// Whether a pending delta of any member has come to the threshold.
+#[inline(always)]
+fn is_full<W: Live>(slot: &Slot<W>, threshold: u32) -> bool {
+    slot.is_full(0, threshold)
+        || slot.is_full(1, threshold)
+        || slot.is_full(2, threshold)
+        || slot.is_full(3, threshold)
+}

@@ -1,0 +1,87 @@
+//! The iterator of full mode: what is kept of a task's mm, once per process.
+//!
+//! The slots of the CPUs, and what a running task changed since the last look, are user space's to add: it has all tasks'
+//! counts, and 5.10 has no loop that would be verified once for all CPUs.
+
+use super::{PerTask, life};
+use crate::{
+    memory::{Next, Step, Word},
+    protocol::{handle::Handle, lifecycle::Claimant},
+    running::{Peak, TaskShadow},
+};
+
+/// What the reader knows of the task that it visits.
+pub trait Visit<M: PerTask> {
+    /// The address of the mm that the task has now.
+    fn mm_now(&self, memory: &M) -> u64;
+    /// The state of the task's mm, which ran on so many CPUs: what `run` wants to know of it.
+    fn visited(&self, memory: &M, handle: Handle<'_, M::Words>, mm: u64, ran: u64);
+}
+
+/// Reads what is kept of the mm at this address, which the visited task had just now.
+#[inline(always)]
+pub fn read<M: PerTask>(memory: &M, visit: &impl Visit<M>, mm: u64, record: &mut TaskShadow) {
+    let Some(handle) = life::find_or_create_by(memory, mm, Claimant::Reader) else { return };
+    if visit.mm_now(memory) != mm {
+        // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
+        record.let_go = life::let_go(memory, mm);
+        return;
+    }
+    let Some(seed) = memory.seed(handle.index) else { return };
+    let state = handle.state;
+    if state.owned.get() == 0 {
+        state.owned.set(memory.now());
+    }
+    record.index = u64::from(handle.index);
+    record.lost = state.seeded.get();
+    record.seed.pages = super::counts::seed_pages(seed);
+    record.seed.peak_exact = seed.peak_exact.get();
+    record.seed.peak_drift = seed.peak_drift.get();
+    record.seed.repaired = seed.repaired.get();
+    record.seed.lost = seed.lost.get();
+    record.seed.id = seed.id.get();
+    record.totals = handle.totals();
+    record.hits = state.hits.get();
+    record.misses = state.misses.get();
+    record.flushes = state.flushes.get();
+    record.publications = state.publications.get();
+    record.faults = state.faults.get();
+    record.churn = state.churn.get();
+    if memory.is_measured(handle.index) {
+        record.measured = 1;
+    }
+    let mut largest = LargestPeak { index: handle.index, peak: &mut record.peak, ran: 0 };
+    memory.for_each_cpu(&mut largest);
+    let ran = largest.ran;
+    visit.visited(memory, handle, mm, ran);
+    record.id = state.id.get();
+}
+
+/// The largest figures of all CPUs.
+struct LargestPeak<'a> {
+    index: u32,
+    peak: &'a mut Peak,
+    /// CPUs that changed the mm at some time.
+    ran: u64,
+}
+
+impl<M: PerTask> Step<M> for LargestPeak<'_> {
+    #[inline(always)]
+    fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        let Some(seen) = memory.peak(cpu, self.index) else { return Next::Stop };
+        if seen.exact.get() > self.peak.exact {
+            self.peak.exact = seen.exact.get();
+        }
+        if seen.drift.get() > self.peak.drift {
+            self.peak.drift = seen.drift.get();
+        }
+        let active = seen.active.get();
+        if active > self.peak.active {
+            self.peak.active = active;
+        }
+        if active != 0 {
+            self.ran += 1;
+        }
+        Next::GoOn
+    }
+}
