@@ -3,6 +3,11 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p rss-drift-common --test loom --release`, or `cargo xtask model`.
 #![cfg(loom)]
 
+mod host;
+#[path = "host/loom_words.rs"]
+mod loom_words;
+
+use host::{ANON, Config, Host, address, smoke};
 use loom::{
     sync::{
         Arc,
@@ -10,6 +15,8 @@ use loom::{
     },
     thread,
 };
+use loom_words::Loom;
+use rss_drift_common::protocol::percpu::events;
 
 /// Two threads store to a word of their own and load the other's; returns whether both loaded 0.
 fn store_buffering(store: Ordering, load: Ordering) -> bool {
@@ -48,5 +55,39 @@ fn atomic_adds_are_not_lost() {
         word.fetch_add(1, Ordering::Relaxed);
         other.join().expect("the other thread ends");
         assert_eq!(word.load(Ordering::Relaxed), 2);
+    });
+}
+
+#[test]
+fn one_cpu_is_exact() {
+    let mut model = loom::model::Builder::new();
+    // Each access is one, also where there is no choice.
+    model.max_branches = 10_000;
+    model.check(|| smoke::one_cpu_is_exact::<Loom>(&smoke::one_cpu(false)));
+}
+
+#[test]
+fn one_task_is_exact() {
+    loom::model(|| smoke::one_task_is_exact::<Loom>(&smoke::one_task()));
+}
+
+/// Two CPUs change an mm at once: none of it is lost.
+#[test]
+fn two_cpus_lose_nothing() {
+    loom::model(|| {
+        let members = [false, true, false, false];
+        let quiet = &["hits", "misses", "churn", "flushes", "cpus", "active", "active_max"];
+        let host = Arc::new(Host::<Loom>::new(&Config { members, quiet, batch: 2, ..Config::default() }));
+        let mm = address(0);
+        for cpu in 0..2 {
+            events::switched(&host.program(cpu), mm);
+            host.update(cpu, mm, ANON, 1);
+        }
+        let others = Arc::clone(&host);
+        let other = thread::spawn(move || others.update(1, mm, ANON, 1));
+        host.update(0, mm, ANON, 1);
+        other.join().expect("the other CPU's events end");
+        let record = host.read(0, mm);
+        assert_eq!((record.shadow, record.repaired), (host.mm(mm).truth(), 0));
     });
 }

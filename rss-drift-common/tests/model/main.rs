@@ -3,3 +3,8 @@
 mod engine;
 mod engine_random;
 mod engine_tests;
+#[path = "../host/mod.rs"]
+mod host;
+mod smoke;
+#[path = "../host/steps.rs"]
+mod steps;

@@ -1,0 +1,130 @@
+//! The structs of words, made for a host, and copied to plain integers for its checks. Their fields are listed here once.
+
+use super::{Check, Config, Kind, Name};
+use rss_drift_common::{
+    MEMBERS,
+    running::{Peak, Running, Seed},
+    shadow::{Counts, Cpu, Shared, State},
+    slot::Slot,
+};
+
+/// Where words are made.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'c> {
+    pub(super) config: &'c Config,
+    pub(super) array: &'static str,
+    pub(super) index: usize,
+}
+
+impl Place<'_> {
+    pub(super) const fn name(self, member: &'static str) -> Name {
+        Name::new(self.array, self.index, member)
+    }
+
+    pub(super) fn uses(self, field: &str) -> bool {
+        !self.config.quiet.contains(&field)
+    }
+
+    pub(super) fn uses_member(self, field: &str, member: usize) -> bool {
+        self.config.members[member] && self.uses(field)
+    }
+}
+
+/// Makes the words of a field. `[i64]` is a word per member, `{u64}` the bits of CPUs, of which tests use the first word only.
+macro_rules! made {
+    ($K:ident $place:ident $field:ident [$kind:ident]) => {{
+        const NAMES: [&str; MEMBERS] = [
+            concat!(stringify!($field), "[file]"),
+            concat!(stringify!($field), "[anon]"),
+            concat!(stringify!($field), "[swap]"),
+            concat!(stringify!($field), "[shmem]"),
+        ];
+        std::array::from_fn(|member| {
+            $K::$kind($place.name(NAMES[member]), 0, $place.uses_member(stringify!($field), member))
+        })
+    }};
+    ($K:ident $place:ident $field:ident {$kind:ident}) => {
+        std::array::from_fn(|word| {
+            $K::$kind($place.name(stringify!($field)), 0, word == 0 && $place.uses(stringify!($field)))
+        })
+    };
+    ($K:ident $place:ident $field:ident count) => {
+        $K::count($place.name(stringify!($field)))
+    };
+    ($K:ident $place:ident $field:ident $kind:ident) => {
+        $K::$kind($place.name(stringify!($field)), 0, $place.uses(stringify!($field)))
+    };
+}
+pub(super) use made;
+
+/// Reads the words of a field.
+macro_rules! peeked {
+    ($words:ident $field:ident [$kind:ident]) => {
+        std::array::from_fn(|member| $words.$field[member].peek())
+    };
+    ($words:ident $field:ident {$kind:ident}) => {
+        std::array::from_fn(|word| $words.$field[word].peek())
+    };
+    ($words:ident $field:ident $kind:ident) => {
+        $words.$field.peek()
+    };
+}
+
+macro_rules! words {
+    ($make:ident, $now:ident: $of:ident { $($field:ident: $kind:tt),* $(,)? } $($extra:ident = $value:expr)?) => {
+        pub(super) fn $make<K: Kind>(place: Place<'_>) -> $of<K> {
+            $of { $($field: made!(K place $field $kind),)* $($extra: $value)? }
+        }
+
+        pub(super) fn $now<K: Kind>(words: &$of<K>) -> $of {
+            $of { $($field: peeked!(words $field $kind),)* $($extra: $value)? }
+        }
+    };
+}
+
+words!(slot, slot_now: Slot {
+    mm: u64, id: u64, deferred: u64, index: u32, busy: u32, pending: [i32],
+    hits: u32, faults: u32, churn: u32, live: u32,
+});
+
+words!(counts, counts_now: Counts {
+    hits: count, misses: count, flushes: count, switches: count, faults: count, births: count, deaths: count,
+    deaths_with_rest: count, rest: count, refused: count, deferred: count, unsettled: count, ended: count, nested: count,
+    swept: count, inherited: count, late: count, unjudged: count,
+});
+
+words!(state, state_now: State {
+    id: u64, mm: u64, global: [i64], totals: [i64],
+    hits: u64, misses: u64, flushes: u64, publications: u64, faults: u64, churn: u64, repaired: u64,
+    peak_exact: i64, peak_drift: i64, transients: u64, active: i64, active_max: i64,
+    seeded: u64, cpus: {u64}, visited: u64, looked: u64, looked_at: u64, tgid: u64, owned: u64,
+});
+
+words!(shared, shared_now: Shared {
+    last_id: u64, reading: u64, zero: i64, pass: u64, visited: u64, orphan: u64,
+});
+
+words!(running, running_now: Running {
+    task: u64, mm: u64, seen: [i32], busy: u64, births: u64,
+} reserved = [0; 2]);
+
+words!(peak, peak_now: Peak { exact: i64, drift: u32, active: u32 });
+
+words!(seed, seed_now: Seed {
+    pages: [i64], peak_exact: i64, peak_drift: i64, repaired: u64, lost: u64, id: u64,
+});
+
+/// What belongs to a CPU. Its offset is its number plus 1, for ever.
+pub(super) fn cpu<K: Kind>(place: Place<'_>) -> Cpu<K> {
+    Cpu {
+        slot: slot(Place { array: "slot", ..place }),
+        offset: K::u64(place.name("offset"), place.index as u64 + 1, false),
+        counts: counts(place),
+        reserved: [0; 5],
+    }
+}
+
+/// A CPU's slots of an mm's counters as last seen.
+pub(super) fn seen<K: Kind>(place: Place<'_>) -> [K::I32; MEMBERS] {
+    made!(K place seen [i32])
+}
