@@ -10,6 +10,24 @@ use rss_drift_common::{
     memory::{Word, Words},
 };
 
+/// Since when the sums of an mm are noted.
+pub(crate) struct Watch {
+    begin: i64,
+}
+
+impl Watch {
+    /// Whether some of the updates since come to this RSS: that of a reading which saw words at different instants.
+    pub(crate) fn reaches<K: Kind>(&self, mm: &Mm<K>, rss: i64) -> bool {
+        (self.begin + mm.falls.peek()..=self.begin + mm.rises.peek()).contains(&rss)
+    }
+}
+
+/// The bit of an RSS. Those of tests are small.
+fn instant(rss: i64) -> u64 {
+    let bit = u32::try_from(rss + 16).expect("a small sum");
+    1_u64.checked_shl(bit).expect("a small sum")
+}
+
 /// The kernel's words at the address of an mm, and the truth about them.
 pub(crate) struct Mm<K: Kind> {
     /// `percpu_counter.lock`
@@ -26,6 +44,12 @@ pub(crate) struct Mm<K: Kind> {
     pub(crate) peak_exact: <K as Words>::I64,
     /// The largest |RSS - approximate RSS|, likewise.
     pub(crate) peak_drift: <K as Words>::I64,
+    /// The values that the RSS of [`Mm::truth`] had since [`Host::watch`], where [`Config::instants`] asks for it: a bit for each.
+    pub(crate) instants: <K as Words>::U64,
+    /// What the updates since then come to that raised RSS, likewise.
+    pub(crate) rises: <K as Words>::I64,
+    /// Those that lowered it.
+    pub(crate) falls: <K as Words>::I64,
     /// Updates that have happened.
     pub(crate) updates: <K as Words>::Count,
     /// Events that told of one.
@@ -50,6 +74,9 @@ impl<K: Kind> Mm<K> {
             truth: std::array::from_fn(|_| K::i64(place.name("truth"), 0, false)),
             peak_exact: K::i64(place.name("true peak_exact"), 0, false),
             peak_drift: K::i64(place.name("true peak_drift"), 0, false),
+            instants: K::u64(place.name("instants"), 0, false),
+            rises: K::i64(place.name("rises"), 0, false),
+            falls: K::i64(place.name("falls"), 0, false),
             updates: K::count(place.name("updates")),
             events: K::count(place.name("events")),
         }
@@ -71,6 +98,17 @@ impl<K: Kind> Mm<K> {
             self.count[member].peek()
                 + self.slots.iter().map(|slot| i64::from(slot[member].peek())).sum::<i64>()
         })
+    }
+
+    /// Whether the mm had this RSS at some instant since [`Host::watch`], without a step.
+    pub(crate) fn had(&self, rss: i64) -> bool {
+        self.instants.peek() & instant(rss) != 0
+    }
+
+    /// The least and the largest RSS of the mm since then, without a step.
+    pub(crate) fn range(&self) -> (i64, i64) {
+        let instants = self.instants.peek();
+        (i64::from(instants.trailing_zeros()) - 16, 47 - i64::from(instants.leading_zeros()))
     }
 }
 
@@ -143,8 +181,13 @@ impl<K: Kind> Host<K> {
         let words = self.mm(mm);
         words.truth[at(member)].add_quietly(i64::from(delta));
         words.updates.add_quietly(1);
+        let exact = rss(&words.truth());
+        if self.config.instants {
+            words.instants.poke(words.instants.peek() | instant(exact));
+            let moved = if delta > 0 { &words.rises } else { &words.falls };
+            moved.add_quietly(i64::from(delta));
+        }
         if self.config.peaks {
-            let exact = rss(&words.truth());
             let drift = (exact - rss_clamped(&words.counts())).abs();
             if exact > words.peak_exact.peek() {
                 words.peak_exact.poke(exact);
@@ -153,6 +196,17 @@ impl<K: Kind> Host<K> {
                 words.peak_drift.poke(drift);
             }
         }
+    }
+
+    /// From this step on the sums are noted that an mm has: what a reading may come to. [`Config::instants`] has to be set.
+    pub(crate) fn watch(&self, mm: u64) -> Watch {
+        assert!(self.config.instants, "nothing is noted");
+        let words = self.mm(mm);
+        let begin = rss(&words.truth());
+        words.instants.poke(instant(begin));
+        words.rises.poke(0);
+        words.falls.poke(0);
+        Watch { begin }
     }
 
     /// The event of an update of this mm, under per-cpu accounting, on this CPU.

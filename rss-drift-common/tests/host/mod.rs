@@ -9,6 +9,7 @@
 //! ```
 #![allow(dead_code, reason = "each target uses a part")]
 
+mod exact;
 mod kernel;
 mod kind;
 mod program;
@@ -65,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) together: bool,
     /// The true peaks are kept too. A model has more states then.
     pub(crate) peaks: bool,
+    /// [`Host::watch`] is used, likewise.
+    pub(crate) instants: bool,
 }
 
 impl Default for Config {
@@ -81,6 +84,7 @@ impl Default for Config {
             bound: 1 << 20,
             together: false,
             peaks: false,
+            instants: false,
         }
     }
 }

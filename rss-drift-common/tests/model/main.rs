@@ -3,8 +3,13 @@
 mod engine;
 mod engine_random;
 mod engine_tests;
+mod exact;
 #[path = "../host/mod.rs"]
 mod host;
+mod peaks;
+mod percpu;
 mod smoke;
 #[path = "../host/steps.rs"]
 mod steps;
+mod sums;
+mod uncertainty;

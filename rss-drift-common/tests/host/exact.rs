@@ -1,0 +1,53 @@
+//! The exact reader on the kernel's words of a host.
+
+use super::{Host, Kind, kernel::Mm};
+use rss_drift_common::{
+    MEMBERS,
+    member::{Pages, rss},
+    memory::Word as _,
+    protocol::percpu::exact::{self, Counters},
+};
+
+/// The kernel's counters of an mm, one step for each word.
+struct Exact<'h, K: Kind>(&'h Mm<K>);
+
+impl<K: Kind> Counters for Exact<'_, K> {
+    fn counts(&self) -> Pages {
+        std::array::from_fn(|member| self.0.count[member].get())
+    }
+    fn locks(&self) -> u32 {
+        self.0.lock.iter().fold(0, |locks, lock| locks | lock.get())
+    }
+    fn add_slots(&mut self, cached: &mut Pages) -> bool {
+        for slots in &self.0.slots {
+            for member in 0..MEMBERS {
+                cached[member] += i64::from(slots[member].get());
+            }
+        }
+        true
+    }
+}
+
+/// What one reading came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) valid: bool,
+    pub(crate) count: Pages,
+    pub(crate) cached: Pages,
+}
+
+impl Reading {
+    /// RSS, in pages.
+    pub(crate) fn rss(&self) -> i64 {
+        rss(&self.count) + rss(&self.cached)
+    }
+}
+
+impl<K: Kind> Host<K> {
+    /// One reading of the kernel's counters of the mm at this address.
+    pub(crate) fn read_exact(&self, mm: u64) -> Reading {
+        let (mut count, mut cached) = ([0; MEMBERS], [0; MEMBERS]);
+        let valid = exact::read(&mut Exact(self.mm(mm)), &mut count, &mut cached);
+        Reading { valid, count, cached }
+    }
+}
