@@ -6,6 +6,7 @@ mod engine_tests;
 mod exact;
 #[path = "../host/mod.rs"]
 mod host;
+mod open;
 mod peaks;
 mod percpu;
 mod smoke;
