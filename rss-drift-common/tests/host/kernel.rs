@@ -63,7 +63,7 @@ impl<K: Kind> Mm<K> {
         let place = Place { config, array: "mm", index: number };
         let cpus = if config.tasks == 0 { config.cpus } else { 0 };
         let slots = (0..cpus).map(|cpu| {
-            let place = Place { array: SLOTS[cpu], ..place };
+            let place = Place { array: super::name(&SLOTS, cpu, "rss_stat"), ..place };
             made!(K place slot [i32])
         });
         Self {

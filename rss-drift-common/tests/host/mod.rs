@@ -44,7 +44,7 @@ pub(crate) const SHMEM: u32 = 3;
 /// How large a host is, and which of its words a scenario is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// CPUs, at most 4.
+    /// CPUs, at most 64. Arrays of those from 4 on have no number in their names.
     pub(crate) cpus: usize,
     /// States of mms.
     pub(crate) states: usize,
@@ -108,6 +108,8 @@ pub(crate) struct Host<K: Kind> {
     pub(crate) limbo: K::Fifo,
     /// What `now()` answers, in nanoseconds.
     pub(crate) now: K::U64,
+    /// The mm of the task that each CPU runs; 0 is none.
+    pub(crate) current: Vec<K::U64>,
     /// The mm that the task has which the reader visits.
     pub(crate) visited: K::U64,
     pub(crate) mms: Vec<Mm<K>>,
@@ -117,6 +119,11 @@ pub(crate) struct Host<K: Kind> {
 /// Arrays that have a CPU's number in their name, since a word's name has room for one index.
 const SEEN: [&str; 4] = ["cpu0.seen", "cpu1.seen", "cpu2.seen", "cpu3.seen"];
 const PEAK: [&str; 4] = ["cpu0.peak", "cpu1.peak", "cpu2.peak", "cpu3.peak"];
+
+/// The name of a CPU's array.
+fn name(names: &[&'static str], cpu: usize, other: &'static str) -> &'static str {
+    names.get(cpu).copied().unwrap_or(other)
+}
 
 impl<K: Kind> Host<K> {
     /// A host on which nothing has happened.
@@ -134,13 +141,19 @@ impl<K: Kind> Host<K> {
             states: (0..config.states).map(|index| words::state(place("state", index))).collect(),
             seen: (0..cpus_by_cpu)
                 .map(|cpu| {
-                    (0..config.states).map(|index| words::seen::<K>(place(SEEN[cpu], index))).collect()
+                    (0..config.states)
+                        .map(|index| words::seen::<K>(place(name(&SEEN, cpu, "seen"), index)))
+                        .collect()
                 })
                 .collect(),
             shared: words::shared(place("shared", 0)),
             running: (0..cpus_by_task).map(|cpu| words::running(place("running", cpu))).collect(),
             peaks: (0..cpus_by_task)
-                .map(|cpu| (0..config.states).map(|index| words::peak(place(PEAK[cpu], index))).collect())
+                .map(|cpu| {
+                    (0..config.states)
+                        .map(|index| words::peak(place(name(&PEAK, cpu, "peak"), index)))
+                        .collect()
+                })
                 .collect(),
             seeds: (0..if by_task { config.states } else { 0 })
                 .map(|index| words::seed(place("seed", index)))
@@ -149,6 +162,9 @@ impl<K: Kind> Host<K> {
             free,
             limbo: K::fifo("limbo", config.states),
             now: K::u64(Name::new("host", 0, "now"), 1, false),
+            current: (0..config.cpus)
+                .map(|cpu| K::u64(Name::new("host", cpu, "current mm"), 0, true))
+                .collect(),
             visited: K::u64(Name::new("host", 0, "visited mm"), address(0), true),
             mms: (0..config.mms).map(|mm| Mm::new(config, mm)).collect(),
             tasks: (0..config.tasks).map(|task| TaskWords::new(config, task)).collect(),

@@ -1,14 +1,21 @@
 //! Models of the protocol between CPUs, and the engine that searches them.
 
+mod caught;
+mod common;
 mod engine;
 mod engine_random;
 mod engine_tests;
 mod exact;
+mod full;
+mod gather;
 #[path = "../host/mod.rs"]
 mod host;
+mod life;
+mod limbo;
 mod open;
 mod peaks;
 mod percpu;
+mod preempt;
 mod smoke;
 #[path = "../host/steps.rs"]
 mod steps;

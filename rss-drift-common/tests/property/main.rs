@@ -4,6 +4,9 @@
 mod cells;
 #[path = "../host/mod.rs"]
 mod host;
+mod percpu;
+mod pertask;
+mod slot;
 
 use cells::Cells;
 use host::smoke;

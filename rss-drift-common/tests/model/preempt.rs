@@ -1,0 +1,156 @@
+//! Preemption within a program, as from Linux 7.x on: a context switch, what the next task does, and the switch back come between any two
+//! steps of an event. While an event's program is preempted the kernel's recursion guard lets no further run of it begin on that CPU.
+
+use crate::{
+    common::{A, B, C, World, config},
+    engine::{Model, Word},
+    host::{ANON, Check as _, Config, Host},
+};
+use rss_drift_common::protocol::percpu::life;
+
+/// A host, and the kernel's recursion guard of the event's program on CPU 0.
+struct Guarded {
+    host: World,
+    runs: Word<u32>,
+    missed: Word<u64>,
+}
+
+impl Guarded {
+    fn new(config: &Config, prepare: impl Fn(&World)) -> Self {
+        let host = Host::new(config);
+        prepare(&host);
+        Self { host, runs: Word::new("runs", 0), missed: Word::new("missed events", 0) }
+    }
+
+    /// An update, and its event where the guard lets it in.
+    fn update(&self, mm: u64, pages: i32) {
+        self.host.kernel_update(0, mm, ANON, pages);
+        if self.runs.quiet().load() != 0 {
+            self.missed.quiet().add(1);
+            self.host.mm(mm).events.add_quietly(1);
+            return;
+        }
+        self.runs.quiet().store(1);
+        self.host.event(0, mm, ANON);
+        self.runs.quiet().store(0);
+    }
+
+    /// Another task runs for a while, then the one before it goes on.
+    fn preempt(&self, mm: u64, work: impl FnOnce()) {
+        let before = self.host.current[0].peek();
+        self.host.go_on_with(0, mm);
+        work();
+        self.host.go_on_with(0, before);
+    }
+
+    fn check(&self, mms: &[u64]) {
+        let host = &self.host;
+        let missed = self.missed.quiet().load();
+        let (slot, current) = (host.slot_now(0), host.current[0].peek());
+        assert_eq!(slot.busy, 0);
+        assert!(
+            missed != 0 || current == 0 || slot.mm == current,
+            "the slot is on the running task's mm: {slot:?}"
+        );
+        host.check_no_residue();
+        for &mm in mms {
+            host.visited.poke(mm);
+            let record = host.read(0, mm);
+            assert_eq!(record.shadow, host.mm(mm).truth(), "shadow of {mm:#x}");
+            if missed == 0 && host.all_counts_now().nested == 0 {
+                assert_eq!(record.repaired, 0, "repaired of {mm:#x}");
+            }
+        }
+        host.check_events(missed);
+        host.check_indexes();
+    }
+}
+
+fn prepared(config: Config, prepare: impl Fn(&World) + Copy + 'static) -> impl Fn() -> Guarded {
+    move || Guarded::new(&config, prepare)
+}
+
+/// An event that folds or publishes is preempted by a task of another mm with an update of its own, then by a kernel thread.
+#[test]
+fn an_event_is_preempted() {
+    for batch in [2, 8] {
+        let config = Config { batch, threshold: 2, ..config(1, 2, 2) };
+        Model::new("a preempted event", prepared(config, |host| host.begin(0, A, 1)))
+            .thread("task of A", (0, 0), |world: &Guarded| {
+                world.update(A, 2);
+                world.update(A, -1);
+            })
+            .thread("task of B", (0, 1), |world: &Guarded| world.preempt(B, || world.update(B, 1)))
+            .thread("kernel thread", (0, 1), |world: &Guarded| world.preempt(0, || ()))
+            .check_end(|world| world.check(&[A, B]))
+            .explore();
+    }
+}
+
+/// An event of an mm that the slot does not hold (reclaim) is preempted by a task that has this mm.
+#[test]
+fn a_miss_is_preempted() {
+    let prepare = |host: &World| {
+        host.begin(0, B, 1);
+        host.begin(0, A, 1);
+    };
+    Model::new("a preempted miss", prepared(config(1, 2, 2), prepare))
+        .thread("task of A", (0, 0), |world: &Guarded| world.update(B, 1))
+        .thread("task of B", (0, 1), |world: &Guarded| world.preempt(B, || world.update(B, 1)))
+        .check_end(|world| world.check(&[A, B]))
+        .explore();
+}
+
+/// A kernel thread that runs lazily on A changes it (khugepaged), and is preempted by a task of C. Whatever came of that switch, it is not
+/// made up for when CPU 0 has gone on to a task of A: that one's updates are hits.
+#[test]
+fn an_old_switch_is_not_made_up_for() {
+    let prepare = |host: &World| {
+        host.begin(0, A, 1);
+        host.go_on_with(0, 0);
+    };
+    Model::new("an old switch", prepared(config(1, 3, 3), prepare))
+        .thread("kernel thread, then A", (0, 0), |world: &Guarded| {
+            world.update(A, 1);
+            world.host.go_on_with(0, A);
+            let before = world.host.all_counts_now().misses;
+            world.update(A, 1);
+            world.update(A, 1);
+            assert_eq!(
+                world.host.all_counts_now().misses,
+                before,
+                "every update is of the running task's mm"
+            );
+        })
+        .thread("task of C", (0, 1), |world: &Guarded| world.preempt(C, || ()))
+        .check_end(|world| world.check(&[A]))
+        .explore();
+}
+
+/// `__mmdrop` of another mm is preempted, and an event comes within.
+#[test]
+fn an_end_is_preempted() {
+    let prepare = |host: &World| {
+        host.begin(0, B, 1);
+        host.update(0, B, ANON, 1);
+        host.begin(0, A, 1);
+        host.update(0, B, ANON, -2);
+    };
+    for lazy in [false, true] {
+        Model::new("a preempted end", prepared(config(1, 3, 3), prepare))
+            .thread("task of A", (0, 0), move |world: &Guarded| {
+                if lazy {
+                    // A kernel thread drops the mm that it runs on.
+                    world.host.update(0, A, ANON, -1);
+                    world.host.go_on_with(0, 0);
+                    life::end(&world.host.program(0), A);
+                    world.host.go_on_with(0, B);
+                } else {
+                    life::end(&world.host.program(0), B);
+                }
+            })
+            .thread("task of C", (0, 1), |world: &Guarded| world.preempt(C, || world.update(C, 1)))
+            .check_end(move |world| world.check(if lazy { &[C] } else { &[A, C] }))
+            .explore();
+    }
+}
