@@ -110,9 +110,11 @@ impl<K: Kind> Host<K> {
             waiting.push(packed);
         }
         let waits = waiting.len();
-        waiting.iter().for_each(|&packed| assert!(self.limbo.push(packed)));
         let mut places = vec![Vec::new(); self.states.len()];
-        waiting.iter().for_each(|&packed| places[at(narrow(unpack(packed).index))].push("limbo"));
+        for packed in waiting {
+            assert!(self.limbo.push(packed));
+            places[at(narrow(unpack(packed).index))].push("limbo");
+        }
         let mut free = Vec::new();
         while let Some(index) = self.free.pop() {
             places[at(index)].push("free");
