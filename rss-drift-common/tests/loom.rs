@@ -3,11 +3,23 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p rss-drift-common --test loom --release`, or `cargo xtask model`.
 #![cfg(loom)]
 
+#[path = "loom/events.rs"]
+mod events;
+#[path = "loom/exact.rs"]
+mod exact;
 mod host;
+#[path = "loom/lifecycle.rs"]
+mod lifecycle;
 #[path = "host/loom_words.rs"]
 mod loom_words;
+#[path = "loom/pertask.rs"]
+mod pertask;
+#[path = "loom/reader.rs"]
+mod reader;
+#[path = "loom/search.rs"]
+mod search;
 
-use host::{ANON, Config, Host, address, smoke};
+use host::smoke;
 use loom::{
     sync::{
         Arc,
@@ -16,7 +28,6 @@ use loom::{
     thread,
 };
 use loom_words::Loom;
-use rss_drift_common::protocol::percpu::events;
 
 /// Two threads store to a word of their own and load the other's; returns whether both loaded 0.
 fn store_buffering(store: Ordering, load: Ordering) -> bool {
@@ -69,25 +80,4 @@ fn one_cpu_is_exact() {
 #[test]
 fn one_task_is_exact() {
     loom::model(|| smoke::one_task_is_exact::<Loom>(&smoke::one_task()));
-}
-
-/// Two CPUs change an mm at once: none of it is lost.
-#[test]
-fn two_cpus_lose_nothing() {
-    loom::model(|| {
-        let members = [false, true, false, false];
-        let quiet = &["hits", "misses", "churn", "flushes", "cpus", "active", "active_max"];
-        let host = Arc::new(Host::<Loom>::new(&Config { members, quiet, batch: 2, ..Config::default() }));
-        let mm = address(0);
-        for cpu in 0..2 {
-            events::switched(&host.program(cpu), mm);
-            host.update(cpu, mm, ANON, 1);
-        }
-        let others = Arc::clone(&host);
-        let other = thread::spawn(move || others.update(1, mm, ANON, 1));
-        host.update(0, mm, ANON, 1);
-        other.join().expect("the other CPU's events end");
-        let record = host.read(0, mm);
-        assert_eq!((record.shadow, record.repaired), (host.mm(mm).truth(), 0));
-    });
 }

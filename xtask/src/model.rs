@@ -54,10 +54,10 @@ fn steps(root: &Path, arguments: &[OsString]) -> Result<()> {
     succeed(&mut command, "searching the step-granular model")
 }
 
-/// The models under loom.
+/// The models under loom, in the same way.
 fn loom(root: &Path, arguments: &[OsString]) -> Result<()> {
     let mut command = under_loom(root, "test");
-    command.arg("--release").arg("--").args(arguments);
+    command.args(["--release", "--", "--show-output"]).args(arguments).env("RSS_DRIFT_MODEL", "all");
     succeed(&mut command, "searching the models under loom")
 }
 

@@ -1,0 +1,48 @@
+//! How a scenario is searched, and for how long.
+
+use std::{
+    env,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+/// How often a CPU is interrupted by another one at most; `None` is without a bound. Which of the values of a word a load finds is
+/// searched without a bound.
+///
+/// Within a bound loom leaves out more than it says: it drops orders that it takes for the same as others, also where those lie
+/// beyond the bound. So what ends in a few seconds is searched whole.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    /// In the daily set.
+    pub(crate) daily: Option<usize>,
+    /// With `RSS_DRIFT_MODEL=all`, which `cargo xtask model` sets.
+    pub(crate) all: Option<usize>,
+}
+
+/// Small enough to be searched whole each time.
+pub(crate) const WHOLE: Bounds = Bounds { daily: None, all: None };
+
+/// Accesses of one execution: far more than any scenario has.
+const BRANCHES: usize = 100_000;
+
+/// Runs a scenario in every execution within the bounds. What it searched is printed (`--show-output`).
+pub(crate) fn search(name: &str, bounds: Bounds, scenario: impl Fn() + Send + Sync + 'static) {
+    let all = env::var_os("RSS_DRIFT_MODEL").is_some_and(|value| value == "all");
+    let bound = if all { bounds.all } else { bounds.daily };
+    let executions = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&executions);
+    let mut model = loom::model::Builder::new();
+    model.max_branches = BRANCHES;
+    model.preemption_bound = bound;
+    let start = Instant::now();
+    model.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        scenario();
+    });
+    let preemptions = bound.map_or_else(|| "whole".to_owned(), |bound| format!("{bound} interruptions"));
+    let executions = executions.load(Ordering::Relaxed);
+    println!("{name}: {executions} executions ({preemptions}) in {:.1} s", start.elapsed().as_secs_f64());
+}
