@@ -219,3 +219,9 @@ fn an_end_beside_a_flush(name: &str, idle: bool) {
 fn a_flush_beside_an_end_reaches_no_other_state() {
     an_end_beside_a_flush("end and flush", false);
 }
+
+/// The CPU was idle since its last update, so that it does not count among those that change the mm.
+#[test]
+fn a_flush_after_idling_beside_an_end_reaches_no_other_state() {
+    an_end_beside_a_flush("end and flush after idling", true);
+}
