@@ -15,6 +15,7 @@ mod limbo;
 mod open;
 mod peaks;
 mod percpu;
+mod pertask;
 mod preempt;
 mod smoke;
 #[path = "../host/steps.rs"]
