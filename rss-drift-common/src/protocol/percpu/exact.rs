@@ -1,8 +1,10 @@
 //! The exact reader: the kernel's counters of one mm, added up without a lock.
 //!
 //! A fold (`lib/percpu_counter.c:percpu_counter_add_batch`) adds the CPU's slot to the count, then takes it out of the
-//! slot, both under the counter's lock. So a reading is valid only if every lock word was 0 before and after and no
-//! count changed in between: an unchanged count alone would not show a reader that saw the new count and the old slot.
+//! slot, both under the counter's lock. So a reading is valid only if the counts are read first, then every lock word is 0, then the
+//! slots are read, then every lock word is 0 again, and no count changed. An unchanged count alone does not show a reader that
+//! saw the new count and the old slot. Nor does a look at the locks before the counts: a fold that locks between the two, and
+//! unlocks before the last look, gives that reader the new count and the old slot as well.
 
 use crate::{MEMBERS, member::Pages};
 
@@ -19,8 +21,8 @@ pub trait Counters {
 /// One reading of all counters; true when it is valid.
 #[inline(always)]
 pub fn read(counters: &mut impl Counters, count: &mut Pages, cached: &mut Pages) -> bool {
-    let locked_before = counters.locks();
     *count = counters.counts();
+    let locked_before = counters.locks();
     *cached = [0; MEMBERS];
     let readable = counters.add_slots(cached);
     let locked_after = counters.locks();
