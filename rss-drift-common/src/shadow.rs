@@ -44,8 +44,9 @@ pub struct State<W: Words = Plain> {
     pub peak_exact: W::I64,
     /// Largest |exact - approximate| since the state was seeded, in pages.
     pub peak_drift: W::I64,
-    /// Drifts beyond the bound that were not kept: a fold of another CPU was half seen.
-    pub transients: W::U64,
+    /// Whether the reader works on the state at this index: [`READING`], or [`ORPHANED`] when its mm ended meanwhile. It belongs to the
+    /// index: it stays when the state goes from one mm to another.
+    pub reader: W::U64,
     /// CPUs that change the mm now.
     pub active: W::I64,
     /// The largest `active` so far: with more than 1 the peaks have an error.
@@ -70,6 +71,12 @@ pub struct State<W: Words = Plain> {
 
 /// A task got the mm while we looked.
 pub const OWNED: u64 = 1;
+
+/// The reader works on this state: it is not given to another mm.
+pub const READING: u64 = 1;
+/// The mm ended while the reader worked on its state: what the reader read may not be in the totals yet, and what it reads may be of
+/// another mm. So it is the reader that frees the state, when it is done, and nobody looks for a residue.
+pub const ORPHANED: u64 = 2;
 
 /// How long a task can have a new mm before `sched_process_exec` tells of it, in nanoseconds: loading a program takes less.
 const EXEC: u64 = 1_000_000_000;
@@ -269,17 +276,12 @@ impl Default for Cpu {
 pub struct Shared<W: Words = Plain> {
     /// The id that the last state got.
     pub last_id: W::U64,
-    /// What the reader works on: index of the state plus 1.
-    pub reading: W::U64,
     /// Always 0, see [`crate::memory::Memory::zero`].
     pub zero: W::I64,
     /// Number of this reading.
     pub pass: W::U64,
     /// Mms that this reading visited.
     pub visited: W::U64,
-    /// A state that ended while the reader worked on it, index plus 1: what the reader read may not be in its totals yet, and what it
-    /// reads may be of another mm. So it is the reader that frees it, when it is done, and nobody looks for a residue.
-    pub orphan: W::U64,
 }
 
 /// Says of structs of plain words that they are plain old data; bytemuck's derive knows no generic ones. The number is that of the bytes
@@ -299,7 +301,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 64, State of 256, Counts of 144, Cpu of 256, Shared of 48);
+plain_old_data!(Slot of 64, State of 256, Counts of 144, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

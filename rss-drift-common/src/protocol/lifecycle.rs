@@ -6,7 +6,7 @@
 use super::handle::Handle;
 use crate::{
     memory::{Exchange, Live, Memory, Word},
-    shadow::{Shared, State},
+    shadow::{ORPHANED, READING, State},
 };
 
 /// Who asks for a state.
@@ -52,7 +52,7 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
     state.id.set(id);
     memory.born(index);
     if by == Claimant::Reader {
-        begin_reading::<M>(shared, index);
+        begin_reading::<M>(Handle { index, id, state });
     }
     if memory.insert(mm, index) {
         counts.births.add(1);
@@ -61,7 +61,7 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
     state.id.set(0);
     if by == Claimant::Reader {
         // Nobody found it: nobody left it to us.
-        shared.reading.set(0);
+        state.reader.set(0);
     }
     memory.forgotten(index);
     memory.give_back(index);
@@ -75,51 +75,29 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
 
 /// The reader works on the state at `index` from here on: it is not given to another mm.
 #[inline(always)]
-pub fn begin_reading<M: Memory>(shared: &Shared<M::Words>, index: u32) {
+pub fn begin_reading<M: Memory>(handle: Handle<'_, M::Words>) {
     if M::READER_MARKS {
-        shared.reading.swap(mark_of(index));
+        handle.state.reader.swap(READING);
     }
 }
 
 /// The reader is done with what it worked on: it goes on with the state's end if the mm ended meanwhile. Nobody looks for a residue then:
 /// the words that the reader came to last may have been memory of another mm by then, which has the address.
 #[inline(always)]
-pub fn done_reading<M: Memory>(memory: &M, shared: &Shared<M::Words>) {
-    if !M::READER_MARKS {
-        return;
-    }
-    shared.reading.swap(0);
-    let orphan = shared.orphan.swap(0);
-    if orphan != 0 {
-        let index = index_of(orphan);
+pub fn done_reading<M: Memory>(memory: &M, handle: Handle<'_, M::Words>) {
+    if M::READER_MARKS && handle.state.reader.swap(0) == ORPHANED {
         if let Some(cpu) = memory.cpu(memory.here()) {
             cpu.counts.unjudged.add(1);
         }
-        free(memory, index);
+        free(memory, handle.index);
     }
 }
 
-/// The mm of this state ended: whether the reader is at it, with deltas that it has yet to add. Then it is the reader that goes on, unless it
-/// was done just now.
+/// The mm of this state ended, and its id is 0: whether the reader is at it, with deltas that it has yet to add. Then it is the reader that
+/// goes on. (Mark and id are each written in one step with a full barrier, and then the other one is read: who comes second sees the first.)
 #[inline(always)]
-pub(super) fn leave_to_reader<M: Memory>(shared: &Shared<M::Words>, index: u32) -> bool {
-    let mark = mark_of(index);
-    shared.reading.get() == mark
-        && shared.orphan.replace(0, mark)
-        && (shared.reading.get() == mark || !shared.orphan.replace(mark, 0))
-}
-
-/// How a state is named where 0 is none.
-#[inline(always)]
-const fn mark_of(index: u32) -> u64 {
-    index as u64 + 1
-}
-
-/// The index of a mark.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
-const fn index_of(mark: u64) -> u32 {
-    mark.wrapping_sub(1) as u32
+pub(super) fn leave_to_reader<W: Live>(handle: Handle<'_, W>) -> bool {
+    handle.state.reader.replace(READING, ORPHANED)
 }
 
 /// Takes the state of an mm away from everybody who has yet to look it up; `None` where somebody else did. Whoever took it away says
@@ -150,7 +128,7 @@ pub fn free<M: Memory>(memory: &M, index: u32) {
     memory.give_back(index);
 }
 
-/// Clears all of a state but its id, which says that it is free, and `visited`, which its next owner sets.
+/// Clears all of a state but its id, which says that it is free, `visited`, which its next owner sets, and the reader's mark.
 #[inline(always)]
 fn wipe<W: Live>(state: &State<W>) {
     state.mm.set(0);
@@ -173,7 +151,6 @@ pub(super) fn wipe_figures<W: Live>(state: &State<W>) {
     state.repaired.set(0);
     state.peak_exact.set(0);
     state.peak_drift.set(0);
-    state.transients.set(0);
     state.active.set(0);
     state.active_max.set(0);
     state.looked.set(0);

@@ -84,7 +84,7 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
 #[inline(always)]
 pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
     let Some(handle) = lifecycle::take_away(memory, memory.address(mm)) else { return };
-    let (Some(cpu), Some(shared)) = (memory.cpu(memory.here()), memory.shared()) else { return };
+    let Some(cpu) = memory.cpu(memory.here()) else { return };
     let counts = &cpu.counts;
     let all = gather(memory, handle);
     // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
@@ -99,7 +99,7 @@ pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
         limbo::enter(memory, handle.index);
         return;
     }
-    if lifecycle::leave_to_reader::<M>(shared, handle.index) {
+    if lifecycle::leave_to_reader(handle) {
         return;
     }
     counts.late.add(late);

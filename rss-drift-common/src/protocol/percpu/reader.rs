@@ -38,9 +38,9 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
         record.flags |= SHADOW_REFUSED;
         return;
     };
-    lifecycle::begin_reading::<M>(shared, handle.index);
+    lifecycle::begin_reading::<M>(handle);
     if visit.mm_now(memory) != Some(address) {
-        lifecycle::done_reading(memory, shared);
+        lifecycle::done_reading(memory, handle);
         if known.is_none() {
             // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
             life::let_go(memory, address);
@@ -48,7 +48,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
         return;
     }
     // Behind the mark: whoever has the state now keeps it.
-    let Some(handle) = Handle::at(memory, handle.index) else { return };
+    let handle = handle.again();
     if handle.is_of(address) {
         let tgid = visit.tgid(memory);
         let refreshed = words::refresh_all(memory, mm, handle);
@@ -86,7 +86,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
             shared.visited.set(shared.visited.get() + 1);
         }
     }
-    lifecycle::done_reading(memory, shared);
+    lifecycle::done_reading(memory, handle);
 }
 
 /// An adding up on its way from CPU to CPU.
