@@ -17,9 +17,11 @@ const TRIES: u32 = 4;
 /// Bytes of one CPU's slot of one counter (`s32`).
 pub const SLOT_BYTES: u64 = 4;
 
-/// The delta of `member` after an update that this CPU saw: its own slot and the global count.
+/// The delta of `member` after an update that this CPU saw: its own slot, and the global count where the update folded.
 ///
-/// Nobody else writes this CPU's slot, so it is read once. The count is compared first: it changes at a fold only.
+/// Nobody else writes this CPU's slot, so it is read once. A fold leaves 0 there. So where it is not 0 the count is left alone: what
+/// changed it is a fold of another CPU, whose own event takes the count and the slot together. Taken apart, that fold's pages would
+/// count twice in between, and a peak that saw them would stay.
 #[inline(always)]
 pub fn refresh_own<M: PerCpu>(
     memory: &M,
@@ -48,9 +50,18 @@ fn refresh_own_member<M: PerCpu, const MEMBER: usize>(
 ) -> Option<i32> {
     let slot = memory.own_slot(memory.slots(mm, MEMBER), offset)?;
     let old = seen[MEMBER].swap(slot);
+    let delta = slot.wrapping_sub(old);
+    if slot != 0 {
+        return Some(delta);
+    }
     let global = refresh_global::<M, MEMBER>(memory, mm, handle);
+    if global.unsettled != 0
+        && let Some(cpu) = memory.cpu(memory.here())
+    {
+        cpu.counts.unsettled.add(global.unsettled);
+    }
     #[expect(clippy::cast_possible_truncation, reason = "a fold is a batch or a huge page, never 2^31 pages")]
-    Some(slot.wrapping_sub(old).wrapping_add(global as i32))
+    Some(delta.wrapping_add(global.delta as i32))
 }
 
 /// What a refresh of all words came to.
@@ -90,11 +101,18 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
         unsettled: zero.cast_unsigned(),
     };
     memory.for_each_cpu(&mut walk);
-    let Walk { mut deltas, unsettled, .. } = walk;
-    deltas[0] += refresh_global::<M, 0>(memory, mm, handle);
-    deltas[1] += refresh_global::<M, 1>(memory, mm, handle);
-    deltas[2] += refresh_global::<M, 2>(memory, mm, handle);
-    deltas[3] += refresh_global::<M, 3>(memory, mm, handle);
+    let Walk { mut deltas, mut unsettled, .. } = walk;
+    let global = [
+        refresh_global::<M, 0>(memory, mm, handle),
+        refresh_global::<M, 1>(memory, mm, handle),
+        refresh_global::<M, 2>(memory, mm, handle),
+        refresh_global::<M, 3>(memory, mm, handle),
+    ];
+    deltas[0] += global[0].delta;
+    deltas[1] += global[1].delta;
+    deltas[2] += global[2].delta;
+    deltas[3] += global[3].delta;
+    unsettled += global[0].unsettled + global[1].unsettled + global[2].unsettled + global[3].unsettled;
     handle.add_pages(&deltas);
     memory.found(handle.index, &deltas);
     let corrected = deltas[0].unsigned_abs()
@@ -163,6 +181,15 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
     walk.unsettled += 1;
 }
 
+/// What a refresh of a global count came to.
+#[derive(Clone, Copy)]
+struct Global {
+    /// By how much the count changed since it was last seen, in pages.
+    delta: i64,
+    /// 1 where it did not hold still.
+    unsettled: u64,
+}
+
 /// The delta of the global count of a member.
 ///
 /// Load and exchange are two steps: two CPUs that fold together could leave the older count behind. So it is read again
@@ -172,11 +199,11 @@ fn refresh_global<M: PerCpu, const MEMBER: usize>(
     memory: &M,
     mm: M::Mm,
     handle: Handle<'_, M::Words>,
-) -> i64 {
+) -> Global {
     let word = &handle.state.global[MEMBER];
     let mut count = memory.count(mm, MEMBER);
     if word.get() == count {
-        return 0;
+        return Global { delta: 0, unsettled: 0 };
     }
     let mut delta = 0;
     let mut tries = 0;
@@ -184,10 +211,10 @@ fn refresh_global<M: PerCpu, const MEMBER: usize>(
         delta += count - word.swap(count);
         let again = memory.count(mm, MEMBER);
         if again == count {
-            break;
+            return Global { delta, unsettled: 0 };
         }
         count = again;
         tries += 1;
     }
-    delta
+    Global { delta, unsettled: 1 }
 }
