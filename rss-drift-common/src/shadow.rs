@@ -215,6 +215,9 @@ pub struct Counts<W: Words = Plain> {
     /// Mms whose totals nobody asked for a rest: they ended while the reader was at them (what it read of them last may have
     /// been memory of another mm), or while another CPU had yet to flush them.
     pub unjudged: W::Count,
+    /// Updates that found the slot on another mm than the running task's, and set that right: of a task that ran already when we
+    /// attached, of an execve before its event, after a switch that was not seen.
+    pub caught: W::Count,
 }
 
 impl Counts {
@@ -238,6 +241,7 @@ impl Counts {
         self.inherited += other.inherited;
         self.late += other.late;
         self.unjudged += other.unjudged;
+        self.caught += other.caught;
     }
 }
 
@@ -251,7 +255,7 @@ pub struct Cpu<W: Words = Plain> {
     /// Our counts on it.
     pub counts: Counts<W>,
     /// Fills the cache line: another CPU's slot begins behind it.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 
 const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));
@@ -266,7 +270,7 @@ impl Clone for Cpu {
 impl Copy for Cpu {}
 impl Default for Cpu {
     fn default() -> Self {
-        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 5] }
+        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 4] }
     }
 }
 
@@ -301,7 +305,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 64, State of 256, Counts of 144, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 64, State of 256, Counts of 152, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

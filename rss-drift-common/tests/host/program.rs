@@ -169,6 +169,9 @@ impl<K: Kind> PerCpu for Program<'_, K, ByCpu> {
     fn count(&self, mm: u64, member: usize) -> i64 {
         self.host.mm(mm).count[member].get()
     }
+    fn current_mm(&self) -> u64 {
+        self.host.current[at(self.cpu)].get()
+    }
     fn bound(&self) -> u64 {
         self.host.config.bound
     }

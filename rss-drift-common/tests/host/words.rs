@@ -90,7 +90,7 @@ words!(slot, slot_now: Slot {
 words!(counts, counts_now: Counts {
     hits: count, misses: count, flushes: count, switches: count, faults: count, births: count, deaths: count,
     deaths_with_rest: count, rest: count, refused: count, deferred: count, unsettled: count, ended: count, nested: count,
-    swept: count, inherited: count, late: count, unjudged: count,
+    swept: count, inherited: count, late: count, unjudged: count, caught: count,
 });
 
 words!(state, state_now: State {
@@ -120,7 +120,7 @@ pub(super) fn cpu<K: Kind>(place: Place<'_>) -> Cpu<K> {
         slot: slot(Place { array: "slot", ..place }),
         offset: K::u64(place.name("offset"), place.index as u64 + 1, false),
         counts: counts(place),
-        reserved: [0; 5],
+        reserved: [0; 4],
     }
 }
 

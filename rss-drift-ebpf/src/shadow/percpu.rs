@@ -105,6 +105,10 @@ impl PerCpu for Maps<ByCpu> {
         unsafe { load(mm, counter(member) + layout!(counter_count)) }
     }
     #[inline(always)]
+    fn current_mm(&self) -> u64 {
+        current_mm()
+    }
+    #[inline(always)]
     fn bound(&self) -> u64 {
         config!(bound)
     }
@@ -173,11 +177,17 @@ pub unsafe fn forked(mm: *const u8) {
     life::born(&Maps::<ByCpu>::new(), mm);
 }
 
+/// The address of the current task's mm.
+#[inline(always)]
+fn current_mm() -> u64 {
+    // SAFETY: the helper returns the current task, which the verifier knows.
+    unsafe { load(bpf_get_current_task_btf().cast(), layout!(task_mm)) }
+}
+
 /// A page fault of the current task.
 #[inline(always)]
 pub fn page_fault() {
-    // SAFETY: the helper returns the current task, which the verifier knows.
-    let mm: u64 = unsafe { load(bpf_get_current_task_btf().cast(), layout!(task_mm)) };
+    let mm = current_mm();
     if mm != 0 {
         events::page_fault(&Maps::<ByCpu>::new(), mm);
     }

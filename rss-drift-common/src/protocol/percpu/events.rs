@@ -18,8 +18,11 @@ pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
         cpu.counts.nested.add(1);
         return;
     }
-    // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
     let address = memory.address(mm);
+    if !slot.holds(address) && memory.current_mm() == address {
+        catch(memory, cpu, address);
+    }
+    // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
     let marked = slot.holds(address);
     if marked {
         slot.mark();
@@ -29,6 +32,14 @@ pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
     if marked {
         flush::done(memory, cpu);
     }
+}
+
+/// The running task's own mm is not the one that the slot holds: no switch told of it, or not yet. A function of its own, as it is
+/// rare and long.
+#[inline(never)]
+fn catch<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: u64) {
+    cpu.counts.caught.add(1);
+    flush::switch(memory, cpu, mm);
 }
 
 /// The update of [`updated`]. `holds`: the slot of this CPU holds the mm, and is marked as busy.

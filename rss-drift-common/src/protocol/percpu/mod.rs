@@ -29,6 +29,8 @@ pub trait PerCpu: Memory {
     fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]>;
     /// The global count of a member.
     fn count(&self, mm: Self::Mm, member: usize) -> i64;
+    /// The address of the mm of the task that runs here; 0 is none.
+    fn current_mm(&self) -> u64;
     /// The largest |drift| that the approximate reader can have, in pages.
     fn bound(&self) -> u64;
     /// A state waits until no program can be at it.
