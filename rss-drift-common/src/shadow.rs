@@ -47,10 +47,13 @@ pub struct State<W: Words = Plain> {
     /// Whether the reader works on the state at this index: [`READING`], or [`ORPHANED`] when its mm ended meanwhile. It belongs to the
     /// index: it stays when the state goes from one mm to another.
     pub reader: W::U64,
-    /// CPUs that change the mm now.
+    /// CPUs whose slot holds the mm and that change it now.
     pub active: W::I64,
-    /// The largest `active` so far: with more than 1 the peaks have an error.
+    /// The most CPUs that changed the mm at once so far, those included that did so without holding it: with more than 1 the peaks
+    /// have an error.
     pub active_max: W::I64,
+    /// Number of the CPU that was the last to become active, plus 1: where one is active, it is this one.
+    pub entered: W::U64,
     /// per-cpu: 1 when all words of the mm have been read once: figures before that are no figures. per-task: how often a
     /// change was lost, so that what it was seeded with does not count any more ([`crate::running::Seed`]).
     pub seeded: W::U64,
@@ -305,7 +308,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 64, State of 256, Counts of 152, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 64, State of 264, Counts of 152, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

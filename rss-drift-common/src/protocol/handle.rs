@@ -179,9 +179,25 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.flushes.get().wrapping_add(self.state.publications.get())
     }
 
+    /// This CPU changes the mm without holding it: the number of the CPU that holds pending deltas of it meanwhile, if there is one. Where
+    /// there are several it is that of one of them.
+    #[inline(always)]
+    #[must_use]
+    pub fn another(&self) -> Option<u32> {
+        let active = self.state.active.get();
+        if active < 1 {
+            return None;
+        }
+        if active + 1 > self.state.active_max.get() {
+            raise(&self.state.active_max, active + 1);
+        }
+        u32::try_from(self.state.entered.get()).ok()?.checked_sub(1)
+    }
+
     /// Another CPU begins to change the mm.
     #[inline(always)]
     pub fn enter(&self, cpu: u32) {
+        self.state.entered.set(u64::from(cpu) + 1);
         let active = self.state.active.fetch_add(1) + 1;
         if active > self.state.active_max.get() {
             raise(&self.state.active_max, active);
@@ -198,7 +214,12 @@ impl<'m, W: Live> Handle<'m, W> {
     /// |drift| that can be.
     #[inline(always)]
     pub fn raise_peaks(&self, pending: i64, bound: u64) {
-        let exact = self.totals_rss() + pending;
+        self.raise_peaks_to(self.totals_rss() + pending, bound);
+    }
+
+    /// Raises the peaks to an RSS of so many pages.
+    #[inline(always)]
+    pub fn raise_peaks_to(&self, exact: i64, bound: u64) {
         if exact > self.state.peak_exact.get() {
             raise(&self.state.peak_exact, exact);
         }

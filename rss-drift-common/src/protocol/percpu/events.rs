@@ -115,10 +115,26 @@ fn miss<M: PerCpu>(
     if delta != 0 {
         handle.add_total(member, delta);
         handle.add_churn(u64::from(delta.unsigned_abs()));
-        handle.raise_peaks(0, memory.bound());
+        raise_from_outside(memory, handle);
     }
     handle.add_miss();
     delta
+}
+
+/// The peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged, fork, execve). A CPU that holds
+/// it meanwhile has pending deltas, which count too: where it is one, they are those of its slot; of others the error of the peaks
+/// tells. The totals come first: a publication takes the deltas out of the slot before it adds them, so that they are never
+/// counted twice.
+#[inline(always)]
+fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    let mut exact = handle.totals_rss();
+    if let Some(other) = handle.another()
+        && let Some(cpu) = memory.cpu(other)
+        && cpu.slot.id.get() == handle.id
+    {
+        exact += cpu.slot.pending_rss();
+    }
+    handle.raise_peaks_to(exact, memory.bound());
 }
 
 /// The mm has no state: the map is full. Whether it was a hit can be told all the same.

@@ -99,6 +99,7 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
             here.cpu.counts.misses.add(1);
             handle.add_miss();
             handle.add_churn(delta.unsigned_abs());
+            here.note_outside(handle);
         }
         // What was cached has been counted already, and is again when the next look finds it.
         memory.updated(handle.index, member, delta - i64::from(cached), holds);

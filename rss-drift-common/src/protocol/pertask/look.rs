@@ -93,8 +93,23 @@ impl<'m, M: PerTask> Here<'m, M> {
         }
         slot.live.set(1);
         handle.state.active.add(1);
+        self.raise_active(handle, handle.state.active.get());
+    }
+
+    /// This CPU changes an mm that its slot does not hold: with those that hold it and change it meanwhile the peaks have an error.
+    #[inline(always)]
+    pub(super) fn note_outside(&self, handle: Handle<'m, M::Words>) {
+        let active = handle.state.active.get();
+        if active > 0 {
+            self.raise_active(handle, active + 1);
+        }
+    }
+
+    /// So many CPUs change the mm at once.
+    #[inline(always)]
+    fn raise_active(&self, handle: Handle<'m, M::Words>, active: i64) {
         #[expect(clippy::cast_possible_truncation, reason = "a count of CPUs")]
-        let active = handle.state.active.get().cast_unsigned() as u32;
+        let active = active.cast_unsigned() as u32;
         if let Some(peak) = self.memory.peak(self.number, handle.index)
             && active > peak.active.get()
         {
