@@ -32,7 +32,7 @@ pub(crate) fn one_cpu_is_exact<K: Kind>(host: &Host<K>) {
     assert_eq!(record.shadow, host.mm(mm).sum());
     assert_eq!(record.flags, SHADOW_VALID);
     assert_eq!((record.hits, record.repaired), (4, 1));
-    assert_eq!((record.peak_exact, host.mm(mm).peak_exact.peek()), (9, 10));
+    assert_eq!((record.peak_exact, host.mm(mm).peak_exact.peek()), (10, 10));
     host.update(0, mm, ANON, -7);
     host.update(0, mm, FILE, -3);
     life::end(&host.program(0), mm);

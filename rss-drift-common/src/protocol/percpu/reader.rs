@@ -2,6 +2,7 @@
 
 use super::{PerCpu, life, words};
 use crate::{
+    member,
     memory::{Live, Memory, Next, Step, Word},
     protocol::{
         handle::Handle,
@@ -60,12 +61,30 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
             memory.unsettled(u64::from(tgid), refreshed.unsettled);
             record.flags |= SHADOW_UNSETTLED;
         }
+        if refreshed.moved != 0 {
+            // What the refresh took no event will count.
+            handle.add_churn(refreshed.moved);
+        }
+        // No reading: nothing is undefined, which the verifier would not let move.
+        let mut before = (i64::MIN, 0);
         let mut tries = 0;
         while tries < TRIES {
             // A state can become that of another mm at its address meanwhile.
+            record.flags &= !SHADOW_VALID;
             if add_up(memory, handle, record) && handle.lives() {
                 record.flags |= SHADOW_VALID;
-                break;
+                if refreshed.moved == 0 {
+                    break;
+                }
+                // Nor will an event that was missed raise the peaks. Two readings that agree are of one instant.
+                let now = (member::rss(&record.shadow), record.churn);
+                if before == now {
+                    handle.raise_peaks_to(now.0, memory.bound());
+                    record.peak_exact = handle.state.peak_exact.get();
+                    record.peak_drift = handle.state.peak_drift.get();
+                    break;
+                }
+                before = now;
             }
             tries += 1;
         }

@@ -70,6 +70,8 @@ pub struct Refreshed {
     /// Sum over the members of what the totals lacked, without signs, in pages. (A CPU that goes offline moves its slots into the
     /// counts without an event, `lib/percpu_counter.c:percpu_counter_cpu_dead`: that changes words and corrects nothing.)
     pub corrected: u64,
+    /// Sum of what each word changed by since it was last seen, without signs, in pages: no less than what the counters moved by.
+    pub moved: u64,
     /// Words that did not hold still or could not be read.
     pub unsettled: u64,
 }
@@ -82,6 +84,7 @@ struct Walk {
     together: u64,
     index: u64,
     deltas: [i64; MEMBERS],
+    moved: u64,
     unsettled: u64,
 }
 
@@ -98,10 +101,11 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
         together: u64::from(together),
         index: u64::from(handle.index),
         deltas: [zero; MEMBERS],
+        moved: zero.cast_unsigned(),
         unsettled: zero.cast_unsigned(),
     };
     memory.for_each_cpu(&mut walk);
-    let Walk { mut deltas, mut unsettled, .. } = walk;
+    let Walk { mut deltas, mut moved, mut unsettled, .. } = walk;
     let global = [
         refresh_global::<M, 0>(memory, mm, handle),
         refresh_global::<M, 1>(memory, mm, handle),
@@ -112,6 +116,10 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
     deltas[1] += global[1].delta;
     deltas[2] += global[2].delta;
     deltas[3] += global[3].delta;
+    moved += global[0].delta.unsigned_abs()
+        + global[1].delta.unsigned_abs()
+        + global[2].delta.unsigned_abs()
+        + global[3].delta.unsigned_abs();
     unsettled += global[0].unsettled + global[1].unsettled + global[2].unsettled + global[3].unsettled;
     handle.add_pages(&deltas);
     memory.found(handle.index, &deltas);
@@ -119,7 +127,7 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
         + deltas[1].unsigned_abs()
         + deltas[2].unsigned_abs()
         + deltas[3].unsigned_abs();
-    Refreshed { corrected, unsettled }
+    Refreshed { corrected, moved, unsettled }
 }
 
 impl<M: PerCpu> Step<M> for Walk {
@@ -171,6 +179,7 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
     while tries < TRIES {
         let delta = value.wrapping_sub(word.swap(value));
         walk.deltas[MEMBER] += i64::from(delta);
+        walk.moved += u64::from(delta.unsigned_abs());
         match memory.slot(slots, offset) {
             Some(again) if again == value => return,
             Some(again) => value = again,
