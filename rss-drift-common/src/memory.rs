@@ -123,10 +123,12 @@ pub trait Memory: Observer {
     fn insert(&self, mm: u64, index: u32) -> bool;
     /// Takes the entry of an mm away; false where somebody else did.
     fn remove(&self, mm: u64) -> bool;
-    /// Takes a free index.
-    fn take_free(&self) -> Option<u32>;
-    /// Gives an index back.
-    fn give_back(&self, index: u32);
+    /// Takes a free index: under a lock of all CPUs.
+    fn pop_free(&self) -> Option<u32>;
+    /// Puts an index to the free ones.
+    fn push_free(&self, index: u32);
+    /// Not 0 while no index is free, see [`crate::protocol::lifecycle::take_free`].
+    fn full(&self) -> Option<&<Self::Words as Words>::U64>;
     /// An id that no state has had.
     fn new_id(&self, by: Claimant) -> Option<u64>;
     /// Calls `step` for each CPU number.

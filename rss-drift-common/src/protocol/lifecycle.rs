@@ -35,12 +35,42 @@ pub fn find<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
     Handle::at(memory, memory.find(mm)?)
 }
 
+/// Takes a free index. The list of them has one lock for all CPUs, so where none is free a flag says that.
+#[inline(always)]
+fn take_free<M: Memory>(memory: &M) -> Option<u32> {
+    let full = memory.full()?;
+    if full.get() != 0 {
+        return None;
+    }
+    if let Some(index) = memory.pop_free() {
+        return Some(index);
+    }
+    full.set(1);
+    // Whoever gave one back before the flag stood did not take it away.
+    let late = memory.pop_free();
+    if late.is_some() {
+        full.set(0);
+    }
+    late
+}
+
+/// Gives an index back.
+#[inline(always)]
+fn give_back<M: Memory>(memory: &M, index: u32) {
+    memory.push_free(index);
+    if let Some(full) = memory.full()
+        && full.get() != 0
+    {
+        full.set(0);
+    }
+}
+
 /// Claims a state for the mm at this address, which had none just now.
 #[inline(always)]
 pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words> {
     let Some(counts) = memory.cpu(memory.here()).map(|cpu| &cpu.counts) else { return Claim::Refused };
     let Some(shared) = memory.shared() else { return Claim::Refused };
-    let Some(index) = memory.take_free() else {
+    let Some(index) = take_free(memory) else {
         counts.refused.add(1);
         memory.refused(counts.refused.get());
         return Claim::Refused;
@@ -64,7 +94,7 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
         state.reader.set(0);
     }
     memory.forgotten(index);
-    memory.give_back(index);
+    give_back(memory, index);
     // Another CPU was faster, or the hash refused.
     if let Some(found) = find(memory, mm) {
         return Claim::Found(found);
@@ -125,7 +155,7 @@ pub fn free<M: Memory>(memory: &M, index: u32) {
     if let Some(state) = memory.state(index) {
         wipe(state);
     }
-    memory.give_back(index);
+    give_back(memory, index);
 }
 
 /// Clears all of a state but its id, which says that it is free, `visited`, which its next owner sets, and the reader's mark.

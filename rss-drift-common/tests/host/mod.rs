@@ -104,6 +104,8 @@ pub(crate) struct Host<K: Kind> {
     pub(crate) seeds: Vec<Seed<K>>,
     pub(crate) table: K::Table,
     pub(crate) free: K::List,
+    /// Not 0 while `free` is empty.
+    pub(crate) full: K::U64,
     /// See [`pack`].
     pub(crate) limbo: K::Fifo,
     /// What `now()` answers, in nanoseconds.
@@ -160,6 +162,7 @@ impl<K: Kind> Host<K> {
                 .collect(),
             table: K::table("table", config.mms),
             free,
+            full: K::u64(Name::new("host", 0, "full"), 0, true),
             limbo: K::fifo("limbo", config.states),
             now: K::u64(Name::new("host", 0, "now"), 1, false),
             current: (0..config.cpus)

@@ -112,11 +112,14 @@ impl<K: Kind, S: Scheme> Memory for Program<'_, K, S> {
     fn remove(&self, mm: u64) -> bool {
         self.host.table.remove(mm)
     }
-    fn take_free(&self) -> Option<u32> {
+    fn pop_free(&self) -> Option<u32> {
         self.host.free.pop()
     }
-    fn give_back(&self, index: u32) {
+    fn push_free(&self, index: u32) {
         assert!(self.host.free.push(index), "more indexes are given back than there are");
+    }
+    fn full(&self) -> Option<&K::U64> {
+        Some(&self.host.full)
     }
     fn new_id(&self, by: Claimant) -> Option<u64> {
         Some(S::new_id(self, by))

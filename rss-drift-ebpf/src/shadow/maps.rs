@@ -34,6 +34,10 @@ pub static INDEX: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 #[map]
 pub static FREE: Stack<u32> = Stack::with_max_entries(1, 0);
 
+/// Not 0 while [`FREE`] is empty, so that nobody asks for its lock. Who puts an index there clears this, user space too.
+#[map]
+pub static FULL: Array<Word<u64>> = Array::with_max_entries(1, 0);
+
 /// Indices that are free after a while; per-cpu accounting.
 #[map]
 pub static LIMBO: Queue<Waiting> = Queue::with_max_entries(1, 0);

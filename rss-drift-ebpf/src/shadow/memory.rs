@@ -15,7 +15,7 @@ use rss_drift_common::{
 use super::{
     maps::{self, config, value},
     report,
-    word::Bpf,
+    word::{Bpf, Word},
 };
 use crate::run::{self, count};
 
@@ -105,13 +105,17 @@ impl<K: Kind> Memory for Maps<K> {
         maps::INDEX.remove(mm).is_ok()
     }
     #[inline(always)]
-    fn take_free(&self) -> Option<u32> {
+    fn pop_free(&self) -> Option<u32> {
         maps::FREE.pop().ok().flatten()
     }
     #[inline(always)]
-    fn give_back(&self, index: u32) {
+    fn push_free(&self, index: u32) {
         // The stack has room for every index, and an index is on it at most once.
         let _ = maps::FREE.push(index, 0);
+    }
+    #[inline(always)]
+    fn full(&self) -> Option<&Word<u64>> {
+        value(&maps::FULL, 0)
     }
     #[inline(always)]
     fn new_id(&self, by: Claimant) -> Option<u64> {

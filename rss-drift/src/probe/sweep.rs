@@ -164,7 +164,10 @@ fn free(ebpf: &mut Ebpf, index: u32) -> Result<(), ProbeError> {
     }
     let map = ebpf.map_mut("FREE").ok_or(ProbeError::Missing("FREE"))?;
     let mut indices = Stack::<_, u32>::try_from(map).map_err(failed("FREE"))?;
-    indices.push(index, 0).map_err(failed("FREE"))
+    indices.push(index, 0).map_err(failed("FREE"))?;
+    let map = ebpf.map_mut("FULL").ok_or(ProbeError::Missing("FULL"))?;
+    let mut full = Array::<_, u64>::try_from(map).map_err(failed("FULL"))?;
+    full.set(0, 0, 0).map_err(failed("FULL"))
 }
 
 #[cfg(test)]
