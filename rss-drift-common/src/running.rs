@@ -102,9 +102,7 @@ impl<W: Live> Slot<W> {
     #[inline(always)]
     pub fn direct(&self, delta: i64) {
         self.hits.set(self.hits.get().wrapping_add(1));
-        #[expect(clippy::cast_possible_truncation, reason = "a huge page or a page table, never 2^31 pages")]
-        let pages = delta.unsigned_abs() as u32;
-        self.churn.set(self.churn.get().wrapping_add(pages));
+        self.churn.set(self.churn.get().wrapping_add(delta.unsigned_abs()));
     }
 }
 

@@ -201,12 +201,8 @@ pub struct Counts<W: Words = Plain> {
     pub rest: W::Count,
     /// Updates of an mm that got no state: no index left, or the hash refused it.
     pub refused: W::Count,
-    /// Switches that came in the middle of an update (7.2).
-    pub deferred: W::Count,
     /// Words that did not hold still for a refresh.
     pub unsettled: W::Count,
-    /// Slots that held an mm which had ended: nothing is left of it to be flushed.
-    pub ended: W::Count,
     /// Updates that came while the slot was busy: left to the next refresh.
     pub nested: W::Count,
     /// States that no task had in two readings, without an event between: their mm ended unseen.
@@ -236,9 +232,7 @@ impl Counts {
         self.deaths_with_rest += other.deaths_with_rest;
         self.rest += other.rest;
         self.refused += other.refused;
-        self.deferred += other.deferred;
         self.unsettled += other.unsettled;
-        self.ended += other.ended;
         self.nested += other.nested;
         self.swept += other.swept;
         self.inherited += other.inherited;
@@ -248,7 +242,7 @@ impl Counts {
     }
 }
 
-/// What belongs to one CPU: 256 bytes, four cache lines, of which the first is the slot's.
+/// What belongs to one CPU: 256 bytes, four cache lines, of which the first is what updates use of the slot.
 #[repr(C)]
 pub struct Cpu<W: Words = Plain> {
     /// Its slot.
@@ -308,7 +302,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 64, State of 264, Counts of 152, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 80, State of 264, Counts of 136, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

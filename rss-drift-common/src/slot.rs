@@ -16,7 +16,7 @@ use crate::{
 /// A delta per member, in pages, that has not reached the mm's totals.
 pub type Deltas = [i32; MEMBERS];
 
-/// What one CPU caches: 64 bytes, one cache line.
+/// What one CPU caches: what an update uses fills one cache line.
 ///
 /// The busy mark stands while a program changes the slot or applies what the slot gave up: a reader on another CPU does
 /// not believe the state that the mark names. Up to 6.18 nothing on the same CPU can come between; on 7.2 a tracepoint's
@@ -28,23 +28,26 @@ pub struct Slot<W: Words = Plain> {
     pub mm: W::U64,
     /// Id of that mm's state, unique for ever; 0 as long as nothing had to be looked up.
     pub id: W::U64,
-    /// The mm of the last switch that came while the slot was busy; 0 is none.
-    pub deferred: W::U64,
+    /// Deltas that are not in the totals yet.
+    pub pending: [W::I32; MEMBERS],
+    /// Updates since the last flush that found the slot holding their mm. (A CPU that goes to and fro between one process and idle never
+    /// flushes: 32 bits would run over.)
+    pub hits: W::U64,
+    /// Pages by which the counters changed since the last flush, without signs.
+    pub churn: W::U64,
     /// Index of the mm's state; of no meaning while `id` is 0.
     pub index: W::U32,
     /// While a program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up).
     pub busy: W::U32,
-    /// Deltas that are not in the totals yet.
-    pub pending: [W::I32; MEMBERS],
-    /// Updates since the last flush that found the slot holding their mm.
-    pub hits: W::U32,
-    /// Page faults since the last flush.
-    pub faults: W::U32,
-    /// Pages by which the counters changed since the last flush, without signs.
-    pub churn: W::U32,
     /// 1 from the first update after a switch until the slot is flushed or published for idling: this CPU counts among
     /// those that change the mm.
     pub live: W::U32,
+    /// No padding.
+    pub unused: W::U32,
+    /// The mm of the last switch that came while the slot was busy; 0 is none.
+    pub deferred: W::U64,
+    /// Page faults since the last flush.
+    pub faults: W::U64,
 }
 
 /// The busy mark of a slot whose state is not known yet.
@@ -69,16 +72,16 @@ pub struct Batch {
     /// Deltas for its totals.
     pub pending: Deltas,
     /// Hits to be counted.
-    pub hits: u32,
+    pub hits: u64,
     /// Faults to be counted.
-    pub faults: u32,
+    pub faults: u64,
     /// Churn to be counted.
-    pub churn: u32,
+    pub churn: u64,
     /// 1 when the CPU counted among those that change the mm, and no longer does.
     pub live: u32,
 }
 
-/// What a context switch asks for. After `Flush` and `Publish` the slot is busy until the caller says [`Slot::done`].
+/// What a context switch asks for. After `Flush` and `Publish` the slot is busy until the caller takes the mark away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
     /// Nothing: the slot holds this mm already, or has nothing to publish.
@@ -107,7 +110,7 @@ impl<W: Live> Slot<W> {
         let pending = &self.pending[member & (MEMBERS - 1)];
         pending.set(pending.get().wrapping_add(delta));
         self.hits.set(self.hits.get().wrapping_add(1));
-        self.churn.set(self.churn.get().wrapping_add(delta.unsigned_abs()));
+        self.churn.set(self.churn.get().wrapping_add(u64::from(delta.unsigned_abs())));
     }
 
     /// A page fault of a task with `mm`; false when the slot holds another mm.
@@ -130,6 +133,8 @@ impl<W: Live> Slot<W> {
             }
             return Switch::Deferred;
         }
+        // What an earlier switch left behind is out of date.
+        self.deferred.set(0);
         if next == self.mm.get() {
             return Switch::Nothing;
         }
@@ -141,7 +146,7 @@ impl<W: Live> Slot<W> {
             return Switch::Publish(self.publish(true));
         }
         // A delta without a hit cannot be.
-        if self.hits.get() | self.faults.get() | self.live.get() == 0 {
+        if self.hits.get() | self.faults.get() | u64::from(self.live.get()) == 0 {
             self.mm.set(next);
             self.id.set(0);
             return Switch::Took;
@@ -150,7 +155,7 @@ impl<W: Live> Slot<W> {
         Switch::Flush(self.take(next))
     }
 
-    /// Marks the slot busy before it is known with which state: the mm stays until [`Self::done`].
+    /// Marks the slot busy before it is known with which state: the mm stays until the mark is gone.
     #[inline(always)]
     pub fn mark(&self) {
         self.busy.set(BUSY_UNKNOWN);
@@ -162,17 +167,22 @@ impl<W: Live> Slot<W> {
         self.busy.set(if self.id.get() == 0 { BUSY_UNKNOWN } else { busy_with(self.index.get()) });
     }
 
-    /// Takes the mark away, after a switch that was deferred meanwhile: what that asks to be flushed is returned, and
-    /// the slot stays busy for it.
+    /// Takes the mark away; true when a switch was deferred meanwhile, which [`Slot::make_up`] is for.
     #[inline(always)]
-    pub fn done(&self) -> Option<Batch> {
+    pub fn done(&self) -> bool {
+        self.busy.set(0);
+        // Asked when the mark is gone: a switch after this look does not defer itself.
+        self.deferred.get() != 0
+    }
+
+    /// Makes up for a switch that was deferred: what it asks to be flushed. The slot is busy until [`Slot::done`].
+    #[inline(always)]
+    pub fn make_up(&self) -> Option<Batch> {
+        self.begin();
+        // Behind the mark: a switch in between was done at once, and left none.
         let next = self.deferred.get();
         self.deferred.set(0);
-        if next != 0 && next != self.mm.get() {
-            return Some(self.take(next));
-        }
-        self.busy.set(0);
-        None
+        (next != 0 && next != self.mm.get()).then(|| self.take(next))
     }
 
     /// Gives everything up and holds `next` from now on.
@@ -190,7 +200,6 @@ impl<W: Live> Slot<W> {
         };
         self.mm.set(next);
         self.id.set(0);
-        self.deferred.set(0);
         self.clear_pending();
         self.hits.set(0);
         self.faults.set(0);

@@ -14,8 +14,7 @@ use crate::{
 #[inline(always)]
 pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     match cpu.slot.switch(next) {
-        Switch::Nothing => {}
-        Switch::Deferred => cpu.counts.deferred.add(1),
+        Switch::Nothing | Switch::Deferred => {}
         Switch::Took => cpu.counts.switches.add(1),
         Switch::Publish(batch) => {
             give(memory, cpu, &batch, Given::Published);
@@ -32,11 +31,19 @@ pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
 /// Ends a change of a slot, and makes up for a switch that it deferred.
 #[inline(always)]
 pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
-    if let Some(batch) = cpu.slot.done() {
-        give(memory, cpu, &batch, Given::Flushed);
-        // A further switch in between is not waited for: the next one sets all right.
-        cpu.slot.busy.set(0);
+    if cpu.slot.done() {
+        make_up(memory, cpu);
     }
+}
+
+/// Makes up for a switch that was deferred. Rare: a function of its own.
+#[inline(never)]
+fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
+    if let Some(batch) = cpu.slot.make_up() {
+        give(memory, cpu, &batch, Given::Flushed);
+    }
+    // A switch that was deferred in here is not made up for: the next one, or an update, sets the slot right.
+    cpu.slot.done();
 }
 
 /// This CPU's slot gives its pending deltas to the totals, and keeps its mm.
@@ -75,10 +82,9 @@ pub fn give<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, batch: &Batch, given: Gi
         Handle::known(memory, batch.index, batch.id)
     };
     let Some(handle) = handle else { return };
-    cpu.counts.hits.add(u64::from(batch.hits));
+    cpu.counts.hits.add(batch.hits);
     if batch.id != 0 && !handle.lives() {
         // The mm ended while this CPU's slot was on it: at its death the pending deltas were counted.
-        cpu.counts.ended.add(1);
         return;
     }
     handle.add(batch, given);

@@ -73,11 +73,11 @@ impl<'m, W: Live> Handle<'m, W> {
     pub fn add(&self, batch: &Batch, given: Given) {
         self.add_deltas(&batch.pending);
         if batch.hits != 0 {
-            self.state.hits.add(u64::from(batch.hits));
-            self.state.churn.add(u64::from(batch.churn));
+            self.state.hits.add(batch.hits);
+            self.state.churn.add(batch.churn);
         }
         if batch.faults != 0 {
-            self.add_faults(u64::from(batch.faults));
+            self.add_faults(batch.faults);
         }
         if batch.live != 0 {
             self.state.active.add(-1);

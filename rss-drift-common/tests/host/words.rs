@@ -83,13 +83,13 @@ macro_rules! words {
 }
 
 words!(slot, slot_now: Slot {
-    mm: u64, id: u64, deferred: u64, index: u32, busy: u32, pending: [i32],
-    hits: u32, faults: u32, churn: u32, live: u32,
+    mm: u64, id: u64, pending: [i32], hits: u64, churn: u64, index: u32, busy: u32, live: u32, unused: u32,
+    deferred: u64, faults: u64,
 });
 
 words!(counts, counts_now: Counts {
     hits: count, misses: count, flushes: count, switches: count, faults: count, births: count, deaths: count,
-    deaths_with_rest: count, rest: count, refused: count, deferred: count, unsettled: count, ended: count, nested: count,
+    deaths_with_rest: count, rest: count, refused: count, unsettled: count, nested: count,
     swept: count, inherited: count, late: count, unjudged: count, caught: count,
 });
 

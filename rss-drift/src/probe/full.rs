@@ -326,7 +326,7 @@ pub(super) fn counts(ebpf: &Ebpf) -> Result<Counts, ProbeError> {
     for cpu in array.iter() {
         let CpuValue(cpu) = cpu.map_err(error)?;
         sum.add(&cpu.counts);
-        sum.hits += u64::from(cpu.slot.hits);
+        sum.hits += cpu.slot.hits;
     }
     Ok(sum)
 }

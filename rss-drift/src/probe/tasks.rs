@@ -223,9 +223,9 @@ fn held(
         if states.get(&slot.mm).is_some_and(|state| state.id == slot.id) {
             let of_mm = held.entry(slot.mm).or_default();
             add(&mut of_mm.pages, slot.pending.map(i64::from));
-            of_mm.hits += u64::from(slot.hits);
-            of_mm.faults += u64::from(slot.faults);
-            of_mm.churn += u64::from(slot.churn);
+            of_mm.hits += slot.hits;
+            of_mm.faults += slot.faults;
+            of_mm.churn += slot.churn;
             of_mm.holders += 1;
         }
         if running.task == 0 {

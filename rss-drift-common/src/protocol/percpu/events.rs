@@ -55,7 +55,6 @@ fn update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, me
             known = Some(handle);
         } else {
             // The slot's mm ended behind its back (execve), and a new one has the address: begin again with that.
-            cpu.counts.ended.add(1);
             let _ = slot.take(address);
         }
     }

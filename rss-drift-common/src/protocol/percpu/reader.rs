@@ -158,9 +158,9 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
             record.shadow[1] += i64::from(pending[1]);
             record.shadow[2] += i64::from(pending[2]);
             record.shadow[3] += i64::from(pending[3]);
-            record.hits += u64::from(slot.hits.get());
-            record.faults += u64::from(slot.faults.get());
-            record.churn += u64::from(slot.churn.get());
+            record.hits += slot.hits.get();
+            record.faults += slot.faults.get();
+            record.churn += slot.churn.get();
             record.holders += 1;
         }
         #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]

@@ -58,7 +58,6 @@ impl<'m, M: PerTask> Here<'m, M> {
         }
         if slot.id.get() != 0 {
             // The slot's mm ended behind its back, and a new one has the address: begin again with that.
-            self.cpu.counts.ended.add(1);
             let _ = slot.take(mm);
         }
         let handle = life::find_or_create(self.memory, mm)?;
