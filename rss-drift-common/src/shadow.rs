@@ -26,6 +26,10 @@ pub struct State<W: Words = Plain> {
     pub global: [W::I64; MEMBERS],
     /// Shared totals per member, in pages.
     pub totals: [W::I64; MEMBERS],
+    /// RSS of `totals`, in pages: one word for the peaks to look at.
+    pub rss: W::I64,
+    /// per-cpu: RSS as the approximate reader prints it, by `global`, in pages: one word for the peaks to look at.
+    pub approximate: W::I64,
     /// Updates that a slot held, as far as flushed.
     pub hits: W::U64,
     /// Updates on a CPU whose slot held another mm.
@@ -302,7 +306,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 80, State of 264, Counts of 136, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 80, State of 280, Counts of 136, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::{
     MEMBERS,
-    member::{self, Pages},
+    member::{self, Member, Pages},
     memory::{Exchange, Live, Memory, Word},
     shadow::{CPU_BITS, CPU_WORDS, State},
     slot::{Batch, Deltas},
@@ -93,10 +93,8 @@ impl<'m, W: Live> Handle<'m, W> {
     /// Four members, unrolled: an index would have to be proven within the array each time.
     #[inline(always)]
     fn add_deltas(&self, deltas: &Deltas) {
-        add_to(&self.state.totals[0], i64::from(deltas[0]));
-        add_to(&self.state.totals[1], i64::from(deltas[1]));
-        add_to(&self.state.totals[2], i64::from(deltas[2]));
-        add_to(&self.state.totals[3], i64::from(deltas[3]));
+        let [file, anon, swap, shmem] = *deltas;
+        self.add_pages(&[i64::from(file), i64::from(anon), i64::from(swap), i64::from(shmem)]);
     }
 
     /// Adds pages that no slot holds to the totals.
@@ -106,12 +104,28 @@ impl<'m, W: Live> Handle<'m, W> {
         add_to(&self.state.totals[1], pages[1]);
         add_to(&self.state.totals[2], pages[2]);
         add_to(&self.state.totals[3], pages[3]);
+        add_to(&self.state.rss, member::rss(pages));
     }
 
     /// Adds one delta to the totals.
     #[inline(always)]
     pub fn add_total(&self, member: u32, delta: i32) {
         add_to(&self.state.totals[member as usize & (MEMBERS - 1)], i64::from(delta));
+        if member != Member::Swap as u32 {
+            add_to(&self.state.rss, i64::from(delta));
+        }
+    }
+
+    /// Stores the kernel's global count of a member as last seen, and returns by how much it changed. Each value is exchanged for the one
+    /// before it, so that the sum of what [`State::approximate`] is given is right, in whatever order it comes.
+    #[inline(always)]
+    #[must_use]
+    pub fn exchange_global<const MEMBER: usize>(&self, count: i64) -> i64 {
+        let old = self.state.global[MEMBER].swap(count);
+        if MEMBER != Member::Swap.index() {
+            add_to(&self.state.approximate, positive(count) - positive(old));
+        }
+        count - old
     }
 
     /// Counts page faults.
@@ -152,6 +166,13 @@ impl<'m, W: Live> Handle<'m, W> {
     pub fn global(&self) -> Pages {
         let [file, anon, swap, shmem] = &self.state.global;
         [file.get(), anon.get(), swap.get(), shmem.get()]
+    }
+
+    /// RSS of the totals, in pages, in one look.
+    #[inline(always)]
+    #[must_use]
+    pub fn rss(&self) -> i64 {
+        self.state.rss.get()
     }
 
     /// RSS of the totals, in pages.
@@ -210,21 +231,22 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
-    /// Raises the peaks by what one CPU can tell: the totals, and `pending` pages of RSS in its own slot. `bound`: the largest
-    /// |drift| that can be.
+    /// Whether an RSS of so many pages, with what the approximate reader prints meanwhile, is beyond a peak.
     #[inline(always)]
-    pub fn raise_peaks(&self, pending: i64, bound: u64) {
-        self.raise_peaks_to(self.totals_rss() + pending, bound);
+    #[must_use]
+    pub fn is_beyond_peaks(&self, exact: i64) -> bool {
+        exact > self.state.peak_exact.get()
+            || (exact - self.state.approximate.get()).unsigned_abs().cast_signed()
+                > self.state.peak_drift.get()
     }
 
-    /// Raises the peaks to an RSS of so many pages.
+    /// Raises the peaks to an RSS of so many pages. `bound`: the largest |drift| that can be.
     #[inline(always)]
-    pub fn raise_peaks_to(&self, exact: i64, bound: u64) {
+    pub fn raise_peaks(&self, exact: i64, bound: u64) {
         if exact > self.state.peak_exact.get() {
             raise(&self.state.peak_exact, exact);
         }
-        let drift = exact - self.approximate();
-        let drift = if drift < 0 { -drift } else { drift };
+        let drift = (exact - self.state.approximate.get()).unsigned_abs().cast_signed();
         // Beyond the bound: a fold of another CPU was half seen.
         if drift > self.state.peak_drift.get() && drift.cast_unsigned() <= bound {
             raise(&self.state.peak_drift, drift);
@@ -237,6 +259,12 @@ impl<'m, W: Live> Handle<'m, W> {
     pub fn approximate(&self) -> i64 {
         member::rss_clamped(&self.global())
     }
+}
+
+/// As the kernel's approximate reader takes a count.
+#[inline(always)]
+const fn positive(count: i64) -> i64 {
+    if count < 0 { 0 } else { count }
 }
 
 /// Most updates are of one member: a locked instruction for the others would cost more than the look.

@@ -166,6 +166,8 @@ fn wipe<W: Live>(state: &State<W>) {
     state.owned.set(0);
     clear(&state.global);
     clear(&state.totals);
+    state.rss.set(0);
+    state.approximate.set(0);
     wipe_figures(state);
 }
 

@@ -2,8 +2,7 @@
 
 use super::{PerCpu, life, words};
 use crate::{
-    MEMBERS,
-    memory::{Memory, Word, Words},
+    memory::{Memory, Word},
     protocol::{flush, handle::Handle, lifecycle},
     shadow::Cpu,
 };
@@ -22,16 +21,19 @@ pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
     if !slot.holds(address) && memory.current_mm() == address {
         catch(memory, cpu, address);
     }
-    // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
-    let marked = slot.holds(address);
-    if marked {
-        slot.mark();
-    }
-    let holds = marked && slot.holds(address);
-    update(memory, cpu, number, mm, member, holds);
-    if marked {
+    if slot.holds(address) {
+        // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
+        slot.begin();
+        let holds = slot.holds(address);
+        if holds {
+            hit(memory, cpu, number, mm, member);
+        }
         flush::done(memory, cpu);
+        if holds {
+            return;
+        }
     }
+    miss(memory, cpu, number, mm, member);
 }
 
 /// The running task's own mm is not the one that the slot holds: no switch told of it, or not yet. A function of its own, as it is
@@ -42,82 +44,89 @@ fn catch<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: u64) {
     flush::switch(memory, cpu, mm);
 }
 
-/// The update of [`updated`]. `holds`: the slot of this CPU holds the mm, and is marked as busy.
+/// An update of the mm that this CPU's slot holds. The slot is marked as busy.
 #[inline(always)]
-fn update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32, holds: bool) {
+fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
     let slot = &cpu.slot;
-    let address = memory.address(mm);
-    let mut known = None;
-    let id = slot.id.get();
-    if holds && id != 0 {
-        let Some(handle) = Handle::known(memory, slot.index.get(), id) else { return };
-        if handle.lives() {
-            known = Some(handle);
-        } else {
-            // The slot's mm ended behind its back (execve), and a new one has the address: begin again with that.
-            let _ = slot.take(address);
-        }
-    }
-    let handle = if let Some(handle) = known {
-        handle
-    } else {
-        let Some(handle) = life::find_or_create(memory, mm) else {
-            count_only(cpu, holds);
+    let Some(mut handle) = Handle::known(memory, slot.index.get(), slot.id.get()) else { return };
+    if slot.live.get() == 0 || !handle.lives() {
+        if !begin_to_change(memory, cpu, number, mm) {
+            // The map is full. That it was a hit can be told all the same.
+            cpu.counts.hits.add(1);
             return;
-        };
-        handle
-    };
+        }
+        let Some(known) = Handle::known(memory, slot.index.get(), slot.id.get()) else { return };
+        handle = known;
+    }
     let Some(seen) = memory.seen(number, handle.index) else { return };
     if memory.listens() && memory.is_unused(mm) {
-        let pending = if holds { slot.pending_rss() } else { 0 };
-        memory.last_user_gone(handle.index, address, handle.approximate(), handle.totals_rss() + pending);
+        let exact = handle.totals_rss() + slot.pending_rss();
+        memory.last_user_gone(handle.index, memory.address(mm), handle.approximate(), exact);
     }
-    if !holds {
-        let delta = miss(memory, cpu, handle, seen, mm, member);
-        memory.updated(handle.index, member, i64::from(delta), false);
-        return;
-    }
-    if slot.live.get() == 0 {
-        slot.id.set(handle.id);
-        slot.index.set(handle.index);
-        slot.live.set(1);
-        handle.enter(number);
-    }
-    slot.begin();
-    if let Some(delta) = words::refresh_own(memory, mm, member, cpu.offset.get(), seen, handle) {
-        slot.update(member as usize, delta);
-        memory.updated(handle.index, member, i64::from(delta), true);
-        if slot.is_full(member as usize, memory.threshold()) {
-            flush::publish_now(memory, cpu);
-        }
-        handle.raise_peaks(slot.pending_rss(), memory.bound());
-    } else {
+    let Some(delta) = words::refresh_own(memory, cpu, mm, member, seen, handle) else {
         cpu.counts.unsettled.add(1);
+        return;
+    };
+    slot.update(member as usize, delta);
+    memory.updated(handle.index, member, i64::from(delta), true);
+    if slot.is_full(member as usize, memory.threshold()) {
+        flush::publish_now(memory, cpu);
+    }
+    let exact = handle.rss() + slot.pending_rss();
+    if handle.is_beyond_peaks(exact) {
+        handle.raise_peaks(exact, memory.bound());
     }
 }
 
-/// An update of an mm that this CPU's slot does not hold goes straight to the totals. By how many pages it was.
-#[inline(always)]
-fn miss<M: PerCpu>(
-    memory: &M,
-    cpu: &Cpu<M::Words>,
-    handle: Handle<'_, M::Words>,
-    seen: &[<M::Words as Words>::I32; MEMBERS],
-    mm: M::Mm,
-    member: u32,
-) -> i32 {
-    cpu.counts.misses.add(1);
-    let Some(delta) = words::refresh_own(memory, mm, member, cpu.offset.get(), seen, handle) else {
-        cpu.counts.unsettled.add(1);
-        return 0;
+/// The first update of the slot's mm after a switch or a publication for idling: the slot learns the state, and this CPU counts among
+/// those that change the mm. False where there is no room for a state.
+#[inline(never)]
+fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm) -> bool {
+    let slot = &cpu.slot;
+    let id = slot.id.get();
+    let mut known = None;
+    if id != 0 {
+        known = Handle::known(memory, slot.index.get(), id).filter(Handle::lives);
+        if known.is_none() {
+            // The slot's mm ended behind its back (execve), and a new one has the address: begin again with that.
+            let _ = slot.take(memory.address(mm));
+        }
+    }
+    let found = match known {
+        Some(handle) => Some(handle),
+        None => life::find_or_create(memory, mm),
     };
+    let Some(handle) = found else { return false };
+    slot.id.set(handle.id);
+    slot.index.set(handle.index);
+    slot.live.set(1);
+    slot.begin();
+    handle.enter(number);
+    true
+}
+
+/// An update of an mm that this CPU's slot does not hold goes straight to the totals.
+#[inline(never)]
+fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+    cpu.counts.misses.add(1);
+    let Some(handle) = life::find_or_create(memory, mm) else { return };
+    let Some(seen) = memory.seen(number, handle.index) else { return };
+    if memory.listens() && memory.is_unused(mm) {
+        let address = memory.address(mm);
+        memory.last_user_gone(handle.index, address, handle.approximate(), handle.totals_rss());
+    }
+    let delta = words::refresh_own(memory, cpu, mm, member, seen, handle);
+    if delta.is_none() {
+        cpu.counts.unsettled.add(1);
+    }
+    let delta = delta.unwrap_or(0);
     if delta != 0 {
         handle.add_total(member, delta);
         handle.add_churn(u64::from(delta.unsigned_abs()));
         raise_from_outside(memory, handle);
     }
     handle.add_miss();
-    delta
+    memory.updated(handle.index, member, i64::from(delta), false);
 }
 
 /// The peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged, fork, execve). A CPU that holds
@@ -126,24 +135,14 @@ fn miss<M: PerCpu>(
 /// counted twice.
 #[inline(always)]
 fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
-    let mut exact = handle.totals_rss();
+    let mut exact = handle.rss();
     if let Some(other) = handle.another()
         && let Some(cpu) = memory.cpu(other)
         && cpu.slot.id.get() == handle.id
     {
         exact += cpu.slot.pending_rss();
     }
-    handle.raise_peaks_to(exact, memory.bound());
-}
-
-/// The mm has no state: the map is full. Whether it was a hit can be told all the same.
-#[inline(always)]
-fn count_only<W: crate::memory::Live>(cpu: &Cpu<W>, hit: bool) {
-    if hit {
-        cpu.counts.hits.add(1);
-    } else {
-        cpu.counts.misses.add(1);
-    }
+    handle.raise_peaks(exact, memory.bound());
 }
 
 /// A task has a new mm, and runs on it here without a switch (`exec_mmap`).

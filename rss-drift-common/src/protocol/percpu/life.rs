@@ -36,7 +36,7 @@ pub fn create<M: PerCpu>(memory: &M, mm: M::Mm, by: Claimant) -> Option<Handle<'
     };
     seed(memory, mm, handle);
     handle.state.seeded.swap(1);
-    handle.raise_peaks(0, memory.bound());
+    handle.raise_peaks(handle.rss(), memory.bound());
     Some(handle)
 }
 
@@ -76,7 +76,7 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     seed(memory, mm, handle);
     lifecycle::wipe_figures(state);
     state.visited.set(shared.pass.get());
-    handle.raise_peaks(0, memory.bound());
+    handle.raise_peaks(handle.rss(), memory.bound());
 }
 
 /// Ends the state of an mm that ends: this is its last moment, all its counters are 0, and so must be the shadow. What an event

@@ -79,7 +79,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
                 // Nor will an event that was missed raise the peaks. Two readings that agree are of one instant.
                 let now = (member::rss(&record.shadow), record.churn);
                 if before == now {
-                    handle.raise_peaks_to(now.0, memory.bound());
+                    handle.raise_peaks(now.0, memory.bound());
                     record.peak_exact = handle.state.peak_exact.get();
                     record.peak_drift = handle.state.peak_drift.get();
                     break;

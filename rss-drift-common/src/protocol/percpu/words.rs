@@ -9,6 +9,7 @@ use crate::{
     MEMBERS,
     memory::{Exchange, Next, Step, Word, Words},
     protocol::handle::Handle,
+    shadow::Cpu,
 };
 
 /// How often a word that changes while it is refreshed is read again.
@@ -25,43 +26,44 @@ pub const SLOT_BYTES: u64 = 4;
 #[inline(always)]
 pub fn refresh_own<M: PerCpu>(
     memory: &M,
+    cpu: &Cpu<M::Words>,
     mm: M::Mm,
     member: u32,
-    offset: u64,
     seen: &[<M::Words as Words>::I32; MEMBERS],
     handle: Handle<'_, M::Words>,
 ) -> Option<i32> {
     // A branch per member: the verifier wants constant offsets into the mm.
-    match member {
-        0 => refresh_own_member::<M, 0>(memory, mm, offset, seen, handle),
-        1 => refresh_own_member::<M, 1>(memory, mm, offset, seen, handle),
-        2 => refresh_own_member::<M, 2>(memory, mm, offset, seen, handle),
-        _ => refresh_own_member::<M, 3>(memory, mm, offset, seen, handle),
-    }
-}
-
-#[inline(always)]
-fn refresh_own_member<M: PerCpu, const MEMBER: usize>(
-    memory: &M,
-    mm: M::Mm,
-    offset: u64,
-    seen: &[<M::Words as Words>::I32; MEMBERS],
-    handle: Handle<'_, M::Words>,
-) -> Option<i32> {
-    let slot = memory.own_slot(memory.slots(mm, MEMBER), offset)?;
-    let old = seen[MEMBER].swap(slot);
-    let delta = slot.wrapping_sub(old);
+    let slots = match member {
+        0 => memory.slots(mm, 0),
+        1 => memory.slots(mm, 1),
+        2 => memory.slots(mm, 2),
+        _ => memory.slots(mm, 3),
+    };
+    let slot = memory.own_slot(slots, cpu.offset.get())?;
+    let delta = slot.wrapping_sub(seen[member as usize & (MEMBERS - 1)].swap(slot));
     if slot != 0 {
         return Some(delta);
     }
-    let global = refresh_global::<M, MEMBER>(memory, mm, handle);
-    if global.unsettled != 0
-        && let Some(cpu) = memory.cpu(memory.here())
-    {
+    Some(delta.wrapping_add(refresh_count(memory, cpu, mm, member, handle.index)))
+}
+
+/// The delta of the global count of `member` after an update that folded: one in a batch. A function of its own, so that the others
+/// need not have room for it.
+#[inline(never)]
+fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, index: u32) -> i32 {
+    let Some(handle) = Handle::at(memory, index) else { return 0 };
+    let global = match member {
+        0 => refresh_global::<M, 0>(memory, mm, handle),
+        1 => refresh_global::<M, 1>(memory, mm, handle),
+        2 => refresh_global::<M, 2>(memory, mm, handle),
+        _ => refresh_global::<M, 3>(memory, mm, handle),
+    };
+    if global.unsettled != 0 {
         cpu.counts.unsettled.add(global.unsettled);
     }
     #[expect(clippy::cast_possible_truncation, reason = "a fold is a batch or a huge page, never 2^31 pages")]
-    Some(delta.wrapping_add(global.delta as i32))
+    let delta = global.delta as i32;
+    delta
 }
 
 /// What a refresh of all words came to.
@@ -217,7 +219,7 @@ fn refresh_global<M: PerCpu, const MEMBER: usize>(
     let mut delta = 0;
     let mut tries = 0;
     while tries < TRIES {
-        delta += count - word.swap(count);
+        delta += handle.exchange_global::<MEMBER>(count);
         let again = memory.count(mm, MEMBER);
         if again == count {
             return Global { delta, unsettled: 0 };

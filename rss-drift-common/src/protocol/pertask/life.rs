@@ -85,6 +85,7 @@ fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
     memory.wipe(handle.index);
     state.seeded.set(0);
     lifecycle::clear(&state.totals);
+    state.rss.set(0);
     lifecycle::wipe_figures(state);
     state.id.set(id);
     counted.inherited.add(1);
