@@ -2,6 +2,7 @@
 //! is worked out by xtask, which knows no eBPF.
 
 mod clock;
+mod code;
 mod cost;
 mod daemons;
 mod figures;
@@ -34,6 +35,8 @@ fn perform(arguments: &[&str]) -> Result<()> {
         }
         ["cost", command, rounds] => cost::run(command.as_ref(), rounds.parse()?),
         ["cost-in-instructions", rounds] => cost::count_instructions(rounds.parse()?),
+        ["code", directory] => code::write(directory.as_ref()),
+        ["code-in-instructions", rounds] => code::count(rounds.parse()?),
         _ => bail!("this is a part of `cargo xtask bench`: run that"),
     }
 }

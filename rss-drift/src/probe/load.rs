@@ -14,9 +14,10 @@ use aya_log::EbpfLogger;
 use rss_drift_common::shadow::Counts;
 
 use crate::{
-    kernel::{Accounting, Cast, Kernel, KernelError, btf::blob_of},
+    kernel::{Accounting, Cast, Kernel, KernelError, btf::blob_of, symbols::Symbols},
     probe::{
         caches::Caches,
+        code::{self, Code},
         full::{self, EndOfMm, FullOptions, Scheme},
         link::link,
         locate::{self, SlotReader},
@@ -305,6 +306,14 @@ impl Probe {
     #[must_use]
     pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
         statistics::of_programs(&self.ebpf)
+    }
+
+    /// What the kernel's JIT made of our programs.
+    ///
+    /// # Errors
+    /// When the kernel does not show it.
+    pub fn code(&self, symbols: &Symbols) -> io::Result<Vec<Code>> {
+        code::code_of(&self.ebpf, symbols)
     }
 
     /// What our programs and maps cost the kernel.

@@ -2,6 +2,7 @@
 
 pub mod behaviour;
 pub mod caches;
+pub mod code;
 mod full;
 mod link;
 mod load;

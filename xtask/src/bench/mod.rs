@@ -4,9 +4,11 @@
 mod bar;
 mod cost;
 mod cost_tables;
+mod disassembly;
 mod docs;
 mod figures;
 mod host;
+mod instructions;
 mod measure;
 mod snapshot;
 mod stats;
@@ -25,6 +27,8 @@ pub(crate) enum Verb {
     Snapshot(snapshot::Arguments),
     /// What full mode adds to page faults, context switches and starts of processes, beside other ways to follow RSS
     Cost(cost::Arguments),
+    /// What the kernel's JIT makes of our programs, and how many instructions of it an event executes
+    Instructions(instructions::Arguments),
     /// The RFC's workloads on real software: hits and misses, peaks, drift, and what rss-drift slows them down
     Workloads(workloads::Arguments),
 }
@@ -34,6 +38,7 @@ pub(crate) fn main(verb: &Verb) -> Result<ExitCode> {
     match verb {
         Verb::Snapshot(arguments) => snapshot::main(arguments),
         Verb::Cost(arguments) => cost::main(arguments),
+        Verb::Instructions(arguments) => instructions::main(arguments),
         Verb::Workloads(arguments) => workloads::main(arguments),
     }
 }

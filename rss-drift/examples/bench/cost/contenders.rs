@@ -72,9 +72,7 @@ impl Contenders {
         ensure_tracefs()?;
         let instance = Instance::make()?;
         let session = full(FaultPrograms::Always)?;
-        // All programs that are loaded but one, the iterator, have a hook.
-        let hooks = session.probe.run_statistics().len().saturating_sub(1);
-        let peers = Peers::load(end_of_mm(&session)?, hooks)?;
+        let peers = Peers::load(end_of_mm(&session)?, hooks(&session))?;
         Ok(Self { command: command.to_owned(), peers, instance })
     }
 
@@ -109,7 +107,13 @@ pub fn full(faults: FaultPrograms) -> Result<Session> {
     Ok(session)
 }
 
-fn end_of_mm(session: &Session) -> Result<EndOfMm> {
+/// Programs with a hook: all that are loaded but one, the iterator.
+pub fn hooks(session: &Session) -> usize {
+    session.probe.run_statistics().len().saturating_sub(1)
+}
+
+/// How full mode sees the end of an mm here.
+pub fn end_of_mm(session: &Session) -> Result<EndOfMm> {
     let (_, end) =
         session.probe.full_mode().context("this kernel has no full mode: `rss-drift doctor` says why")?;
     Ok(end)

@@ -49,7 +49,7 @@ pub fn run(rounds: usize) -> Result<()> {
 
 /// Waits until a nanosecond of this clock is one instruction of ours. What other CPUs do counts too: after a boot they are
 /// not idle at once.
-fn wait_for_quiet() -> Result<()> {
+pub fn wait_for_quiet() -> Result<()> {
     const TRIES: u32 = 100;
     let mut ratio = 0.0;
     for _ in 0..TRIES {

@@ -1,12 +1,12 @@
 //! What full mode adds to the kernel's hot paths, beside other ways to follow RSS.
 
-mod contenders;
-mod instructions;
-mod peers;
+pub mod contenders;
+pub mod instructions;
+pub mod peers;
 mod perf;
 mod tracing;
-mod worker;
-mod workloads;
+pub mod worker;
+pub mod workloads;
 
 use std::path::Path;
 

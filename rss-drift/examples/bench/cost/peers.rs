@@ -1,10 +1,17 @@
 //! The eBPF programs that full mode is held against: loaded once, attached for a while.
 
-use std::any::Any;
+use std::{any::Any, io};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{Btf, Ebpf, EbpfLoader, maps::HashMap, programs::Program};
-use rss_drift::probe::{EndOfMm, RunStatistics, of_programs};
+use rss_drift::{
+    kernel::symbols::Symbols,
+    probe::{
+        EndOfMm, RunStatistics,
+        code::{Code, code_of},
+        of_programs,
+    },
+};
 
 /// The object that build.rs makes from rss-drift-ebpf/src/peers/.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PEERS_EBPF"));
@@ -103,6 +110,11 @@ impl Peers {
             sum += entry.context("cannot read UPDATES")?.1;
         }
         Ok(sum)
+    }
+
+    /// What the kernel's JIT made of them.
+    pub fn code(&self, symbols: &Symbols) -> io::Result<Vec<Code>> {
+        code_of(&self.ebpf, symbols)
     }
 
     /// What the kernel counted of each program.
