@@ -52,6 +52,41 @@ pub struct Layout {
     pub cpu_ids: u32,
 }
 
+impl Figures for Layout {
+    const FIRST: u16 = 0;
+}
+
+/// A struct whose figures are known before the programs are loaded: each stands in the instructions that use it, where the
+/// eBPF side writes a mark and the loader the figure. A field is told by a number that both sides work out in the same way.
+pub trait Figures: Copy {
+    /// The number of the struct's first four bytes; another struct has other numbers.
+    const FIRST: u16;
+}
+
+/// Numbers that one struct can have.
+pub const MOST_FIGURES: u16 = 0x100;
+
+/// The number of the field at `offset` bytes of a struct of figures: there is one for each four bytes.
+///
+/// # Panics
+/// When there is no such figure; where both sides use it, in constants, that is an error of the compiler.
+#[must_use]
+pub const fn figure<F: Figures>(offset: usize) -> u16 {
+    let word = offset / 4;
+    assert!(offset.is_multiple_of(4) && offset < size_of::<F>() && word < MOST_FIGURES as usize);
+    #[expect(clippy::cast_possible_truncation, reason = "it is below MOST_FIGURES")]
+    let word = word as u16;
+    F::FIRST + word
+}
+
+/// This constant plus a figure's number stands for a figure of 4 bytes. No text and no count of ours is such a number.
+pub const FIGURE: u64 = 0x7e97_c4a1_d3b5_0000;
+/// As [`FIGURE`], of 8 bytes.
+pub const WIDE_FIGURE: u64 = FIGURE + 0x8000;
+/// A load with this offset plus a figure's number loads at the figure. Nothing of ours is so large that an offset of its own
+/// could be one of these.
+pub const FIGURE_OFFSET: u16 = 0x7000;
+
 /// What stands in our object where a call of the kernel's `bpf_rdonly_cast` belongs, until the loader puts the function's
 /// number there. No helper has this number.
 pub const RDONLY_CAST: i32 = 0x7264_6374;

@@ -4,7 +4,11 @@
 //! remember it. What is the largest of something is kept per CPU too: the program that sees the end of an mm does not run
 //! twice at once on one CPU (the kernel's recursion guard).
 
-use crate::{member::MEMBERS, record::COMM_LEN};
+use crate::{
+    layout::{Figures, MOST_FIGURES},
+    member::MEMBERS,
+    record::COMM_LEN,
+};
 
 /// Where the kernel's structs have what only `run` reads. Offsets are bytes from the start of the named struct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +33,10 @@ pub struct RunLayout {
     pub mm_cpumask: u32,
     /// 1: every process of the host is measured; 0: the command and its descendants.
     pub system: u32,
+}
+
+impl Figures for RunLayout {
+    const FIRST: u16 = 2 * MOST_FIGURES;
 }
 
 /// Frames by which a site is told: the function that updates, and two above it, because the first may be a helper.

@@ -1,6 +1,7 @@
 //! What the shadow keeps of one mm, and what the iterator says of it.
 
 use crate::{
+    layout::{Figures, MOST_FIGURES},
     member::{MEMBERS, Pages},
     memory::{Live, Plain, Word, Words},
     slot::Slot,
@@ -323,6 +324,10 @@ pub struct ShadowConfig {
     pub word_type: u32,
     /// No padding.
     pub unused: u32,
+}
+
+impl Figures for ShadowConfig {
+    const FIRST: u16 = MOST_FIGURES;
 }
 
 const _: () = assert!(MEMBERS.is_power_of_two());

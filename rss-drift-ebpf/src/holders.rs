@@ -10,7 +10,7 @@ use rss_drift_common::{
 
 use crate::{
     iterator::{TaskContext, Visit},
-    kernel::{PF_KTHREAD, layout, load},
+    kernel::{PF_KTHREAD, layout, load_at},
     percpu::{Slots, counts, locks},
     repeat::{GO_ON, repeat},
 };
@@ -29,10 +29,11 @@ pub fn visit(ctx: *const TaskContext) {
     let task = visit.task;
     // SAFETY: pointers that the verifier knows, offsets from BTF.
     let (mm, leader, leader_mm, task_flags, tgid) = unsafe {
-        let mm: *const u8 = load(task, layout!(task_mm));
-        let leader: *const u8 = load(task, layout!(task_group_leader));
-        let leader_mm: *const u8 = load(leader, layout!(task_mm));
-        (mm, leader, leader_mm, load::<u32>(task, layout!(task_flags)), load::<u32>(task, layout!(task_tgid)))
+        let mm: *const u8 = load_at!(task, task_mm);
+        let leader: *const u8 = load_at!(task, task_group_leader);
+        let leader_mm: *const u8 = load_at!(leader, task_mm);
+        let (flags, tgid): (u32, u32) = (load_at!(task, task_flags), load_at!(task, task_tgid));
+        (mm, leader, leader_mm, flags, tgid)
     };
     if mm.is_null() || task_flags & PF_KTHREAD != 0 || !is_wanted(tgid) {
         return;

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use rss_drift_common::{Pages, record::MmRecord};
 
-use crate::kernel::{layout, load};
+use crate::kernel::{layout, load, load_at};
 
 /// `struct bpf_iter_meta` (`include/linux/bpf.h`): every pointer is 8 bytes wide.
 #[repr(C)]
@@ -76,23 +76,24 @@ pub fn write_record(visit: &Visit, identity: &Identity, count: &Pages, cached: &
     let task = visit.task;
     // SAFETY: task, its leader and its signal_struct are pointers that the verifier knows; offsets come from BTF.
     let record = unsafe {
-        let signal: *const u8 = load(task, layout!(task_signal));
+        let signal: *const u8 = load_at!(task, task_signal);
         let comm = layout!(task_comm);
         MmRecord {
             mm: identity.mm as u64,
             task: task as u64,
             ktime_ns: bpf_ktime_get_ns(),
-            start_boottime_ns: load(identity.leader, layout!(task_start_boottime)),
+            start_boottime_ns: load_at!(identity.leader, task_start_boottime),
             exec_id: if layout!(task_self_exec_id_size) == 8 {
-                load(task, layout!(task_self_exec_id))
+                load_at!(task, task_self_exec_id)
             } else {
-                u64::from(load::<u32>(task, layout!(task_self_exec_id)))
+                let narrow: u32 = load_at!(task, task_self_exec_id);
+                u64::from(narrow)
             },
             count: *count,
             cached: *cached,
-            tgid: load(task, layout!(task_tgid)),
-            tid: load(task, layout!(task_pid)),
-            threads: load(signal, layout!(signal_nr_threads)),
+            tgid: load_at!(task, task_tgid),
+            tid: load_at!(task, task_pid),
+            threads: load_at!(signal, signal_nr_threads),
             flags: identity.flags,
             comm: core::mem::transmute::<[u64; 2], [u8; 16]>([
                 load(identity.leader, comm),

@@ -1,51 +1,179 @@
-//! Reading the kernel's structs: offsets are constants to the verifier, put in by user space from BTF.
+//! Reading the kernel's structs: offsets are constants in our instructions, put in by user space from BTF.
 
 #[cfg(target_arch = "bpf")]
 use core::arch::asm;
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use rss_drift_common::{Layout, RDONLY_CAST};
-
-/// Filled in before loading; read-only and frozen, so that the verifier knows every value.
-#[unsafe(no_mangle)]
-pub static LAYOUT: Layout = Layout {
-    task_mm: 0,
-    task_group_leader: 0,
-    task_signal: 0,
-    task_pid: 0,
-    task_tgid: 0,
-    task_flags: 0,
-    task_comm: 0,
-    task_start_boottime: 0,
-    task_self_exec_id: 0,
-    task_self_exec_id_size: 0,
-    task_rss_count: 0,
-    signal_nr_threads: 0,
-    mm_rss_stat: 0,
-    mm_rss_stride: 0,
-    counter_lock: 0,
-    counter_count: 0,
-    counter_counters: 0,
-    counter_has_slots: 0,
-    array_pptrs: 0,
-    cpus: 0,
-    cpu_ids: 0,
+use rss_drift_common::{
+    RDONLY_CAST,
+    layout::{FIGURE, FIGURE_OFFSET, WIDE_FIGURE},
 };
+
+/// One figure of a struct of figures: a constant, also to the verifier.
+macro_rules! figure {
+    ($figures:ty, $member:ident) => {
+        $crate::kernel::constant::<
+            { rss_drift_common::layout::figure::<$figures>(core::mem::offset_of!($figures, $member)) },
+            $figures,
+            _,
+        >(|figures| figures.$member)
+    };
+}
+pub(crate) use figure;
 
 /// One figure of the layout.
 macro_rules! layout {
     ($member:ident) => {
-        $crate::kernel::constant(&raw const $crate::kernel::LAYOUT.$member)
+        $crate::kernel::figure!(rss_drift_common::Layout, $member)
     };
 }
 pub(crate) use layout;
 
-/// Loads a figure of [`LAYOUT`] or of another static that user space fills in. Volatile, or the compiler would fold the
-/// zeroes that it sees into the code.
+/// As [`load`] at one figure of the layout, which is part of the load then.
+macro_rules! load_at {
+    ($base:expr, $member:ident) => {
+        $crate::kernel::load_figure::<
+            {
+                rss_drift_common::layout::figure::<rss_drift_common::Layout>(core::mem::offset_of!(
+                    rss_drift_common::Layout,
+                    $member
+                ))
+            },
+            _,
+        >($base)
+    };
+}
+pub(crate) use load_at;
+
+/// What a figure can be.
+pub trait Figure: Copy {
+    /// What stands in an instruction until the loader puts the figure there, less the figure's number.
+    const MARK: u64;
+
+    /// The figure as it stands in an instruction.
+    fn of(value: u64) -> Self;
+}
+
+impl Figure for u32 {
+    const MARK: u64 = FIGURE;
+
+    #[inline(always)]
+    fn of(value: u64) -> Self {
+        // SAFETY: the loader puts figures of 32 bits in as such. The compiler, which sees no value, need not cut it.
+        unsafe { core::hint::assert_unchecked(value <= Self::MAX.into()) };
+        value as Self
+    }
+}
+
+impl Figure for u64 {
+    const MARK: u64 = WIDE_FIGURE;
+
+    #[inline(always)]
+    fn of(value: u64) -> Self {
+        value
+    }
+}
+
+/// The figure of this number, which has the type of the field that the closure names: one instruction with a mark, which the
+/// loader replaces.
 #[inline(always)]
-pub fn constant<T: Copy>(figure: *const T) -> T {
-    // SAFETY: only called by `layout!` and its like, with a member of a static of plain integers.
-    unsafe { core::ptr::read_volatile(figure) }
+pub fn constant<const NUMBER: u16, F, T: Figure>(_: fn(&F) -> T) -> T {
+    T::of(marked::<NUMBER, T>())
+}
+
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn marked<const NUMBER: u16, T: Figure>() -> u64 {
+    let value: u64;
+    // SAFETY: a constant into a register.
+    unsafe {
+        asm!(
+            "{value} = {mark} ll",
+            value = lateout(reg) value,
+            mark = const T::MARK + NUMBER as u64,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    value
+}
+
+/// For lints, which look at this crate on the host's target: no instruction of BPF is known there.
+#[cfg(not(target_arch = "bpf"))]
+fn marked<const NUMBER: u16, T: Figure>() -> u64 {
+    T::MARK + u64::from(NUMBER)
+}
+
+/// As [`load`], with the figure of this number for an offset: one instruction, which the loader puts the offset into. Use
+/// [`load_at!`].
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+pub unsafe fn load_figure<const NUMBER: u16, T: Word>(base: *const u8) -> T {
+    // SAFETY: by the caller.
+    unsafe { T::load_figure::<NUMBER>(base) }
+}
+
+/// What [`load_figure`] can load.
+pub trait Word: Copy {
+    /// See [`load_figure`].
+    ///
+    /// # Safety
+    /// As [`load`].
+    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self;
+}
+
+/// For lints, as above.
+#[cfg(not(target_arch = "bpf"))]
+macro_rules! marked_load {
+    ($instruction:literal, $base:ident, $number:ident) => {
+        // SAFETY: by the caller.
+        unsafe { load::<u64>($base, (FIGURE_OFFSET + $number).into()) }
+    };
+}
+
+/// A load with a mark for an offset. It may read any memory and stays in program order, as a volatile load does.
+#[cfg(target_arch = "bpf")]
+macro_rules! marked_load {
+    ($instruction:literal, $base:ident, $number:ident) => {{
+        let value: u64;
+        // SAFETY: by the caller; a fault on a stale pointer reads as 0.
+        unsafe {
+            asm!(
+                $instruction,
+                value = lateout(reg) value,
+                base = in(reg) $base,
+                mark = const FIGURE_OFFSET + $number,
+                options(readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }};
+}
+
+impl Word for u64 {
+    #[inline(always)]
+    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self {
+        marked_load!("{value} = *(u64 *)({base} + {mark})", base, NUMBER)
+    }
+}
+
+impl Word for u32 {
+    #[inline(always)]
+    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self {
+        let value = marked_load!("{value} = *(u32 *)({base} + {mark})", base, NUMBER);
+        // SAFETY: a load of 32 bits clears the upper half of the register.
+        unsafe { core::hint::assert_unchecked(value <= Self::MAX.into()) };
+        value as Self
+    }
+}
+
+impl Word for *const u8 {
+    #[inline(always)]
+    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self {
+        // SAFETY: by the caller.
+        unsafe { u64::load_figure::<NUMBER>(base) as Self }
+    }
 }
 
 /// Loads a member of a struct to which the verifier knows the type (a task, its mm, its `signal_struct`).

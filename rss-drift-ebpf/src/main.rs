@@ -72,7 +72,7 @@ extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
     // SAFETY: as above; next is a task.
-    let next: u64 = unsafe { kernel::load(pointer(ctx, 2), kernel::layout!(task_mm)) };
+    let next: u64 = unsafe { kernel::load_at!(pointer(ctx, 2), task_mm) };
     shadow::percpu::switched(next);
     run::count::switched(next, true);
     0
@@ -84,7 +84,7 @@ extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
 extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
     // SAFETY: as above; the mm of a task that has one.
     unsafe {
-        let mm: *const u8 = kernel::load(pointer(ctx, 0), kernel::layout!(task_mm));
+        let mm: *const u8 = kernel::load_at!(pointer(ctx, 0), task_mm);
         if !mm.is_null() {
             shadow::percpu::executed(mm);
             run::count::switched(mm as u64, false);
@@ -99,7 +99,7 @@ extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
 extern "C" fn shadow_newtask(ctx: *const u64) -> i32 {
     // SAFETY: as above.
     unsafe {
-        let mm: *const u8 = kernel::load(pointer(ctx, 0), kernel::layout!(task_mm));
+        let mm: *const u8 = kernel::load_at!(pointer(ctx, 0), task_mm);
         if !mm.is_null() && number64(ctx, 1) & shadow::CLONE_VM == 0 {
             shadow::percpu::forked(mm);
         }

@@ -17,7 +17,7 @@ use rss_drift_common::{
 
 use crate::{
     iterator::{Identity, TaskContext, Visit, write_record},
-    kernel::{PF_KTHREAD, layout, load, probe},
+    kernel::{PF_KTHREAD, layout, load, load_at, probe},
     repeat::{GO_ON, STOP, repeat},
     shadow,
 };
@@ -68,10 +68,11 @@ fn write_exact(visit: &Visit) -> *const u8 {
     let task = visit.task;
     // SAFETY: pointers that the verifier knows, offsets from BTF.
     let (mm, leader, leader_mm, task_flags) = unsafe {
-        let mm: *const u8 = load(task, layout!(task_mm));
-        let leader: *const u8 = load(task, layout!(task_group_leader));
-        let leader_mm: *const u8 = load(leader, layout!(task_mm));
-        (mm, leader, leader_mm, load::<u32>(task, layout!(task_flags)))
+        let mm: *const u8 = load_at!(task, task_mm);
+        let leader: *const u8 = load_at!(task, task_group_leader);
+        let leader_mm: *const u8 = load_at!(leader, task_mm);
+        let flags: u32 = load_at!(task, task_flags);
+        (mm, leader, leader_mm, flags)
     };
     // A kernel thread on a borrowed mm has no caches of its own here: the mm's owner is visited too.
     if mm.is_null() || task_flags & PF_KTHREAD != 0 {

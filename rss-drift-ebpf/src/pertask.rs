@@ -8,7 +8,7 @@ use rss_drift_common::record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_VALID};
 
 use crate::{
     iterator::{Identity, TaskContext, Visit, write_record},
-    kernel::{PF_KTHREAD, layout, load, probe},
+    kernel::{PF_KTHREAD, layout, load, load_at, probe},
 };
 
 /// The counters of one task's mm and the task's own cache.
@@ -25,14 +25,15 @@ pub fn write_task(visit: &Visit) -> Option<Identity> {
     let task = visit.task;
     // SAFETY: pointers that the verifier knows, offsets from BTF.
     unsafe {
-        let mm: *const u8 = load(task, layout!(task_mm));
+        let mm: *const u8 = load_at!(task, task_mm);
         if mm.is_null() {
             return None;
         }
-        let leader: *const u8 = load(task, layout!(task_group_leader));
-        let leader_mm: *const u8 = load(leader, layout!(task_mm));
+        let leader: *const u8 = load_at!(task, task_group_leader);
+        let leader_mm: *const u8 = load_at!(leader, task_mm);
         let mut flags = FLAG_VALID;
-        if load::<u32>(task, layout!(task_flags)) & PF_KTHREAD != 0 {
+        let task_flags: u32 = load_at!(task, task_flags);
+        if task_flags & PF_KTHREAD != 0 {
             flags |= FLAG_KTHREAD;
         } else if leader_mm as u64 != mm as u64 {
             flags |= FLAG_LEADER_GONE;

@@ -4,21 +4,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap},
 };
-use rss_drift_common::run::{RunCpu, RunLayout, RunShared, RunState};
-
-/// Put in by user space before loading; constant to the verifier.
-#[unsafe(no_mangle)]
-pub static RUN: RunLayout = RunLayout {
-    enabled: 0,
-    mm_users: 0,
-    mm_hiwater_rss: 0,
-    task_min_flt: 0,
-    task_maj_flt: 0,
-    signal_live: 0,
-    signal_maxrss: 0,
-    mm_cpumask: 0,
-    system: 0,
-};
+use rss_drift_common::run::{RunCpu, RunShared, RunState};
 
 /// The thread groups that are measured and live.
 #[map]
@@ -36,10 +22,10 @@ static RUN_CPUS: Array<RunCpu> = Array::with_max_entries(1, 0);
 #[map]
 static RUN_SHARED: Array<RunShared> = Array::with_max_entries(1, 0);
 
-/// A figure of [`RUN`]. Volatile, or the compiler would fold the zeroes that it sees into the code.
+/// A figure of what a run is told before loading.
 macro_rules! run {
     ($member:ident) => {
-        $crate::kernel::constant(&raw const $crate::run::maps::RUN.$member)
+        $crate::kernel::figure!(rss_drift_common::run::RunLayout, $member)
     };
 }
 pub(super) use run;

@@ -8,15 +8,10 @@ use rss_drift_common::{
     MEMBERS,
     protocol::limbo::Waiting,
     running::{Peak, Running, Seed},
-    shadow::{Cpu, ShadowConfig, Shared, State},
+    shadow::{Cpu, Shared, State},
 };
 
 use super::word::{Bpf, Word};
-
-/// Put in by user space before loading; constant to the verifier.
-#[unsafe(no_mangle)]
-pub static CONFIG: ShadowConfig =
-    ShadowConfig { bound: 0, max_mms: 0, threshold: 0, word_type: 0, unused: 0 };
 
 /// One element per CPU number.
 #[map]
@@ -64,10 +59,10 @@ pub static PEAKS: Array<Peak<Bpf>> = Array::with_max_entries(1, 0);
 #[map]
 pub static SEEDS: Array<Seed<Bpf>> = Array::with_max_entries(1, 0);
 
-/// A figure of [`CONFIG`]. Volatile, or the compiler would fold the zeroes that it sees into the code.
+/// A figure of what the shadow is told before loading.
 macro_rules! config {
     ($member:ident) => {
-        $crate::kernel::constant(&raw const $crate::shadow::maps::CONFIG.$member)
+        $crate::kernel::figure!(rss_drift_common::shadow::ShadowConfig, $member)
     };
 }
 pub(crate) use config;

@@ -87,11 +87,10 @@ struct Attributes {
 /// Fills `info`, whose pointers lead to as much room as its lengths say.
 fn fill(fd: RawFd, info: &mut Info) -> io::Result<()> {
     const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
-    let mut attributes = Attributes {
-        fd: fd.cast_unsigned(),
-        length: size_of::<Info>() as u32,
-        info: core::ptr::from_mut(info) as u64,
-    };
+    #[expect(clippy::cast_possible_truncation, reason = "some hundred bytes")]
+    const LENGTH: u32 = size_of::<Info>() as u32;
+    let mut attributes =
+        Attributes { fd: fd.cast_unsigned(), length: LENGTH, info: core::ptr::from_mut(info) as u64 };
     // SAFETY: the kernel writes at most `length` bytes to `info`, and to its pointers what their lengths allow; both outlive
     // the call.
     let result = unsafe {

@@ -1,7 +1,15 @@
-//! Links the calls of kernel functions in our object: aya knows helpers, which have fixed numbers, but not functions of the
-//! kernel (kfuncs), whose numbers are those of the running kernel's BTF.
+//! Puts into our object what is known of the running kernel only: the figures of the layout and of the options, which become
+//! constants and offsets in the programs' instructions, and the numbers of kernel functions (kfuncs), which aya does not link.
 
-use rss_drift_common::RDONLY_CAST;
+use object::{Object as _, ObjectSection as _, SectionKind};
+use rss_drift_common::{
+    Layout, RDONLY_CAST,
+    layout::{FIGURE, FIGURE_OFFSET, Figures, MOST_FIGURES, WIDE_FIGURE},
+    run::RunLayout,
+    shadow::ShadowConfig,
+};
+
+use crate::probe::load::ProbeError;
 
 /// Bytes of an instruction (`include/uapi/linux/bpf.h:bpf_insn`): code, registers, offset, immediate.
 const INSTRUCTION: usize = 8;
@@ -9,40 +17,137 @@ const INSTRUCTION: usize = 8;
 const CALL: u8 = 0x85;
 /// `BPF_PSEUDO_KFUNC_CALL` as source register, in the upper half of the registers' byte.
 const KFUNC: u8 = 2 << 4;
+/// `BPF_LD | BPF_DW | BPF_IMM`: a constant of 64 bits, whose upper half is the immediate of a second instruction.
+const CONSTANT: u8 = 0x18;
+/// `BPF_LDX | BPF_MEM` with `BPF_W` and `BPF_DW`.
+const LOADS: [u8; 2] = [0x61, 0x79];
 
-/// The object with every call that is marked [`RDONLY_CAST`] directed to the function of this number in the kernel's BTF. 0 is
-/// none: the verifier lets such a call stand where it is never reached (`kernel/bpf/verifier.c:add_kfunc_call`).
+/// What is put in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// Where the kernel's structs have what.
+    pub(super) layout: Layout,
+    /// What the shadow is told; nothing in passive mode.
+    pub(super) config: ShadowConfig,
+    /// What `rss-drift run` is told.
+    pub(super) run: RunLayout,
+    /// The number of the kernel's `bpf_rdonly_cast` in its BTF. 0 is none: the verifier lets such a call stand where it is
+    /// never reached (`kernel/bpf/verifier.c:add_kfunc_call`).
+    pub(super) rdonly_cast: u32,
+}
+
+impl Known {
+    /// The four bytes of the figure of this number; `None`: there is none.
+    fn figure(&self, number: u16) -> Option<u32> {
+        let (first, bytes) = match number / MOST_FIGURES * MOST_FIGURES {
+            Layout::FIRST => (Layout::FIRST, bytemuck::bytes_of(&self.layout)),
+            ShadowConfig::FIRST => (ShadowConfig::FIRST, bytemuck::bytes_of(&self.config)),
+            RunLayout::FIRST => (RunLayout::FIRST, bytemuck::bytes_of(&self.run)),
+            _ => return None,
+        };
+        let at = usize::from(number - first) * 4;
+        Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+    }
+}
+
+/// The object with every mark replaced.
 ///
 /// Words of 8 bytes, because aya wants the object aligned.
-pub(super) fn link(object: &[u8], rdonly_cast: u32) -> Vec<u64> {
-    let [a, b, c, d] = RDONLY_CAST.to_le_bytes();
-    let marked = [CALL, 0, 0, 0, a, b, c, d];
-    let [a, b, c, d] = rdonly_cast.to_le_bytes();
-    let call = [CALL, KFUNC, 0, 0, a, b, c, d];
-    // Instructions are aligned to their size.
-    let linked = object.chunks(INSTRUCTION).map(|bytes| {
-        let mut word = [0; INSTRUCTION];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_ne_bytes(if word == marked { call } else { word })
-    });
-    linked.collect()
+pub(super) fn link(object: &[u8], known: &Known) -> Result<Vec<u64>, ProbeError> {
+    let mut linked = vec![0_u64; object.len().div_ceil(size_of::<u64>())];
+    let bytes = &mut bytemuck::cast_slice_mut(&mut linked)[..object.len()];
+    bytes.copy_from_slice(object);
+    let file = object::File::parse(object).map_err(ProbeError::NoElf)?;
+    let mut figures = 0;
+    for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
+        // A section without bytes in the file has no instructions either.
+        let Some((start, size)) = section.file_range() else { continue };
+        let code = usize::try_from(start).ok().zip(usize::try_from(start + size).ok());
+        let code = code.and_then(|(start, end)| bytes.get_mut(start..end));
+        figures += link_code(code.ok_or(ProbeError::Unlinked)?, known)?;
+    }
+    // A compiler that lost the marks has put the figures of no kernel into the programs.
+    if figures == 0 { Err(ProbeError::Unlinked) } else { Ok(linked) }
+}
+
+/// Replaces the marks in one section; the number of figures.
+fn link_code(code: &mut [u8], known: &Known) -> Result<usize, ProbeError> {
+    let mut figures = 0;
+    let (instructions, _) = code.as_chunks_mut::<INSTRUCTION>();
+    let mut rest = instructions;
+    while let [instruction, behind @ ..] = rest {
+        match instruction[0] {
+            CALL => {
+                if *instruction == of(CALL, 0, 0, RDONLY_CAST.cast_unsigned()) {
+                    *instruction = of(CALL, KFUNC, 0, known.rdonly_cast);
+                }
+                rest = behind;
+            }
+            CONSTANT => {
+                let [upper, behind @ ..] = behind else { return Err(ProbeError::Unlinked) };
+                figures += usize::from(link_constant(instruction, upper, known)?);
+                rest = behind;
+            }
+            code => {
+                if LOADS.contains(&code) {
+                    figures += usize::from(link_load(instruction, known)?);
+                }
+                rest = behind;
+            }
+        }
+    }
+    Ok(figures)
+}
+
+/// Puts a figure into the two halves of a constant; whether it was marked.
+fn link_constant(
+    lower: &mut [u8; INSTRUCTION],
+    upper: &mut [u8; INSTRUCTION],
+    known: &Known,
+) -> Result<bool, ProbeError> {
+    /// What tells a mark from any other constant.
+    const MARK: u64 = !0xffff;
+    let mark = u64::from(immediate(*upper)) << 32 | u64::from(immediate(*lower));
+    // A source register says that the constant is no number but a map, say.
+    if mark & MARK != FIGURE & MARK || lower[1] >> 4 != 0 {
+        return Ok(false);
+    }
+    let wide = mark >= WIDE_FIGURE;
+    let number = mark - if wide { WIDE_FIGURE } else { FIGURE };
+    let number = u16::try_from(number).map_err(|_| ProbeError::Unlinked)?;
+    let figure = |number| known.figure(number).ok_or(ProbeError::Mark(number));
+    let value = [figure(number)?, if wide { figure(number + 1)? } else { 0 }];
+    lower[4..].copy_from_slice(&value[0].to_le_bytes());
+    upper[4..].copy_from_slice(&value[1].to_le_bytes());
+    Ok(true)
+}
+
+/// Puts a figure into the offset of a load; whether it was marked.
+fn link_load(instruction: &mut [u8; INSTRUCTION], known: &Known) -> Result<bool, ProbeError> {
+    let mark = u16::from_le_bytes([instruction[2], instruction[3]]);
+    // Negative offsets are those of a stack.
+    let Some(number) = mark.checked_sub(FIGURE_OFFSET).filter(|_| mark.cast_signed() >= 0) else {
+        return Ok(false);
+    };
+    let figure = known.figure(number).ok_or(ProbeError::Mark(number))?;
+    let offset = i16::try_from(figure).map_err(|_| ProbeError::Offset(figure))?;
+    instruction[2..4].copy_from_slice(&offset.to_le_bytes());
+    Ok(true)
+}
+
+fn immediate(instruction: [u8; INSTRUCTION]) -> u32 {
+    let [.., a, b, c, d] = instruction;
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// An instruction.
+fn of(code: u8, registers: u8, offset: i16, immediate: u32) -> [u8; INSTRUCTION] {
+    let mut instruction = [code, registers, 0, 0, 0, 0, 0, 0];
+    instruction[2..4].copy_from_slice(&offset.to_le_bytes());
+    instruction[4..].copy_from_slice(&immediate.to_le_bytes());
+    instruction
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_marked_calls_are_linked() {
-        let mark = RDONLY_CAST.to_le_bytes();
-        let helper = [CALL, 0, 0, 0, 113, 0, 0, 0];
-        let mut marked = helper;
-        marked[4..].copy_from_slice(&mark);
-        let object = [helper, marked, [0; INSTRUCTION]].concat();
-        let linked = link(&object, 77);
-        assert_eq!(
-            bytemuck::cast_slice::<_, u8>(&linked),
-            [helper, [CALL, 0x20, 0, 0, 77, 0, 0, 0], [0; INSTRUCTION]].concat()
-        );
-    }
-}
+#[path = "link_tests.rs"]
+mod tests;

@@ -19,7 +19,7 @@ use crate::{
         caches::Caches,
         code::{self, Code},
         full::{self, EndOfMm, FullOptions, Scheme},
-        link::link,
+        link::{Known, link},
         locate::{self, SlotReader},
         percpu, run,
         snapshot::{Reader, Snapshot},
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// The object that build.rs makes from rss-drift-ebpf.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSS_DRIFT_EBPF"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSS_DRIFT_EBPF"));
 
 /// The iterator of passive mode on per-task accounting; it reads every task's cache for `--where` too.
 const TASKS: &str = "rss_pertask";
@@ -53,6 +53,20 @@ pub enum ProbeError {
     /// The object lacks a program or map that this code names: a broken build.
     #[error("the eBPF object inside this program has no {0:?}; build it again")]
     Missing(&'static str),
+    /// The object is no ELF file: a broken build.
+    #[error("the eBPF object inside this program cannot be read: {0}; build it again")]
+    NoElf(object::Error),
+    /// The object's code is not what the figures can be put into: a broken build.
+    #[error(
+        "the eBPF object inside this program has no place for what is known of the kernel; build it again"
+    )]
+    Unlinked,
+    /// The object wants a figure that this program does not have: a broken build.
+    #[error("the eBPF object inside this program wants the unknown figure {0:#x}; build it again")]
+    Mark(u16),
+    /// A field lies too far from the start of its struct.
+    #[error("a field of a kernel struct lies {0} bytes behind its start: a load of our eBPF programs reaches {max}", max = i16::MAX)]
+    Offset(u32),
     /// The kernel's structs are not what `run` knows.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -173,7 +187,8 @@ impl Probe {
     /// When the kernel refuses a program: the text holds the end of the verifier's log.
     pub fn open(kernel: &Kernel) -> Result<Self, ProbeError> {
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
-        let mut ebpf = loader(kernel).load(OBJECT)?;
+        let object = link(OBJECT, &Known { layout: kernel.layout, ..Known::default() })?;
+        let mut ebpf = loader(kernel).load(bytemuck::cast_slice(&object))?;
         let program = match kernel.accounting {
             Accounting::PerTask => TASKS,
             Accounting::PerCpu => "rss_percpu",
@@ -223,14 +238,16 @@ impl Probe {
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let capacity = options.capacity(kernel.layout.cpu_ids, live);
         let config = full::config(kernel, options, capacity, bound, cast);
-        let object = link(OBJECT, cast.map_or(0, |cast| cast.function));
+        let known = Known {
+            layout: kernel.layout,
+            config,
+            run: run::layout(options.run)?,
+            rdonly_cast: cast.map_or(0, |cast| cast.function),
+        };
+        let object = link(OBJECT, &known)?;
         let mut loader = loader(kernel);
         full::size_maps(&mut loader, kernel, options, capacity);
-        let of_run = run::layout(options.run)?;
-        let mut ebpf = loader
-            .override_global("CONFIG", bytemuck::bytes_of(&config), true)
-            .override_global("RUN", bytemuck::bytes_of(&of_run), true)
-            .load(bytemuck::cast_slice(&object))?;
+        let mut ebpf = loader.load(bytemuck::cast_slice(&object))?;
         load_iterator(&mut ebpf, scheme.reader, &btf, &kernel.release)?;
         let offsets = match kernel.accounting {
             Accounting::PerCpu => find_cpus(&mut ebpf, kernel, &btf)?,
@@ -333,14 +350,13 @@ impl Probe {
 }
 
 /// What both modes are loaded with.
-fn loader(kernel: &Kernel) -> EbpfLoader<'_> {
+fn loader(kernel: &Kernel) -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
         // A refusal's reason, without the trace of every instruction: on a program that is found too complex that trace takes
         // minutes to write, and aya asks for it ten times.
         .verifier_log_level(VerifierLogLevel::STATS)
-        .override_global("LAYOUT", bytemuck::bytes_of(&kernel.layout), true)
         .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1))
         // A page: its messages are rare, and each names a process.
         .map_max_entries("AYA_LOGS", 4096);

@@ -1,0 +1,108 @@
+//! What is put where, also into the object itself.
+
+use std::mem::offset_of;
+
+use rss_drift_common::layout::figure;
+
+use super::*;
+use crate::probe::load::OBJECT;
+
+/// The two instructions of a constant in register 3.
+fn constant(value: u64) -> [[u8; INSTRUCTION]; 2] {
+    let [lower, upper] = [value, value >> 32].map(|half| u32::try_from(half & 0xffff_ffff).unwrap());
+    [of(CONSTANT, 3, 0, lower), of(0, 0, 0, upper)]
+}
+
+/// A load of 8 bytes at this offset.
+fn load(offset: u16) -> [u8; INSTRUCTION] {
+    of(0x79, 0x21, offset.cast_signed(), 0)
+}
+
+fn linked(code: &[[u8; INSTRUCTION]], known: &Known) -> Result<(Vec<[u8; INSTRUCTION]>, usize), ProbeError> {
+    let mut code = code.to_vec();
+    let figures = link_code(code.as_flattened_mut(), known)?;
+    Ok((code, figures))
+}
+
+#[test]
+fn only_marked_calls_are_linked() {
+    let known = Known { rdonly_cast: 77, ..Known::default() };
+    let (helper, marked) = (of(CALL, 0, 0, 113), of(CALL, 0, 0, RDONLY_CAST.cast_unsigned()));
+    let (code, figures) = linked(&[helper, marked], &known).unwrap();
+    assert_eq!(code, [helper, of(CALL, 0x20, 0, 77)]);
+    assert_eq!(figures, 0);
+}
+
+#[test]
+fn a_figure_becomes_a_constant() {
+    let known = Known {
+        layout: Layout { task_mm: u32::MAX, ..Layout::default() },
+        config: ShadowConfig { bound: 0x1_0000_0002, max_mms: 4096, ..ShadowConfig::default() },
+        run: RunLayout { system: 1, ..RunLayout::default() },
+        rdonly_cast: 0,
+    };
+    let mark = |number: u16| FIGURE + u64::from(number);
+    let of_layout = figure::<Layout>(offset_of!(Layout, task_mm));
+    let of_config = figure::<ShadowConfig>(offset_of!(ShadowConfig, max_mms));
+    let of_run = figure::<RunLayout>(offset_of!(RunLayout, system));
+    let wide = figure::<ShadowConfig>(offset_of!(ShadowConfig, bound));
+    let marks = [
+        mark(of_layout),
+        mark(of_config),
+        mark(of_run),
+        WIDE_FIGURE + u64::from(wide),
+        // Numbers of our own stay, also where their lower half could be a mark.
+        17,
+        FIGURE & 0xffff_ffff,
+    ];
+    let (code, figures) = linked(&marks.map(constant).concat(), &known).unwrap();
+    let expected = [u32::MAX.into(), 4096, 1, 0x1_0000_0002, 17, FIGURE & 0xffff_ffff];
+    assert_eq!(code, expected.map(constant).concat());
+    assert_eq!(figures, 4);
+}
+
+#[test]
+fn a_figure_becomes_an_offset() {
+    let known = Known { layout: Layout { task_tgid: 1500, ..Layout::default() }, ..Known::default() };
+    let number = figure::<Layout>(offset_of!(Layout, task_tgid));
+    // The upper half of a constant is no instruction.
+    let [lower, upper] = constant(0x79 << 32);
+    let code = [load(FIGURE_OFFSET + number), load(8), load(0xfff8), lower, upper];
+    let (code, figures) = linked(&code, &known).unwrap();
+    assert_eq!(code, [load(1500), load(8), load(0xfff8), lower, upper]);
+    assert_eq!(figures, 1);
+}
+
+#[test]
+fn what_cannot_be_put_in_is_an_error() {
+    let far = Known { layout: Layout { task_mm: 32_768, ..Layout::default() }, ..Known::default() };
+    let error = linked(&[load(FIGURE_OFFSET + figure::<Layout>(0))], &far).unwrap_err();
+    assert!(matches!(error, ProbeError::Offset(32_768)), "{error}");
+    // Behind the last field of a struct, and of no struct.
+    let behind = Layout::FIRST + u16::try_from(size_of::<Layout>() / 4).unwrap();
+    for number in [behind, 3 * MOST_FIGURES] {
+        let error = linked(&constant(FIGURE + u64::from(number)), &far).unwrap_err();
+        assert!(matches!(error, ProbeError::Mark(unknown) if unknown == number), "{error}");
+        let error = linked(&[load(FIGURE_OFFSET + number)], &far).unwrap_err();
+        assert!(matches!(error, ProbeError::Mark(unknown) if unknown == number), "{error}");
+    }
+    // A constant that has no second half.
+    assert!(matches!(linked(&[constant(1)[0]], &far), Err(ProbeError::Unlinked)));
+}
+
+#[test]
+fn the_object_uses_every_figure() {
+    // Twice with figures that differ: what differs in the object is a figure, and after the first nothing is a mark.
+    let known = Known::default();
+    let zeroes = link(OBJECT, &known).unwrap();
+    assert!(matches!(link(bytemuck::cast_slice(&zeroes), &known), Err(ProbeError::Unlinked)));
+    let mut unused = Vec::new();
+    for word in 0..size_of::<Layout>() / 4 {
+        let mut known = Known::default();
+        bytemuck::cast_slice_mut::<_, u32>(bytemuck::bytes_of_mut(&mut known.layout))[word] = 1;
+        if link(OBJECT, &known).unwrap() == zeroes {
+            unused.push(word);
+        }
+    }
+    assert!(unused.is_empty(), "words of the layout that no program uses: {unused:?}");
+}
