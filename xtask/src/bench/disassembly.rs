@@ -11,8 +11,8 @@ pub(crate) struct Count {
     pub(crate) bytes: usize,
     /// x86 instructions.
     pub(crate) instructions: usize,
-    /// Loads from a constant address in a map: figures that the loader put there and that nobody changes.
-    pub(crate) figures: usize,
+    /// Loads from a constant address in a map: read-only data, such as texts that go to the log.
+    pub(crate) constants: usize,
     /// Look-ups in arrays that became part of the code.
     pub(crate) lookups: usize,
     /// Calls of helpers and functions.
@@ -23,7 +23,7 @@ impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.instructions += other.instructions;
-        self.figures += other.figures;
+        self.constants += other.constants;
         self.lookups += other.lookups;
         self.calls += other.calls;
     }
@@ -33,7 +33,7 @@ impl AddAssign for Count {
 pub(crate) fn count(path: &Path) -> Result<Count> {
     let mut command = Command::new("objdump");
     command.args(["-D", "-b", "binary", "-m", "i386:x86-64", "-w", "--no-show-raw-insn"]).arg(path);
-    let output = command.output().context("cannot run objdump: it is in Debian's package binutils")?;
+    let output = command.output().context("cannot run objdump")?;
     if !output.status.success() {
         bail!("objdump failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -53,36 +53,36 @@ fn of_text(text: &str) -> Count {
     Count {
         bytes: 0,
         instructions: instructions.len(),
-        figures: figures(&instructions),
+        constants: constants(&instructions),
         lookups: instructions.windows(4).filter(|four| is_lookup(four)).count(),
         calls: instructions.iter().filter(|instruction| instruction.starts_with("call")).count(),
     }
 }
 
 /// Loads whose base is a constant address in the kernel's half of memory, which only maps have here.
-fn figures(instructions: &[&str]) -> usize {
+fn constants(instructions: &[&str]) -> usize {
     // Registers that hold such an address, by their 64-bit names.
-    let mut constants = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
     let mut count = 0;
     for instruction in instructions {
         let Some((name, operands)) = instruction.split_once(' ') else { continue };
         let operands = operands.trim();
         if name.starts_with('j') || name.starts_with("call") {
             // From here on another path may have come in, or a call has used the registers.
-            constants.clear();
+            addresses.clear();
             continue;
         }
         let Some((from, to)) = operands.rsplit_once(',') else { continue };
         if name.starts_with("mov")
             && let Some((_, base)) = from.split_once('(')
-            && constants.contains(base.trim_end_matches(')'))
+            && addresses.contains(base.trim_end_matches(')'))
         {
             count += 1;
         }
         if name == "movabs" && from.starts_with("$0xffff") {
-            constants.insert(to);
+            addresses.insert(to);
         } else if let Some(written) = whole(to) {
-            constants.remove(written);
+            addresses.remove(written);
         }
     }
     count
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn instructions_are_counted_by_what_they_do() {
-        let expected = Count { bytes: 0, instructions: 17, figures: 3, lookups: 1, calls: 1 };
+        let expected = Count { bytes: 0, instructions: 17, constants: 3, lookups: 1, calls: 1 };
         assert_eq!(of_text(TEXT), expected);
     }
 

@@ -23,6 +23,9 @@ use crate::{
     workspace,
 };
 
+/// The number before the name of the function that is the program itself.
+const PROGRAM: &str = "00";
+
 /// Rounds in a guest: instructions scatter little.
 const ROUNDS_IN_GUEST: &str = "9";
 
@@ -53,6 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let root = workspace::root();
     setup::ensure(&root, arguments.yes)?;
+    setup::disassembler(arguments.yes)?;
     let programs = Programs::build(&root)?;
     let in_guest =
         (!arguments.no_vm).then(|| build::static_example(&root, "rss-drift", "bench")).transpose()?;
@@ -100,18 +104,15 @@ fn programs(figures: &Figures, mode: &str, directory: &Path) -> Result<Table> {
     let mut table = Table::new(&head);
     for program in entries(directory)? {
         let name = name_of(&program)?;
-        let functions = entries(&program)?;
-        let counts = functions.iter().map(|path| disassembly::count(path)).collect::<Result<Vec<_>>>()?;
+        let functions = counted(&program)?;
         let mut sum = Count::default();
-        for &count in &counts {
-            sum += count;
+        for (_, count) in &functions {
+            sum += *count;
         }
         let verified = figures.single(&format!("verified/{mode}/{name}"))?;
-        table.row(row(format!("`{name}`"), &sum, format!("{verified}")));
+        table.row(row(format!("`{name}`"), &sum, verified.to_string()));
         if functions.len() > 1 {
-            for (path, count) in functions.iter().zip(&counts) {
-                let function = name_of(path)?;
-                let function = function.split_once('-').map_or(&*function, |(_, function)| function);
+            for (function, count) in &functions {
                 table.row(row(format!("— {function}"), count, String::new()));
             }
         }
@@ -119,10 +120,23 @@ fn programs(figures: &Figures, mode: &str, directory: &Path) -> Result<Table> {
     Ok(table)
 }
 
+/// The functions of a program in the order of their names, the program itself first: the loader has them in any order.
+fn counted(program: &Path) -> Result<Vec<(String, Count)>> {
+    let mut functions = Vec::new();
+    for path in entries(program)? {
+        let name = name_of(&path)?;
+        let (number, function) = name.split_once('-').unwrap_or(("", &name));
+        functions.push((number != PROGRAM, function.to_owned(), disassembly::count(&path)?));
+    }
+    functions
+        .sort_by(|(called, name, _), (others_called, other, _)| (called, name).cmp(&(others_called, other)));
+    Ok(functions.into_iter().map(|(_, name, count)| (name, count)).collect())
+}
+
 fn row(name: String, count: &Count, verified: String) -> [String; 7] {
-    let figures = [count.instructions, count.bytes, count.figures, count.lookups, count.calls];
-    let [instructions, bytes, figures, lookups, calls] = figures.map(|figure| figure.to_string());
-    [name, instructions, bytes, figures, lookups, calls, verified]
+    let figures = [count.instructions, count.bytes, count.constants, count.lookups, count.calls];
+    let [instructions, bytes, constants, lookups, calls] = figures.map(|figure| figure.to_string());
+    [name, instructions, bytes, constants, lookups, calls, verified]
 }
 
 /// How many instructions a run executes. An empty program has no branches: its code is what it executes, and what a guest counts
@@ -131,7 +145,7 @@ fn executed(figures: &Figures, kernel: &str, empty: &Path) -> Result<String> {
     let mut text = format!("### Instructions that a run executes, kernel {kernel}\n\n");
     let mut table = Table::new(&["event", "program", "executed", "counted", "counted of an empty program"]);
     for (what, program, beside) in EVENTS {
-        let own = disassembly::count(&empty.join(beside).join(format!("00-{beside}")))?.instructions;
+        let own = disassembly::count(&empty.join(beside).join(format!("{PROGRAM}-{beside}")))?.instructions;
         let counted = figures.spread(&format!("executed/{program}"))?.median;
         let nothing = figures.spread(&format!("executed/{beside}"))?.median;
         table.row([

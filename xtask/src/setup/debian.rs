@@ -48,6 +48,10 @@ pub(crate) const BENCH: Group = Group {
     minimum: None,
 };
 
+/// What `cargo xtask bench instructions` disassembles with.
+pub(crate) const DISASSEMBLER: Group =
+    Group { reason: "a disassembler: objdump", packages: &["binutils"], minimum: None };
+
 /// The RFC's workloads, for `cargo xtask bench workloads`.
 pub(crate) const PGBENCH: Group = Group {
     reason: "pgbench: PostgreSQL, whose package starts a server of its own, which the bench leaves alone",

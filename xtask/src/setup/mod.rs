@@ -72,6 +72,11 @@ pub(crate) fn bench(yes: bool) -> Result<()> {
     if ["ps", "top", "perf"].into_iter().all(in_path) { Ok(()) } else { debian::install(&debian::BENCH, yes) }
 }
 
+/// Installs what `cargo xtask bench instructions` disassembles with.
+pub(crate) fn disassembler(yes: bool) -> Result<()> {
+    if in_path("objdump") { Ok(()) } else { debian::install(&debian::DISASSEMBLER, yes) }
+}
+
 /// Installs what is missing.
 fn install(root: &Path, yes: bool) -> Result<Tools> {
     let survey = ebpf_build::survey(root);
