@@ -1,5 +1,7 @@
 //! Offsets of the kernel's structs, found in BTF at start and constant to the verifier afterwards.
 
+use crate::member::MEMBERS;
+
 /// What the eBPF programs know of the running kernel. Offsets are bytes from the start of the named struct.
 ///
 /// User space fills it in from BTF and puts it into the programs' instructions before they are loaded (see [`Figures`]), so
@@ -54,6 +56,39 @@ pub struct Layout {
 
 impl Figures for Layout {
     const FIRST: u16 = 0;
+}
+
+/// Where an mm has the parts of each member's counter: what a [`Layout`] comes to, so that a load of one is one instruction.
+/// Bytes from the start of the mm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+#[repr(C)]
+pub struct Counters {
+    /// The global count.
+    pub count: [u32; MEMBERS],
+    /// The pointer to the slots.
+    pub slots: [u32; MEMBERS],
+}
+
+impl Counters {
+    /// Those of a layout.
+    #[must_use]
+    pub const fn of(layout: &Layout) -> Self {
+        let first = layout.mm_rss_stat;
+        let (mut count, mut slots) =
+            ([first + layout.counter_count; MEMBERS], [first + layout.counter_counters; MEMBERS]);
+        let mut member = 1;
+        while member < MEMBERS {
+            count[member] = count[member - 1] + layout.mm_rss_stride;
+            slots[member] = slots[member - 1] + layout.mm_rss_stride;
+            member += 1;
+        }
+        Self { count, slots }
+    }
+}
+
+impl Figures for Counters {
+    const FIRST: u16 = 3 * MOST_FIGURES;
 }
 
 /// A struct whose figures are known before the programs are loaded: each stands in the instructions that use it, where the

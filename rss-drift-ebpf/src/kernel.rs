@@ -39,11 +39,29 @@ macro_rules! load_at {
                     $member
                 ))
             },
+            0,
             _,
         >($base)
     };
 }
 pub(crate) use load_at;
+
+/// As [`load_at!`], of a part of a member's counter in an mm.
+macro_rules! load_counter {
+    ($mm:expr, $part:ident, $member:ident) => {
+        $crate::kernel::load_figure::<
+            {
+                rss_drift_common::layout::figure::<rss_drift_common::layout::Counters>(core::mem::offset_of!(
+                    rss_drift_common::layout::Counters,
+                    $part
+                ))
+            },
+            $member,
+            _,
+        >($mm)
+    };
+}
+pub(crate) use load_counter;
 
 /// What a figure can be.
 pub trait Figure: Copy {
@@ -103,15 +121,15 @@ fn marked<const NUMBER: u16, T: Figure>() -> u64 {
     T::MARK + u64::from(NUMBER)
 }
 
-/// As [`load`], with the figure of this number for an offset: one instruction, which the loader puts the offset into. Use
-/// [`load_at!`].
+/// As [`load`], with the figure of this number for an offset: one instruction, which the loader puts the offset into. `PLACE` is
+/// the figure's place in a field that is an array. Use [`load_at!`] and [`load_counter!`].
 ///
 /// # Safety
 /// As [`load`].
 #[inline(always)]
-pub unsafe fn load_figure<const NUMBER: u16, T: Word>(base: *const u8) -> T {
+pub unsafe fn load_figure<const NUMBER: u16, const PLACE: usize, T: Word>(base: *const u8) -> T {
     // SAFETY: by the caller.
-    unsafe { T::load_figure::<NUMBER>(base) }
+    unsafe { T::load_figure::<NUMBER, PLACE>(base) }
 }
 
 /// What [`load_figure`] can load.
@@ -120,22 +138,22 @@ pub trait Word: Copy {
     ///
     /// # Safety
     /// As [`load`].
-    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self;
+    unsafe fn load_figure<const NUMBER: u16, const PLACE: usize>(base: *const u8) -> Self;
 }
 
 /// For lints, as above.
 #[cfg(not(target_arch = "bpf"))]
 macro_rules! marked_load {
-    ($instruction:literal, $base:ident, $number:ident) => {
+    ($instruction:literal, $base:ident, $number:ident, $place:ident) => {
         // SAFETY: by the caller.
-        unsafe { load::<u64>($base, (FIGURE_OFFSET + $number).into()) }
+        unsafe { load::<u64>($base, (FIGURE_OFFSET + $number + $place as u16).into()) }
     };
 }
 
 /// A load with a mark for an offset. It may read any memory and stays in program order, as a volatile load does.
 #[cfg(target_arch = "bpf")]
 macro_rules! marked_load {
-    ($instruction:literal, $base:ident, $number:ident) => {{
+    ($instruction:literal, $base:ident, $number:ident, $place:ident) => {{
         let value: u64;
         // SAFETY: by the caller; a fault on a stale pointer reads as 0.
         unsafe {
@@ -143,7 +161,7 @@ macro_rules! marked_load {
                 $instruction,
                 value = lateout(reg) value,
                 base = in(reg) $base,
-                mark = const FIGURE_OFFSET + $number,
+                mark = const FIGURE_OFFSET + $number + $place as u16,
                 options(readonly, nostack, preserves_flags),
             );
         }
@@ -153,26 +171,34 @@ macro_rules! marked_load {
 
 impl Word for u64 {
     #[inline(always)]
-    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self {
-        marked_load!("{value} = *(u64 *)({base} + {mark})", base, NUMBER)
+    unsafe fn load_figure<const NUMBER: u16, const PLACE: usize>(base: *const u8) -> Self {
+        marked_load!("{value} = *(u64 *)({base} + {mark})", base, NUMBER, PLACE)
     }
 }
 
 impl Word for u32 {
     #[inline(always)]
-    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self {
-        let value = marked_load!("{value} = *(u32 *)({base} + {mark})", base, NUMBER);
+    unsafe fn load_figure<const NUMBER: u16, const PLACE: usize>(base: *const u8) -> Self {
+        let value = marked_load!("{value} = *(u32 *)({base} + {mark})", base, NUMBER, PLACE);
         // SAFETY: a load of 32 bits clears the upper half of the register.
         unsafe { core::hint::assert_unchecked(value <= Self::MAX.into()) };
         value as Self
     }
 }
 
+impl Word for i64 {
+    #[inline(always)]
+    unsafe fn load_figure<const NUMBER: u16, const PLACE: usize>(base: *const u8) -> Self {
+        // SAFETY: by the caller.
+        unsafe { u64::load_figure::<NUMBER, PLACE>(base) }.cast_signed()
+    }
+}
+
 impl Word for *const u8 {
     #[inline(always)]
-    unsafe fn load_figure<const NUMBER: u16>(base: *const u8) -> Self {
+    unsafe fn load_figure<const NUMBER: u16, const PLACE: usize>(base: *const u8) -> Self {
         // SAFETY: by the caller.
-        unsafe { u64::load_figure::<NUMBER>(base) as Self }
+        unsafe { u64::load_figure::<NUMBER, PLACE>(base) as Self }
     }
 }
 

@@ -152,8 +152,8 @@ impl<K: Kind> PerCpu for Program<'_, K, ByCpu> {
     fn seen(&self, cpu: u32, index: u32) -> Option<&[K::I32; MEMBERS]> {
         self.host.seen.get(at(cpu))?.get(at(index))
     }
-    fn slots(&self, mm: u64, member: usize) -> u64 {
-        mm + member as u64 * self.stride()
+    fn slots<const MEMBER: usize>(&self, mm: u64) -> u64 {
+        mm + MEMBER as u64 * self.stride()
     }
     fn slot(&self, slots: u64, offset: u64) -> Option<i32> {
         let member = at(narrow(slots % 0x1000 / self.stride()));
@@ -169,8 +169,8 @@ impl<K: Kind> PerCpu for Program<'_, K, ByCpu> {
         let slot = |member| self.slot(slots + member * SLOT_BYTES, offset);
         Some([slot(0)?, slot(1)?, slot(2)?, slot(3)?])
     }
-    fn count(&self, mm: u64, member: usize) -> i64 {
-        self.host.mm(mm).count[member].get()
+    fn count<const MEMBER: usize>(&self, mm: u64) -> i64 {
+        self.host.mm(mm).count[MEMBER].get()
     }
     fn current_mm(&self) -> u64 {
         self.host.current[at(self.cpu)].get()

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     iterator::Visit,
-    kernel::{layout, load, probe, rdonly_cast},
+    kernel::{layout, load, load_at, load_counter, probe, rdonly_cast},
     repeat::repeat,
     run,
 };
@@ -66,21 +66,15 @@ extern "C" fn cpu_step<S: Step<Maps<ByCpu>>>(number: u32, step: &mut S) -> i64 {
     answer(step.step(&Maps::new(), number))
 }
 
-/// The offset of a member's counter in an mm.
-#[inline(always)]
-fn counter(member: usize) -> u32 {
-    layout!(mm_rss_stat) + layout!(mm_rss_stride) * member as u32
-}
-
 impl PerCpu for Maps<ByCpu> {
     #[inline(always)]
     fn seen(&self, cpu: u32, index: u32) -> Option<&[Word<i32>; MEMBERS]> {
         value(&maps::SEEN, place(cpu, index))
     }
     #[inline(always)]
-    fn slots(&self, mm: *const u8, member: usize) -> u64 {
+    fn slots<const MEMBER: usize>(&self, mm: *const u8) -> u64 {
         // SAFETY: an mm that the verifier knows; the offset is that of percpu_counter.counters of this member.
-        unsafe { load(mm, counter(member) + layout!(counter_counters)) }
+        unsafe { load_counter!(mm, slots, MEMBER) }
     }
     #[inline(always)]
     fn slot(&self, slots: u64, offset: u64) -> Option<i32> {
@@ -100,9 +94,9 @@ impl PerCpu for Maps<ByCpu> {
         probe(slots + offset)
     }
     #[inline(always)]
-    fn count(&self, mm: *const u8, member: usize) -> i64 {
+    fn count<const MEMBER: usize>(&self, mm: *const u8) -> i64 {
         // SAFETY: as in `slots`.
-        unsafe { load(mm, counter(member) + layout!(counter_count)) }
+        unsafe { load_counter!(mm, count, MEMBER) }
     }
     #[inline(always)]
     fn current_mm(&self) -> u64 {
@@ -181,7 +175,7 @@ pub unsafe fn forked(mm: *const u8) {
 #[inline(always)]
 fn current_mm() -> u64 {
     // SAFETY: the helper returns the current task, which the verifier knows.
-    unsafe { load(bpf_get_current_task_btf().cast(), layout!(task_mm)) }
+    unsafe { load_at!(bpf_get_current_task_btf().cast(), task_mm) }
 }
 
 /// A page fault of the current task.
@@ -251,7 +245,7 @@ impl reader::Visit<Maps<ByCpu>> for Visit {
     #[inline(always)]
     fn tgid(&self, _: &Maps<ByCpu>) -> u32 {
         // SAFETY: a task that the verifier knows.
-        unsafe { load(self.task, layout!(task_tgid)) }
+        unsafe { load_at!(self.task, task_tgid) }
     }
     #[inline(always)]
     fn visited(&self, _: &Maps<ByCpu>, handle: Handle<'_, Bpf>, mm: u64) {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     iterator::{TaskContext, Visit},
-    kernel::{layout, load, probe},
+    kernel::{layout, load, load_at, probe},
     pertask::write_task,
     run,
 };
@@ -113,7 +113,7 @@ unsafe fn task_of(task: *const u8) -> Task {
     unsafe {
         Task {
             address: task as u64,
-            mm: load(task, layout!(task_mm)),
+            mm: load_at!(task, task_mm),
             counts: [load(task, cache), load(task, cache + 4), load(task, cache + 8), load(task, cache + 12)],
         }
     }
@@ -217,7 +217,7 @@ impl reader::Visit<Maps<ByTask>> for Visit {
     #[inline(always)]
     fn mm_now(&self, _: &Maps<ByTask>) -> u64 {
         // SAFETY: a task that the verifier knows.
-        unsafe { load(self.task, layout!(task_mm)) }
+        unsafe { load_at!(self.task, task_mm) }
     }
     #[inline(always)]
     fn visited(&self, _: &Maps<ByTask>, handle: Handle<'_, Bpf>, mm: u64, ran: u64) {

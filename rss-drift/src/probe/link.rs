@@ -4,7 +4,7 @@
 use object::{Object as _, ObjectSection as _, SectionKind};
 use rss_drift_common::{
     Layout, RDONLY_CAST,
-    layout::{FIGURE, FIGURE_OFFSET, Figures, MOST_FIGURES, WIDE_FIGURE},
+    layout::{Counters, FIGURE, FIGURE_OFFSET, Figures, MOST_FIGURES, WIDE_FIGURE},
     run::RunLayout,
     shadow::ShadowConfig,
 };
@@ -39,10 +39,12 @@ pub(super) struct Known {
 impl Known {
     /// The four bytes of the figure of this number; `None`: there is none.
     fn figure(&self, number: u16) -> Option<u32> {
+        let counters = Counters::of(&self.layout);
         let (first, bytes) = match number / MOST_FIGURES * MOST_FIGURES {
             Layout::FIRST => (Layout::FIRST, bytemuck::bytes_of(&self.layout)),
             ShadowConfig::FIRST => (ShadowConfig::FIRST, bytemuck::bytes_of(&self.config)),
             RunLayout::FIRST => (RunLayout::FIRST, bytemuck::bytes_of(&self.run)),
+            Counters::FIRST => (Counters::FIRST, bytemuck::bytes_of(&counters)),
             _ => return None,
         };
         let at = usize::from(number - first) * 4;

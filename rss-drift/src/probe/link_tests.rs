@@ -74,13 +74,29 @@ fn a_figure_becomes_an_offset() {
 }
 
 #[test]
+fn counters_lie_where_the_layout_says() {
+    let layout = Layout {
+        mm_rss_stat: 1000,
+        mm_rss_stride: 40,
+        counter_count: 8,
+        counter_counters: 32,
+        ..Layout::default()
+    };
+    let known = Known { layout, ..Known::default() };
+    let of = |offset| known.figure(figure::<Counters>(offset)).unwrap();
+    let (count, slots) = (offset_of!(Counters, count), offset_of!(Counters, slots));
+    assert_eq!([0, 4, 8, 12].map(|at| of(count + at)), [1008, 1048, 1088, 1128]);
+    assert_eq!([0, 4, 8, 12].map(|at| of(slots + at)), [1032, 1072, 1112, 1152]);
+}
+
+#[test]
 fn what_cannot_be_put_in_is_an_error() {
     let far = Known { layout: Layout { task_mm: 32_768, ..Layout::default() }, ..Known::default() };
     let error = linked(&[load(FIGURE_OFFSET + figure::<Layout>(0))], &far).unwrap_err();
     assert!(matches!(error, ProbeError::Offset(32_768)), "{error}");
     // Behind the last field of a struct, and of no struct.
     let behind = Layout::FIRST + u16::try_from(size_of::<Layout>() / 4).unwrap();
-    for number in [behind, 3 * MOST_FIGURES] {
+    for number in [behind, 4 * MOST_FIGURES] {
         let error = linked(&constant(FIGURE + u64::from(number)), &far).unwrap_err();
         assert!(matches!(error, ProbeError::Mark(unknown) if unknown == number), "{error}");
         let error = linked(&[load(FIGURE_OFFSET + number)], &far).unwrap_err();

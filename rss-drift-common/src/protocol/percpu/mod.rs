@@ -20,7 +20,7 @@ pub trait PerCpu: Memory {
     /// The slots of an mm's counters as last seen, of one CPU.
     fn seen(&self, cpu: u32, index: u32) -> Option<&[<Self::Words as Words>::I32; MEMBERS]>;
     /// Where the slots of a member of an mm lie, as a per-CPU pointer.
-    fn slots(&self, mm: Self::Mm, member: usize) -> u64;
+    fn slots<const MEMBER: usize>(&self, mm: Self::Mm) -> u64;
     /// A slot: that at a per-CPU pointer, of the CPU whose memory lies at this offset; `None` where it cannot be read.
     fn slot(&self, slots: u64, offset: u64) -> Option<i32>;
     /// As [`PerCpu::slot`], of the mm that an event is about, on this CPU: the cheapest way there is.
@@ -28,7 +28,7 @@ pub trait PerCpu: Memory {
     /// Four slots that lie side by side.
     fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]>;
     /// The global count of a member.
-    fn count(&self, mm: Self::Mm, member: usize) -> i64;
+    fn count<const MEMBER: usize>(&self, mm: Self::Mm) -> i64;
     /// The address of the mm of the task that runs here; 0 is none.
     fn current_mm(&self) -> u64;
     /// The largest |drift| that the approximate reader can have, in pages.

@@ -34,10 +34,10 @@ pub fn refresh_own<M: PerCpu>(
 ) -> Option<i32> {
     // A branch per member: the verifier wants constant offsets into the mm.
     let slots = match member {
-        0 => memory.slots(mm, 0),
-        1 => memory.slots(mm, 1),
-        2 => memory.slots(mm, 2),
-        _ => memory.slots(mm, 3),
+        0 => memory.slots::<0>(mm),
+        1 => memory.slots::<1>(mm),
+        2 => memory.slots::<2>(mm),
+        _ => memory.slots::<3>(mm),
     };
     let slot = memory.own_slot(slots, cpu.offset.get())?;
     let delta = slot.wrapping_sub(seen[member as usize & (MEMBERS - 1)].swap(slot));
@@ -93,7 +93,7 @@ struct Walk {
 /// Refreshes every word of `mm`, of all CPUs, and adds the deltas to the totals.
 #[inline(always)]
 pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) -> Refreshed {
-    let slots = [memory.slots(mm, 0), memory.slots(mm, 1), memory.slots(mm, 2), memory.slots(mm, 3)];
+    let slots = [memory.slots::<0>(mm), memory.slots::<1>(mm), memory.slots::<2>(mm), memory.slots::<3>(mm)];
     let together = slots[1] == slots[0] + SLOT_BYTES
         && slots[2] == slots[0] + 2 * SLOT_BYTES
         && slots[3] == slots[0] + 3 * SLOT_BYTES;
@@ -212,7 +212,7 @@ fn refresh_global<M: PerCpu, const MEMBER: usize>(
     handle: Handle<'_, M::Words>,
 ) -> Global {
     let word = &handle.state.global[MEMBER];
-    let mut count = memory.count(mm, MEMBER);
+    let mut count = memory.count::<MEMBER>(mm);
     if word.get() == count {
         return Global { delta: 0, unsettled: 0 };
     }
@@ -220,7 +220,7 @@ fn refresh_global<M: PerCpu, const MEMBER: usize>(
     let mut tries = 0;
     while tries < TRIES {
         delta += handle.exchange_global::<MEMBER>(count);
-        let again = memory.count(mm, MEMBER);
+        let again = memory.count::<MEMBER>(mm);
         if again == count {
             return Global { delta, unsettled: 0 };
         }
