@@ -39,6 +39,11 @@ pub struct MmRecord {
     pub threads: u32,
     /// `FLAG_*`.
     pub flags: u32,
+    /// per-task accounting: tasks whose caches are in `cached`. The program writes 1 for its task; user space adds up all tasks of
+    /// the mm, those of other processes and kernel threads included. per-cpu accounting: 1, since tasks have no caches.
+    pub tasks: u32,
+    /// No padding.
+    pub unused: u32,
     /// Name of the thread group's leader.
     pub comm: [u8; COMM_LEN],
 }

@@ -95,6 +95,8 @@ pub fn write_record(visit: &Visit, identity: &Identity, count: &Pages, cached: &
             tid: load_at!(task, task_pid),
             threads: load_at!(signal, signal_nr_threads),
             flags: identity.flags,
+            tasks: 1,
+            unused: 0,
             comm: core::mem::transmute::<[u64; 2], [u8; 16]>([
                 load(identity.leader, comm),
                 load(identity.leader, comm + 8),

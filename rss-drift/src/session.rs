@@ -281,7 +281,7 @@ fn bounds(kernel: &Kernel, precisions: Precisions) -> Check {
             format!("{} CPUs online, batch {} pages", kernel.cpus.online.len(), kernel.cpus.batch())
         }
         Accounting::PerTask => format!(
-            "for each thread of a process; a fault on a file maps {} KiB{}; none for a process that receives TCP by \
+            "for each task that uses the memory; a fault on a file maps {} KiB{}; none for a process that receives TCP by \
              zerocopy",
             kernel.fault_around.bytes / 1024,
             if kernel.fault_around.known { "" } else { ", the default: debugfs is not there to ask" },

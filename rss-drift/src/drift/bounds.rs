@@ -45,31 +45,31 @@ pub struct Batching<'a> {
 }
 
 impl Batching<'_> {
-    /// The largest |drift| of RSS, in pages, that a file of this precision can have for a process with `threads` threads. A
-    /// file of unknown precision gets the approximate bound.
+    /// The largest |drift| of RSS, in pages, that a file of this precision can have for an mm that `tasks` tasks use: the
+    /// threads of every process that has it. A file of unknown precision gets the approximate bound.
     ///
     /// per-cpu: the bounds of the three members add up, because their slots are independent. per-task: one fault changes
     /// RSS by what one fault on a file maps at most, whatever the members. `vm_insert_pages` (TCP receive zerocopy) has
     /// no bound there: docs/limitations.md.
     #[must_use]
-    pub fn bound(&self, precision: Precision, threads: u32) -> u64 {
+    pub fn bound(&self, precision: Precision, tasks: u32) -> u64 {
         match (precision, self.accounting) {
             (Precision::Exact, _) => 0,
             (_, Accounting::PerCpu) => {
-                Member::RSS.iter().map(|&member| self.member_bound(member, precision, threads)).sum()
+                Member::RSS.iter().map(|&member| self.member_bound(member, precision, tasks)).sum()
             }
-            (_, Accounting::PerTask) => self.member_bound(Member::File, precision, threads),
+            (_, Accounting::PerTask) => self.member_bound(Member::File, precision, tasks),
         }
     }
 
     /// The largest |drift| of one member, in pages; as [`Self::bound`].
     ///
     /// per-cpu: each online CPU's slot holds at most batch - 1 pages of either sign
-    /// (`lib/percpu_counter.c:percpu_counter_add_batch`, 6.2 to 7.2); threads do not matter. per-task: each task's cache
+    /// (`lib/percpu_counter.c:percpu_counter_add_batch`, 6.2 to 7.2); tasks do not matter. per-task: each task's cache
     /// holds what at most 66 faults brought (`mm/memory.c:check_sync_rss_stat`): one anonymous page or swap entry each,
     /// and for files and shared memory as many pages as a fault maps around itself (`mm/memory.c:do_fault_around`).
     #[must_use]
-    pub fn member_bound(&self, member: Member, precision: Precision, threads: u32) -> u64 {
+    pub fn member_bound(&self, member: Member, precision: Precision, tasks: u32) -> u64 {
         match (precision, self.accounting) {
             _ if !self.caches => 0,
             (Precision::Exact, _) => 0,
@@ -79,7 +79,7 @@ impl Batching<'_> {
                     Member::Anon | Member::Swap => 1,
                     Member::File | Member::Shmem => self.pages_per_fault.max(1),
                 };
-                u64::from(threads).saturating_mul(FAULTS_PER_TASK).saturating_mul(pages)
+                u64::from(tasks).saturating_mul(FAULTS_PER_TASK).saturating_mul(pages)
             }
         }
     }
@@ -125,12 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn per_cpu_all_members_have_the_same_bound_and_threads_do_not_matter() {
+    fn per_cpu_all_members_have_the_same_bound_and_tasks_do_not_matter() {
         let cpus = cpus(2);
         let batching = batching(Accounting::PerCpu, &cpus);
-        for threads in [1, 10_000] {
+        for tasks in [1, 10_000] {
             for member in Member::ALL {
-                assert_eq!(batching.member_bound(member, Precision::Approximate, threads), 62);
+                assert_eq!(batching.member_bound(member, Precision::Approximate, tasks), 62);
             }
         }
     }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_threads_overflows() {
+    fn no_number_of_tasks_overflows() {
         let cpus = cpus(1);
         let batching = Batching { pages_per_fault: u64::MAX, ..batching(Accounting::PerTask, &cpus) };
         assert_eq!(batching.bound(Precision::Unknown, u32::MAX), u64::MAX);

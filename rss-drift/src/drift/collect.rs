@@ -238,7 +238,7 @@ pub fn of_record(mm: &Mm, rules: &Rules) -> Row {
         moved: None,
         shadow: None,
         missed_events: None,
-        bound: Some(rules.batching().bound(rules.precisions.of(rules.source), mm.threads)),
+        bound: Some(rules.batching().bound(rules.precisions.of(rules.source), mm.tasks)),
         notes: Vec::new(),
     }
 }

@@ -203,16 +203,17 @@ fn read_all<T: Pod>(stream: &mut File, expected: usize) -> Result<Vec<T>, ProbeE
     Ok(records)
 }
 
-/// per-task accounting: one record per process of one record per task, with the caches of ALL tasks that use the mm,
-/// those of other processes and of kernel threads on a borrowed mm too.
+/// per-task accounting: one record per process of one record per task, with the caches and the number of ALL tasks that use
+/// the mm, those of other processes and kernel threads on a borrowed mm too.
 pub(super) fn sum_tasks(tasks: &[MmRecord]) -> Vec<MmRecord> {
     use std::collections::HashMap;
     let mut caches = HashMap::<u64, MmRecord>::new();
     for task in tasks {
-        let sum = caches.entry(task.mm).or_insert_with(|| MmRecord { cached: [0; 4], ..*task });
+        let sum = caches.entry(task.mm).or_insert_with(|| MmRecord { cached: [0; 4], tasks: 0, ..*task });
         for (sum, cached) in sum.cached.iter_mut().zip(task.cached) {
             *sum += cached;
         }
+        sum.tasks += task.tasks;
         // The counters of one mm are read once per task: they are one reading only if they never changed.
         if sum.count != task.count {
             sum.flags &= !FLAG_VALID;
@@ -227,6 +228,7 @@ pub(super) fn sum_tasks(tasks: &[MmRecord]) -> Vec<MmRecord> {
             MmRecord {
                 count: sum.count,
                 cached: sum.cached,
+                tasks: sum.tasks,
                 flags: task.flags & (sum.flags | !FLAG_VALID),
                 ..*task
             }
@@ -260,7 +262,16 @@ mod tests {
     use super::*;
 
     fn record(mm: u64, tgid: u32, thread: u32, count: Pages, cached: Pages) -> MmRecord {
-        MmRecord { mm, tgid, tid: thread, count, cached, flags: FLAG_VALID, ..bytemuck::Zeroable::zeroed() }
+        MmRecord {
+            mm,
+            tgid,
+            tid: thread,
+            count,
+            cached,
+            flags: FLAG_VALID,
+            tasks: 1,
+            ..bytemuck::Zeroable::zeroed()
+        }
     }
 
     #[test]
@@ -310,6 +321,7 @@ mod tests {
         assert_eq!(processes.iter().map(|process| process.tgid).collect::<Vec<_>>(), [1, 4]);
         for process in &processes {
             assert_eq!(process.exact(), [5, 15, 0, 0]);
+            assert_eq!(process.tasks, 4, "two threads, another process, and a kernel thread");
             assert!(process.has(FLAG_VALID));
         }
     }

@@ -55,6 +55,7 @@ pub const TESTS: &[Test] = tests! {
         an_execve_has_new_memory
         a_process_without_its_leader
         two_processes_with_one_memory
+        many_processes_with_one_memory
         a_process_in_a_sandbox
         a_vfork_on_its_parents_memory
         an_execve_that_fails

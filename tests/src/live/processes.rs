@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use rss_drift::{
     drift::sample::Note,
+    kernel::Accounting,
     proc::{NoMemory, why_no_memory},
 };
 use rss_drift_common::Member;
@@ -104,6 +105,37 @@ pub fn two_processes_with_one_memory() -> Outcome {
     let snapshot = meter.snapshot();
     assert_eq!(snapshot.processes().iter().filter(|mm| mm.mm == one.mm.mm).count(), 2);
     assert_eq!(snapshot.mms().filter(|mm| mm.mm == one.mm.mm).count(), 1);
+    Outcome::Passed
+}
+
+/// Many processes with one mm: the caches of all of them are in its drift, and in the bound of every row of it.
+pub fn many_processes_with_one_memory() -> Outcome {
+    const SHARERS: u64 = 40;
+    const PAGES_OF_EACH: u64 = 60;
+    let mut meter = Meter::open();
+    let mut helper = Helper::start();
+    let alone = meter.rest(helper.pid()).row.bound.expect("stat has a bound");
+    let others: Vec<u32> = (0..SHARERS)
+        .map(|_| {
+            let region = helper.map(Kind::Anon, PAGES_OF_EACH);
+            helper.share_memory(&region, PAGES_OF_EACH)
+        })
+        .collect();
+    // Asserts that drift, which is resident - stat there, is within the row's bound.
+    let rests = [helper.pid(), others[0], others[SHARERS as usize - 1]].map(|pid| meter.rest(pid));
+    for rest in &rests {
+        let drift = rest.row.drift().expect("stat is readable");
+        let bound = rest.row.bound.expect("stat has a bound");
+        match meter.session.kernel.accounting {
+            Accounting::PerTask => {
+                assert!(drift.unsigned_abs() > alone, "more than one task can cache: {drift}, {alone}");
+                assert_eq!(bound, (SHARERS + 1) * alone, "each task of the mm has a cache: {:?}", rest.row);
+            }
+            Accounting::PerCpu => assert_eq!(bound, alone, "tasks have no caches: {:?}", rest.row),
+        }
+        assert_eq!(rest.row.process.threads, 1, "each is a process of one thread: {:?}", rest.row);
+    }
+    println!("report: drift_of_{SHARERS}_sharers={:?}", rests[0].row.drift());
     Outcome::Passed
 }
 

@@ -36,7 +36,7 @@ impl Watcher {
             self.readings += 1;
             rss += mm.exact_rss().max(0).unsigned_abs();
             self.above += u64::from(reading.drift().unsigned_abs() >= threshold);
-            self.bound = self.bound.max(rules.batching().bound(Precision::Approximate, mm.threads));
+            self.bound = self.bound.max(rules.batching().bound(Precision::Approximate, mm.tasks));
             self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
         }
         let found = self.rest.look(&snapshot);
