@@ -12,6 +12,7 @@
 )]
 
 mod atomic;
+mod ends;
 mod holders;
 mod iterator;
 mod kernel;
@@ -136,6 +137,7 @@ extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "fentry/__mmdrop")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
+    ends::seen();
     // SAFETY: the function has one argument.
     unsafe { shadow::percpu::ended(pointer(ctx, 0)) };
     0
@@ -216,6 +218,7 @@ extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "fentry/__mmdrop")]
 #[unsafe(no_mangle)]
 extern "C" fn tasks_mmdrop(ctx: *const u64) -> i32 {
+    ends::seen();
     // SAFETY: the function has one argument.
     shadow::pertask::ended(unsafe { number64(ctx, 0) });
     0

@@ -82,7 +82,8 @@ impl Startup {
     /// # Errors
     /// With every failed check and its remedy.
     pub fn session(self) -> Result<Session, CannotMeasure> {
-        let passive = |check: &&Check| check.name == FULL_MODE && check.state == State::Warning;
+        let passive = self.session.as_ref().is_none_or(|session| session.probe.full_mode().is_none());
+        let passive = |check: &&Check| passive && check.name == FULL_MODE && check.state == State::Warning;
         if let Some(Check { name, found, remedy, .. }) = self.checks.iter().find(passive) {
             log::warn!("{name}: {found}; remedy: {}", remedy.as_deref().unwrap_or("none"));
         }
@@ -169,10 +170,8 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
     let bound = batching(kernel).bound(Precision::Approximate, 1);
     match Probe::open_full(kernel, &options, live, bound) {
         Ok(probe) => {
-            let found = probe.full_mode().map(|(capacity, end)| {
-                format!("attached; room for {capacity} mms; their end is seen by {}", end.name())
-            });
-            (Some(probe), Some(Check::ok(NAME, found.unwrap_or_default())))
+            let check = attached(&probe);
+            (Some(probe), Some(check))
         }
         Err(error) => {
             let remedy = if let ProbeError::NoMap { .. } = error {
@@ -182,6 +181,21 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
             };
             (None, Some(Check::warning(NAME, format!("{error}: passive mode measures"), remedy)))
         }
+    }
+}
+
+/// What full mode is like. Without fentry it works, but does not look at the end of every mm.
+fn attached(probe: &Probe) -> Check {
+    let Some((capacity, end)) = probe.full_mode() else { return Check::ok(FULL_MODE, "not attached") };
+    let seen = format!("their end is seen by {}", end.name());
+    let Some(why) = probe.no_fentry() else {
+        return Check::ok(FULL_MODE, format!("attached; room for {capacity} mms; {seen}"));
+    };
+    let found = format!("attached; room for {capacity} mms; {why}; {seen}");
+    match why.remedy() {
+        Some(remedy) => Check::warning(FULL_MODE, found, remedy),
+        // This kernel has no fentry, or something else is in its way that we do not know: nobody can do anything about it.
+        None => Check::ok(FULL_MODE, found),
     }
 }
 

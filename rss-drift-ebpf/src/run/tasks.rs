@@ -136,6 +136,8 @@ unsafe fn own(task: *const u8, tgid: u32) {
             && ((*state).of.tgid == 0 || (*state).of.tgid == u64::from(tgid))
         {
             (*state).of.tgid = u64::from(tgid);
+            // A failed execve's mm, whose end nobody saw, may have had this address before.
+            (*state).of.ended = 0;
             let comm = layout!(task_comm);
             let name: *mut u64 = (&raw mut (*state).of.comm).cast();
             core::ptr::write_volatile(name, load(task, comm));

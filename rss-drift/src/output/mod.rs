@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rss_drift_common::shadow::Counts;
+
 use crate::{
     drift::{
         holders::Holders,
@@ -134,12 +136,21 @@ pub struct ShadowFaults {
     pub error_at_rest: u64,
     /// Pages that had to be corrected for mms at rest.
     pub repaired: u64,
-    /// Mms that ended.
+    /// Mms that ended and whose shadow was looked at: not those whose end nobody saw.
     pub deaths: u64,
     /// Of these, how many left a rest in the shadow.
     pub deaths_with_rest: u64,
     /// Run time of our programs as a share of the host's CPU time, in percent; measured now and then.
     pub programs_percent: Option<f64>,
+}
+
+impl ShadowFaults {
+    /// How many ends of mms were looked at for a rest: not those that a sweep or a new mm at the same address told of, and not
+    /// those that could not be judged.
+    #[must_use]
+    pub const fn judged(counts: &Counts) -> u64 {
+        counts.deaths.saturating_sub(counts.swept + counts.inherited + counts.unjudged)
+    }
 }
 
 /// What a whole run came to.

@@ -11,6 +11,7 @@ use rss_drift_common::shadow::{Counts, Cpu, ShadowConfig};
 use crate::{
     kernel::{Accounting, Cast, Kernel},
     probe::{
+        fentry::{self, NoFentry},
         load::{ProbeError, program_error},
         run::{self, Scope},
         tasks,
@@ -247,6 +248,14 @@ impl EndOfMm {
     }
 }
 
+/// How ends are seen, and why no better.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) seen_by: EndOfMm,
+    /// Set where fentry was tried in vain.
+    pub(super) no_fentry: Option<NoFentry>,
+}
+
 /// Loads and attaches the programs of the events; who ends states comes before who creates them.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
@@ -254,10 +263,10 @@ pub(super) fn attach(
     kernel: &Kernel,
     options: &FullOptions,
     scheme: &Scheme,
-) -> Result<EndOfMm, ProbeError> {
+) -> Result<Ends, ProbeError> {
     let faults = options.faults.attached(kernel.accounting);
     let kernel = &kernel.release;
-    let end = attach_end(ebpf, btf, kernel, options, scheme)?;
+    let ends = attach_end(ebpf, btf, kernel, options, scheme)?;
     // Behind the scheme's: whose an mm is can be said when it has a state.
     let of_run = if options.run.is_some() { run::EVENTS } else { &[] };
     for &(name, tracepoint) in scheme.events.iter().chain(of_run) {
@@ -266,21 +275,22 @@ pub(super) fn attach(
         }
         attach_one(ebpf, btf, name, tracepoint, kernel)?;
     }
-    Ok(end)
+    Ok(ends)
 }
 
-/// Who ends states: the best that this kernel has.
+/// Who ends states: the best that works on this kernel.
 fn attach_end(
     ebpf: &mut Ebpf,
     btf: &Btf,
     kernel: &str,
     options: &FullOptions,
     scheme: &Scheme,
-) -> Result<EndOfMm, ProbeError> {
+) -> Result<Ends, ProbeError> {
+    let mut no_fentry = None;
     if !options.hidden.fentry {
-        match attach_one(ebpf, btf, scheme.mmdrop, "__mmdrop", kernel) {
-            Ok(()) => return Ok(EndOfMm::Mmdrop),
-            Err(error) => log::info!("no fentry on __mmdrop: {error}"),
+        no_fentry = attach_fentry(ebpf, btf, kernel, scheme)?;
+        if no_fentry.is_none() {
+            return Ok(Ends { seen_by: EndOfMm::Mmdrop, no_fentry });
         }
     }
     if let Some(newtask) = scheme.newtask {
@@ -288,11 +298,42 @@ fn attach_end(
     }
     if !options.hidden.exit_mmap {
         match attach_one(ebpf, btf, scheme.exit_mmap, "exit_mmap", kernel) {
-            Ok(()) => return Ok(EndOfMm::ExitMmap),
+            Ok(()) => return Ok(Ends { seen_by: EndOfMm::ExitMmap, no_fentry }),
             Err(error) => log::info!("no tracepoint exit_mmap: {error}"),
         }
     }
-    Ok(EndOfMm::Unseen)
+    Ok(Ends { seen_by: EndOfMm::Unseen, no_fentry })
+}
+
+/// Attaches fentry on `__mmdrop` where it works; else why it does not.
+fn attach_fentry(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    kernel: &str,
+    scheme: &Scheme,
+) -> Result<Option<NoFentry>, ProbeError> {
+    if let Err(error) = attach_one(ebpf, btf, scheme.mmdrop, "__mmdrop", kernel) {
+        log::info!("no fentry on __mmdrop: {error}");
+        return Ok(Some(NoFentry::Refused));
+    }
+    match fentry::fires(ebpf) {
+        Ok(true) => Ok(None),
+        Ok(false) => {
+            log::info!("{}", NoFentry::Silent);
+            match ebpf.program_mut(scheme.mmdrop) {
+                Some(Program::FEntry(program)) => {
+                    program.unload().map_err(|error| program_error(kernel, scheme.mmdrop, error))?
+                }
+                _ => return Err(ProbeError::Missing(scheme.mmdrop)),
+            }
+            Ok(Some(NoFentry::Silent))
+        }
+        Err(error) => {
+            // A limit of processes may forbid the child: most kernels' fentry fires.
+            log::info!("fentry on __mmdrop could not be tried: {error}");
+            Ok(None)
+        }
+    }
 }
 
 fn attach_one(

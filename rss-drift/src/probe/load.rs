@@ -18,7 +18,8 @@ use crate::{
     probe::{
         caches::Caches,
         code::{self, Code},
-        full::{self, EndOfMm, FullOptions, Scheme},
+        fentry::NoFentry,
+        full::{self, EndOfMm, Ends, FullOptions, Scheme},
         link::{Known, link},
         locate::{self, SlotReader},
         percpu, run,
@@ -162,7 +163,7 @@ struct Full {
     /// Mms that the maps hold.
     capacity: u32,
     /// How ends of mms are seen.
-    end: EndOfMm,
+    ends: Ends,
     /// Whether faults are counted.
     faults: bool,
     /// Rare events that the programs told of; none where the log could not be opened.
@@ -171,10 +172,10 @@ struct Full {
 
 impl std::fmt::Debug for Full {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { capacity, end, faults, log: _ } = self;
+        let Self { capacity, ends, faults, log: _ } = self;
         f.debug_struct("Full")
             .field("capacity", capacity)
-            .field("end", end)
+            .field("ends", ends)
             .field("faults", faults)
             .finish_non_exhaustive()
     }
@@ -259,21 +260,27 @@ impl Probe {
         };
         full::fill_maps(&mut ebpf, &kernel.cpus.possible, &offsets, capacity)?;
         let log = full::log(&mut ebpf);
-        let end = full::attach(&mut ebpf, &btf, kernel, options, scheme)?;
+        let ends = full::attach(&mut ebpf, &btf, kernel, options, scheme)?;
         Ok(Self {
             ebpf,
             accounting: kernel.accounting,
             reader: Reader::new(scheme.reader),
             slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
-            full: Some(Full { capacity, end, faults: options.faults.attached(kernel.accounting), log }),
+            full: Some(Full { capacity, ends, faults: options.faults.attached(kernel.accounting), log }),
         })
     }
 
     /// Mms that full mode can follow, and how it sees their end; `None` in passive mode.
     #[must_use]
     pub fn full_mode(&self) -> Option<(u32, EndOfMm)> {
-        self.full.as_ref().map(|full| (full.capacity, full.end))
+        self.full.as_ref().map(|full| (full.capacity, full.ends.seen_by))
+    }
+
+    /// Why full mode does not see ends by fentry, where that was tried in vain.
+    #[must_use]
+    pub fn no_fentry(&self) -> Option<NoFentry> {
+        self.full.as_ref()?.ends.no_fentry
     }
 
     /// Whether our programs count the page faults of each mm.

@@ -3,6 +3,7 @@
 pub mod behaviour;
 pub mod caches;
 pub mod code;
+mod fentry;
 mod full;
 mod link;
 mod load;
@@ -16,6 +17,7 @@ mod sweep;
 mod tasks;
 
 pub use caches::{Cache, Caches};
+pub use fentry::NoFentry;
 pub use full::{EndOfMm, FaultPrograms, FullOptions, Hidden};
 pub use load::{Footprint, Probe, ProbeError};
 pub use run::{RunTotals, Scope};

@@ -36,7 +36,7 @@ fn open_without(hidden: Hidden) -> Meter {
     open(FullOptions { hidden, ..FullOptions::default() })
 }
 
-fn end(meter: &Meter) -> EndOfMm {
+pub(super) fn end(meter: &Meter) -> EndOfMm {
     meter.session.probe.full_mode().expect("full mode").1
 }
 
@@ -161,7 +161,7 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
 }
 
 /// Right at every reading beside short lives; how many they were.
-fn beside_a_storm(meter: &mut Meter) -> u64 {
+pub(super) fn beside_a_storm(meter: &mut Meter) -> u64 {
     let mut storm = Helper::start_as("live-storm");
     let mut rest = RestTracker::default();
     storm.begin_storm(200);
@@ -176,7 +176,7 @@ fn beside_a_storm(meter: &mut Meter) -> u64 {
 }
 
 /// No state is left of an mm that ended, after a while.
-fn nothing_stays(meter: &mut Meter) {
+pub(super) fn nothing_stays(meter: &mut Meter) {
     let began = Instant::now();
     wait_until("states of mms that ended are swept away", || stale(meter) <= 0);
     println!("nothing stays after {:.1} s: {:?}", began.elapsed().as_secs_f64(), counts(meter));

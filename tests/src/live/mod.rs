@@ -8,6 +8,7 @@ mod ends;
 mod fallback;
 mod files;
 mod foreign;
+mod ftrace;
 mod hard;
 mod host;
 mod hotplug;
@@ -119,6 +120,11 @@ pub const TESTS: &[Test] = tests! {
         without_an_end
         an_end_beside_a_shared_memory
         an_address_after_an_unseen_end
+    }
+    ftrace {
+        ends_that_fentry_does_not_see
+        switched_off_meanwhile
+        runs_whose_ends_fentry_does_not_see
     }
     hard {
         huge_pages_that_are_split

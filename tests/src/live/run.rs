@@ -120,7 +120,7 @@ pub fn gives_the_commands_exit_status() -> Outcome {
 }
 
 /// What a helper that grew said of itself, in KiB; the last are page faults.
-fn said(line: &str) -> [i64; 4] {
+pub(super) fn said(line: &str) -> [i64; 4] {
     let numbers: Vec<i64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     numbers.try_into().unwrap_or_else(|_| panic!("four numbers: {line:?}"))
 }

@@ -290,7 +290,7 @@ impl<'a> Runner<'a> {
                 refused: counts.refused,
                 error_at_rest: course.watcher.at_rest.largest_error,
                 repaired: course.watcher.at_rest.repaired,
-                deaths: counts.deaths,
+                deaths: ShadowFaults::judged(&counts),
                 deaths_with_rest: counts.deaths_with_rest,
                 programs_percent: None,
             },

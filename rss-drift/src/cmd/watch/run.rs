@@ -188,7 +188,7 @@ impl Run {
             refused: counts.refused,
             error_at_rest: at_rest.largest_error,
             repaired: at_rest.repaired,
-            deaths: counts.deaths,
+            deaths: ShadowFaults::judged(&counts),
             deaths_with_rest: counts.deaths_with_rest,
             programs_percent: self.guard.share(),
         }))
