@@ -10,7 +10,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork},
 };
 
-use crate::probe::load::ProbeError;
+use crate::probe::load::{Probe, ProbeError};
 
 const MAP: &str = "END_SEEN";
 
@@ -49,6 +49,14 @@ impl fmt::Display for NoFentry {
             Self::Silent => "fentry on __mmdrop attaches but does not fire",
         })?;
         if self.remedy().is_some() { f.write_str(": kernel.ftrace_enabled=0") } else { Ok(()) }
+    }
+}
+
+impl Probe {
+    /// Why full mode does not see ends by fentry, where that was tried in vain.
+    #[must_use]
+    pub fn no_fentry(&self) -> Option<NoFentry> {
+        self.full.as_ref()?.ends.no_fentry
     }
 }
 

@@ -320,12 +320,10 @@ fn attach_fentry(
         Ok(true) => Ok(None),
         Ok(false) => {
             log::info!("{}", NoFentry::Silent);
-            match ebpf.program_mut(scheme.mmdrop) {
-                Some(Program::FEntry(program)) => {
-                    program.unload().map_err(|error| program_error(kernel, scheme.mmdrop, error))?
-                }
-                _ => return Err(ProbeError::Missing(scheme.mmdrop)),
-            }
+            let Some(Program::FEntry(program)) = ebpf.program_mut(scheme.mmdrop) else {
+                return Err(ProbeError::Missing(scheme.mmdrop));
+            };
+            program.unload().map_err(|error| program_error(kernel, scheme.mmdrop, error))?;
             Ok(Some(NoFentry::Silent))
         }
         Err(error) => {

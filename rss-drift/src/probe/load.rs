@@ -18,7 +18,6 @@ use crate::{
     probe::{
         caches::Caches,
         code::{self, Code},
-        fentry::NoFentry,
         full::{self, EndOfMm, Ends, FullOptions, Scheme},
         link::{Known, link},
         locate::{self, SlotReader},
@@ -152,18 +151,18 @@ pub struct Probe {
     slots: SlotReader,
     kernel: String,
     /// Set in full mode.
-    full: Option<Full>,
+    pub(super) full: Option<Full>,
 }
 
 /// What our programs write to the log; drained once per reading.
 type EventLog = EbpfLogger<&'static dyn log::Log>;
 
 /// What full mode adds to a probe.
-struct Full {
+pub(super) struct Full {
     /// Mms that the maps hold.
     capacity: u32,
     /// How ends of mms are seen.
-    ends: Ends,
+    pub(super) ends: Ends,
     /// Whether faults are counted.
     faults: bool,
     /// Rare events that the programs told of; none where the log could not be opened.
@@ -275,12 +274,6 @@ impl Probe {
     #[must_use]
     pub fn full_mode(&self) -> Option<(u32, EndOfMm)> {
         self.full.as_ref().map(|full| (full.capacity, full.ends.seen_by))
-    }
-
-    /// Why full mode does not see ends by fentry, where that was tried in vain.
-    #[must_use]
-    pub fn no_fentry(&self) -> Option<NoFentry> {
-        self.full.as_ref()?.ends.no_fentry
     }
 
     /// Whether our programs count the page faults of each mm.

@@ -118,8 +118,8 @@ pub fn switched_off_meanwhile() -> Outcome {
     Outcome::Passed
 }
 
-/// VmHWM of a short command by the report, and as the command itself read it, in KiB; it gives memory back before it ends. The command is found in the last folder
-/// of PATH: each folder before is an execve that fails, and an mm that no task ever has.
+/// `VmHWM` of a command by the report, and as the command read it itself before it gave its memory back, in KiB. The command is
+/// found in the last folder of PATH: each folder before is an execve that fails, and an mm that no task ever has.
 fn hwm_of_a_short_command(folder: &Path) -> [i64; 2] {
     let path = format!("/nowhere:/nowhere-else:{}", folder.display());
     let words = ["run", "--format", "json", "--", COMMAND, AS_HELPER, "grow", "1000", "0"];
@@ -134,7 +134,7 @@ fn hwm_of_a_short_command(folder: &Path) -> [i64; 2] {
 /// A name that no folder of a system has.
 const COMMAND: &str = "live-command";
 
-/// What a run says of a command's VmHWM is what the command read itself, also where ends are not seen.
+/// What a run says of a command's `VmHWM` is what the command read itself, also where ends are not seen.
 pub fn runs_whose_ends_fentry_does_not_see() -> Outcome {
     if Reason::NotAGuest.holds() {
         return Outcome::Skipped(Reason::NotAGuest);

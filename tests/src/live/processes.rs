@@ -122,7 +122,7 @@ pub fn many_processes_with_one_memory() -> Outcome {
         })
         .collect();
     // Asserts that drift, which is resident - stat there, is within the row's bound.
-    let rests = [helper.pid(), others[0], others[SHARERS as usize - 1]].map(|pid| meter.rest(pid));
+    let rests = [helper.pid(), others[0], *others.last().expect("sharers")].map(|pid| meter.rest(pid));
     for rest in &rests {
         let drift = rest.row.drift().expect("stat is readable");
         let bound = rest.row.bound.expect("stat has a bound");
