@@ -1,7 +1,10 @@
 //! fentry on `__mmdrop`: whether it fires, found by behaviour. With `kernel.ftrace_enabled=0` 6.1 lets it be attached, and it
 //! stays silent; 5.10 refuses to attach it.
 
-use std::{fmt, fs, io, thread, time::Duration};
+use std::{
+    fmt, fs, io, thread,
+    time::{Duration, Instant},
+};
 
 use aya::{Ebpf, maps::Array};
 use nix::{
@@ -70,11 +73,16 @@ pub(super) fn fires(ebpf: &mut Ebpf) -> Result<bool, ProbeError> {
     seen.set(0, 0, 0).map_err(error)?;
     // An mm is let go when the CPU that ran it last runs another program: on one CPU that program is this one.
     let _here = OneCpu::stay();
-    for _ in 0..CHILDREN {
+    let began = Instant::now();
+    for child in 1..=CHILDREN {
         end_an_mm()?;
         let mut wait = FIRST_WAIT;
         for _ in 0..LOOKS {
             if seen.get(&0, 0).map_err(error)? != 0 {
+                log::debug!(
+                    "fentry on __mmdrop fired at the end of child {child}, after {:?}",
+                    began.elapsed()
+                );
                 return Ok(true);
             }
             thread::sleep(wait);
