@@ -59,6 +59,8 @@ pub struct State<W: Words = Plain> {
     pub active_max: W::I64,
     /// Number of the CPU that was the last to become active, plus 1: where one is active, it is this one.
     pub entered: W::U64,
+    /// Not 0 while a reading has taken a delta that is not in the totals yet.
+    pub settling: W::U64,
     /// per-cpu: 1 when all words of the mm have been read once: figures before that are no figures. per-task: how often a
     /// change was lost, so that what it was seeded with does not count any more ([`crate::running::Seed`]).
     pub seeded: W::U64,
@@ -307,7 +309,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 80, State of 280, Counts of 136, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 80, State of 288, Counts of 136, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -116,6 +116,38 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
+    /// As [`Handle::add_total`], of a member that is known when this is compiled.
+    #[inline(always)]
+    pub fn add_total_of<const MEMBER: usize>(&self, delta: i64) {
+        add_to(&self.state.totals[MEMBER], delta);
+        if MEMBER != Member::Swap.index() {
+            add_to(&self.state.rss, delta);
+        }
+    }
+
+    /// A reading has taken deltas that it has yet to add to the totals, or has added them.
+    #[inline(always)]
+    pub fn settle(&self, settling: bool) {
+        self.state.settling.set(u64::from(settling));
+    }
+
+    /// Whether a reading has taken deltas that are not in the totals yet.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.state.settling.get() != 0
+    }
+
+    /// This CPU found nothing of its update, because a reading took it and has yet to add it: a peak may be missed, and they have an error
+    /// from here on, as with another CPU that changes the mm.
+    #[inline(always)]
+    pub fn doubt_peaks(&self) {
+        let active = self.state.active.get() + 1;
+        if active > self.state.active_max.get() {
+            raise(&self.state.active_max, active);
+        }
+    }
+
     /// Stores the kernel's global count of a member as last seen, and returns by how much it changed. Each value is exchanged for the one
     /// before it, so that the sum of what [`State::approximate`] is given is right, in whatever order it comes.
     #[inline(always)]
@@ -209,9 +241,7 @@ impl<'m, W: Live> Handle<'m, W> {
         if active < 1 {
             return None;
         }
-        if active + 1 > self.state.active_max.get() {
-            raise(&self.state.active_max, active + 1);
-        }
+        self.doubt_peaks();
         u32::try_from(self.state.entered.get()).ok()?.checked_sub(1)
     }
 

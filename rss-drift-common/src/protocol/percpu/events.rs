@@ -72,6 +72,9 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
     if slot.is_full(member as usize, memory.threshold()) {
         flush::publish_now(memory, cpu);
     }
+    if delta == 0 && handle.is_settling() {
+        handle.doubt_peaks();
+    }
     let exact = handle.rss() + slot.pending_rss();
     if handle.is_beyond_peaks(exact) {
         handle.raise_peaks(exact, memory.bound());
@@ -124,6 +127,8 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
         handle.add_total(member, delta);
         handle.add_churn(u64::from(delta.unsigned_abs()));
         raise_from_outside(memory, handle);
+    } else if handle.is_settling() {
+        handle.doubt_peaks();
     }
     handle.add_miss();
     memory.updated(handle.index, member, i64::from(delta), false);

@@ -59,7 +59,7 @@ fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: 
         _ => refresh_global::<M, 3>(memory, mm, handle),
     };
     if global.unsettled != 0 {
-        cpu.counts.unsettled.add(global.unsettled);
+        cpu.counts.unsettled.add(u64::from(global.unsettled));
     }
     #[expect(clippy::cast_possible_truncation, reason = "a fold is a batch or a huge page, never 2^31 pages")]
     let delta = global.delta as i32;
@@ -83,14 +83,27 @@ struct Walk {
     /// Where the slots of each member lie, as per-CPU pointers.
     slots: [u64; MEMBERS],
     /// 1 where the four lie side by side (`percpu_counter_init_many`, since 6.6).
-    together: u64,
-    index: u64,
+    together: u32,
+    index: u32,
     deltas: [i64; MEMBERS],
+    /// Those of `deltas` that are not in the totals yet: of slots that read 0, which may have been folded into the count.
+    folded: [i32; MEMBERS],
     moved: u64,
     unsettled: u64,
 }
 
+/// [`crate::memory::Memory::zero`] in 32 bits.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "it is 0")]
+const fn narrow(zero: i64) -> i32 {
+    zero as i32
+}
+
 /// Refreshes every word of `mm`, of all CPUs, and adds the deltas to the totals.
+///
+/// Between the exchange of a word and the addition of its delta the totals lack that delta, which its own event no longer finds: the
+/// state says so meanwhile ([`Handle::is_settling`]), because a peak could be missed. So a delta is added at once. Only that of a
+/// slot that reads 0 waits for the count that it may have been folded into: without the other each of the two is a wrong figure.
 #[inline(always)]
 pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) -> Refreshed {
     let slots = [memory.slots::<0>(mm), memory.slots::<1>(mm), memory.slots::<2>(mm), memory.slots::<3>(mm)];
@@ -100,30 +113,21 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
     let zero = memory.zero();
     let mut walk = Walk {
         slots,
-        together: u64::from(together),
-        index: u64::from(handle.index),
+        together: u32::from(together),
+        index: handle.index,
         deltas: [zero; MEMBERS],
+        folded: [narrow(zero); MEMBERS],
         moved: zero.cast_unsigned(),
         unsettled: zero.cast_unsigned(),
     };
     memory.for_each_cpu(&mut walk);
-    let Walk { mut deltas, mut moved, mut unsettled, .. } = walk;
-    let global = [
-        refresh_global::<M, 0>(memory, mm, handle),
-        refresh_global::<M, 1>(memory, mm, handle),
-        refresh_global::<M, 2>(memory, mm, handle),
-        refresh_global::<M, 3>(memory, mm, handle),
-    ];
-    deltas[0] += global[0].delta;
-    deltas[1] += global[1].delta;
-    deltas[2] += global[2].delta;
-    deltas[3] += global[3].delta;
-    moved += global[0].delta.unsigned_abs()
-        + global[1].delta.unsigned_abs()
-        + global[2].delta.unsigned_abs()
-        + global[3].delta.unsigned_abs();
-    unsettled += global[0].unsettled + global[1].unsettled + global[2].unsettled + global[3].unsettled;
-    handle.add_pages(&deltas);
+    handle.settle(true);
+    take_count::<M, 0>(memory, mm, handle, &mut walk);
+    take_count::<M, 1>(memory, mm, handle, &mut walk);
+    take_count::<M, 2>(memory, mm, handle, &mut walk);
+    take_count::<M, 3>(memory, mm, handle, &mut walk);
+    handle.settle(false);
+    let Walk { deltas, moved, unsettled, .. } = walk;
     memory.found(handle.index, &deltas);
     let corrected = deltas[0].unsigned_abs()
         + deltas[1].unsigned_abs()
@@ -132,11 +136,25 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
     Refreshed { corrected, moved, unsettled }
 }
 
+/// The global count of a member, with the slots that were folded into it.
+#[inline(always)]
+fn take_count<M: PerCpu, const MEMBER: usize>(
+    memory: &M,
+    mm: M::Mm,
+    handle: Handle<'_, M::Words>,
+    walk: &mut Walk,
+) {
+    let global = refresh_global::<M, MEMBER>(memory, mm, handle);
+    walk.deltas[MEMBER] += global.delta;
+    walk.moved += global.delta.unsigned_abs();
+    walk.unsettled += u64::from(global.unsettled);
+    handle.add_total_of::<MEMBER>(i64::from(walk.folded[MEMBER]) + global.delta);
+}
+
 impl<M: PerCpu> Step<M> for Walk {
     #[inline(always)]
     fn step(&mut self, memory: &M, cpu: u32) -> Next {
-        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
-        let index = self.index as u32;
+        let index = self.index;
         let (Some(owner), Some(seen)) = (memory.cpu(cpu), memory.seen(cpu, index)) else { return Next::Stop };
         let offset = owner.offset.get();
         if offset == 0 {
@@ -153,10 +171,15 @@ impl<M: PerCpu> Step<M> for Walk {
         {
             return Next::GoOn;
         }
-        refresh_word::<M, 0>(memory, offset, &seen[0], self);
-        refresh_word::<M, 1>(memory, offset, &seen[1], self);
-        refresh_word::<M, 2>(memory, offset, &seen[2], self);
-        refresh_word::<M, 3>(memory, offset, &seen[3], self);
+        let Some(handle) = Handle::at(memory, index) else { return Next::Stop };
+        handle.settle(true);
+        refresh_word::<M, 0>(memory, handle, offset, &seen[0], self);
+        refresh_word::<M, 1>(memory, handle, offset, &seen[1], self);
+        refresh_word::<M, 2>(memory, handle, offset, &seen[2], self);
+        refresh_word::<M, 3>(memory, handle, offset, &seen[3], self);
+        if self.folded[0] | self.folded[1] | self.folded[2] | self.folded[3] == 0 {
+            handle.settle(false);
+        }
         Next::GoOn
     }
 }
@@ -165,6 +188,7 @@ impl<M: PerCpu> Step<M> for Walk {
 #[inline(always)]
 fn refresh_word<M: PerCpu, const MEMBER: usize>(
     memory: &M,
+    handle: Handle<'_, M::Words>,
     offset: u64,
     word: &<M::Words as Words>::I32,
     walk: &mut Walk,
@@ -181,6 +205,11 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
     while tries < TRIES {
         let delta = value.wrapping_sub(word.swap(value));
         walk.deltas[MEMBER] += i64::from(delta);
+        if value == 0 {
+            walk.folded[MEMBER] = walk.folded[MEMBER].wrapping_add(delta);
+        } else {
+            handle.add_total_of::<MEMBER>(i64::from(delta));
+        }
         walk.moved += u64::from(delta.unsigned_abs());
         match memory.slot(slots, offset) {
             Some(again) if again == value => return,
@@ -198,7 +227,7 @@ struct Global {
     /// By how much the count changed since it was last seen, in pages.
     delta: i64,
     /// 1 where it did not hold still.
-    unsettled: u64,
+    unsettled: u32,
 }
 
 /// The delta of the global count of a member.
