@@ -82,7 +82,10 @@ pub fn give<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, batch: &Batch, given: Gi
         Handle::known(memory, batch.index, batch.id)
     };
     let Some(handle) = handle else { return };
-    cpu.counts.hits.add(batch.hits);
+    // Not where a publication has none: LLVM makes another instruction of the addition of 0, which 5.10 refuses.
+    if batch.hits != 0 {
+        cpu.counts.hits.add(batch.hits);
+    }
     if batch.id != 0 && !handle.lives() {
         // The mm ended while this CPU's slot was on it: at its death the pending deltas were counted.
         return;
