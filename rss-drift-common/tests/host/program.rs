@@ -172,6 +172,10 @@ impl<K: Kind> PerCpu for Program<'_, K, ByCpu> {
     fn count<const MEMBER: usize>(&self, mm: u64) -> i64 {
         self.host.mm(mm).count[MEMBER].get()
     }
+    fn locks(&self, mm: u64) -> u32 {
+        let [file, anon, swap, shmem] = &self.host.mm(mm).lock;
+        file.get() | anon.get() | swap.get() | shmem.get()
+    }
     fn current_mm(&self) -> u64 {
         self.host.current[at(self.cpu)].get()
     }

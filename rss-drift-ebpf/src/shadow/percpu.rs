@@ -24,6 +24,7 @@ use super::{
 use crate::{
     iterator::Visit,
     kernel::{layout, load, load_at, load_counter, probe, rdonly_cast},
+    percpu::locks,
     repeat::repeat,
     run,
 };
@@ -97,6 +98,10 @@ impl PerCpu for Maps<ByCpu> {
     fn count<const MEMBER: usize>(&self, mm: *const u8) -> i64 {
         // SAFETY: as in `slots`.
         unsafe { load_counter!(mm, count, MEMBER) }
+    }
+    #[inline(always)]
+    fn locks(&self, mm: *const u8) -> u32 {
+        locks(mm)
     }
     #[inline(always)]
     fn current_mm(&self) -> u64 {

@@ -63,7 +63,7 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
         let exact = handle.totals_rss() + slot.pending_rss();
         memory.last_user_gone(handle.index, memory.address(mm), handle.approximate(), exact);
     }
-    let Some(delta) = words::refresh_own(memory, cpu, mm, member, seen, handle) else {
+    let Some(words::Own { delta, folded }) = words::refresh_own(memory, cpu, mm, member, seen, handle) else {
         cpu.counts.unsettled.add(1);
         return;
     };
@@ -72,13 +72,22 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
     if slot.is_full(member as usize, memory.threshold()) {
         flush::publish_now(memory, cpu);
     }
-    if delta == 0 && handle.is_settling() {
+    if handle.is_beyond_peaks(handle.rss() + slot.pending_rss()) || delta == 0 || folded {
+        raise_from_inside(memory, cpu, handle.index);
+    }
+}
+
+/// The peaks of an mm that this CPU's slot holds. While a reading has taken deltas that it has yet to add, what the totals say is no sum
+/// of any instant: the peaks get an error instead. (That is asked first: what was taken before this look is in the totals by the
+/// next.) So an update that a reading took, or half of whose fold it took, has to come here too.
+#[inline(never)]
+fn raise_from_inside<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, index: u32) {
+    let Some(handle) = Handle::at(memory, index) else { return };
+    if handle.is_settling() {
         handle.doubt_peaks();
+        return;
     }
-    let exact = handle.rss() + slot.pending_rss();
-    if handle.is_beyond_peaks(exact) {
-        handle.raise_peaks(exact, memory.bound());
-    }
+    handle.raise_peaks(handle.rss() + cpu.slot.pending_rss(), memory.bound());
 }
 
 /// The first update of the slot's mm after a switch or a publication for idling: the slot learns the state, and this CPU counts among
@@ -122,7 +131,7 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
     if delta.is_none() {
         cpu.counts.unsettled.add(1);
     }
-    let delta = delta.unwrap_or(0);
+    let delta = delta.map_or(0, |own| own.delta);
     if delta != 0 {
         handle.add_total(member, delta);
         handle.add_churn(u64::from(delta.unsigned_abs()));
@@ -140,6 +149,10 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
 /// counted twice.
 #[inline(always)]
 fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    if handle.is_settling() {
+        handle.doubt_peaks();
+        return;
+    }
     let mut exact = handle.rss();
     if let Some(other) = handle.another()
         && let Some(cpu) = memory.cpu(other)

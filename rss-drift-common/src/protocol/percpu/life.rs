@@ -61,7 +61,7 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
         return;
     }
     cpu.counts.inherited.add(1);
-    if !gather(memory, handle) {
+    if !gather(memory, handle).all {
         // Totals that cannot be gone on with: the next event makes a new state.
         let_go(memory, memory.address(mm));
         return;
@@ -86,7 +86,7 @@ pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
     let Some(handle) = lifecycle::take_away(memory, memory.address(mm)) else { return };
     let Some(cpu) = memory.cpu(memory.here()) else { return };
     let counts = &cpu.counts;
-    let all = gather(memory, handle);
+    let Gathered { all, held } = gather(memory, handle);
     // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
     let late =
         if !all || handle.residue() == 0 { 0 } else { words::refresh_all(memory, mm, handle).corrected };
@@ -108,6 +108,11 @@ pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
         counts.deaths_with_rest.add(1);
         counts.rest.add(residue);
         memory.residue(handle.state.tgid.get(), residue);
+    }
+    if held {
+        // All pages are in the totals, but a flush that found the state before its end may have yet to count hits.
+        limbo::enter(memory, handle.index);
+        return;
     }
     lifecycle::free(memory, handle.index);
 }
@@ -140,11 +145,23 @@ struct Pending {
     /// The CPU that adds up.
     own: u64,
     pages: [i64; MEMBERS],
-    /// Slots of other CPUs that have yet to flush, or are in the middle of that.
+    /// Slots of other CPUs that have yet to flush pages, or are in the middle of that.
     unflushed: u64,
+    /// Address of the mm.
+    mm: u64,
+    /// Slots of other CPUs that have yet to flush what they counted.
+    held: u64,
 }
 
-/// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more. False when another CPU has
+/// What came of [`gather`].
+struct Gathered {
+    /// No other CPU has yet to flush pages.
+    all: bool,
+    /// Another CPU has yet to flush what it counted.
+    held: bool,
+}
+
+/// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more. Not all when another CPU has
 /// yet to flush, so that what it holds may come twice or be on its way: the totals say nothing then, and may be added to.
 ///
 /// This CPU's own slot publishes first: a switch that preempts us (where the kernel preempts itself: in `__mmdrop`, and from 7.x
@@ -155,8 +172,8 @@ struct Pending {
 /// reader of its files in /proc does, it ends with that. And where `exit_mmap` is the end, a thread between
 /// `kernel/exit.c:exit_mm` and its last switch does not hold it back.
 #[inline(always)]
-fn gather<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) -> bool {
-    let Some(cpu) = memory.cpu(memory.here()) else { return false };
+fn gather<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) -> Gathered {
+    let Some(cpu) = memory.cpu(memory.here()) else { return Gathered { all: false, held: true } };
     flush::publish(memory, cpu);
     let zero = memory.zero();
     let mut pending = Pending {
@@ -165,10 +182,12 @@ fn gather<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) -> bool {
         own: u64::from(memory.here()),
         pages: [zero; MEMBERS],
         unflushed: zero.cast_unsigned(),
+        mm: handle.state.mm.get(),
+        held: zero.cast_unsigned(),
     };
     memory.for_each_cpu(&mut pending);
     handle.add_pages(&pending.pages);
-    pending.unflushed == 0
+    Gathered { all: pending.unflushed == 0, held: pending.held != 0 }
 }
 
 impl<M: Memory> Step<M> for Pending {
@@ -188,8 +207,12 @@ impl<M: Memory> Step<M> for Pending {
         // Asked last: a flush that took what we looked for has left its mark by then, or is done.
         #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
         let busy = slot.busy.get() == busy_with(self.index as u32);
-        if (unflushed || busy) && u64::from(cpu) != self.own {
-            self.unflushed += 1;
+        // A slot without a state yet has counted faults alone.
+        let held = (slot.id.get() == self.id || slot.mm.get() == self.mm)
+            && slot.hits.get() | slot.faults.get() != 0;
+        if u64::from(cpu) != self.own {
+            self.unflushed += u64::from(unflushed || busy);
+            self.held += u64::from(held);
         }
         Next::GoOn
     }

@@ -29,6 +29,8 @@ pub trait PerCpu: Memory {
     fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]>;
     /// The global count of a member.
     fn count<const MEMBER: usize>(&self, mm: Self::Mm) -> i64;
+    /// The lock words of all counters of an mm, or-ed: 0 when none is being folded.
+    fn locks(&self, mm: Self::Mm) -> u32;
     /// The address of the mm of the task that runs here; 0 is none.
     fn current_mm(&self) -> u64;
     /// The largest |drift| that the approximate reader can have, in pages.

@@ -12,8 +12,8 @@ use crate::{
     slot::busy_with,
 };
 
-/// How often a reading that a flush disturbed is repeated.
-const TRIES: u32 = 4;
+/// How often a reading that an event disturbed is repeated.
+const TRIES: u32 = 6;
 
 /// What the reader knows of the task that it visits.
 pub trait Visit<M: Memory> {
@@ -52,41 +52,47 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
     let handle = handle.again();
     if handle.is_of(address) {
         let tgid = visit.tgid(memory);
-        let refreshed = words::refresh_all(memory, mm, handle);
-        if refreshed.corrected != 0 {
-            handle.add_repaired(refreshed.corrected);
-        }
-        if refreshed.unsettled != 0 {
-            cpu.counts.unsettled.add(refreshed.unsettled);
-            memory.unsettled(u64::from(tgid), refreshed.unsettled);
-            record.flags |= SHADOW_UNSETTLED;
-        }
-        if refreshed.moved != 0 {
-            // What the refresh took no event will count.
-            handle.add_churn(refreshed.moved);
-        }
+        let mut moved = 0;
         // No reading: nothing is undefined, which the verifier would not let move.
         let mut before = (i64::MIN, 0);
         let mut tries = 0;
         while tries < TRIES {
-            // A state can become that of another mm at its address meanwhile.
-            record.flags &= !SHADOW_VALID;
-            if add_up(memory, handle, record) && handle.lives() {
-                record.flags |= SHADOW_VALID;
-                if refreshed.moved == 0 {
-                    break;
-                }
-                // Nor will an event that was missed raise the peaks. Two readings that agree are of one instant.
-                let now = (member::rss(&record.shadow), record.churn);
-                if before == now {
-                    handle.raise_peaks(now.0, memory.bound());
-                    record.peak_exact = handle.state.peak_exact.get();
-                    record.peak_drift = handle.state.peak_drift.get();
-                    break;
-                }
-                before = now;
-            }
             tries += 1;
+            // A fold whose count has changed, and whose slot has not yet, is under its lock.
+            let locked = memory.locks(mm);
+            let refreshed = words::refresh_all(memory, mm, handle);
+            if refreshed.corrected != 0 {
+                handle.add_repaired(refreshed.corrected);
+            }
+            if refreshed.unsettled != 0 {
+                cpu.counts.unsettled.add(refreshed.unsettled);
+                memory.unsettled(u64::from(tgid), refreshed.unsettled);
+                record.flags |= SHADOW_UNSETTLED;
+            }
+            if refreshed.moved != 0 {
+                // What the refresh took no event will count.
+                handle.add_churn(refreshed.moved);
+                moved = 1;
+            }
+            record.flags &= !SHADOW_VALID;
+            // A refresh that took something may have taken the count of a fold and not its slot, or the other way round: only one that
+            // finds nothing more says that all is there. A state can become that of another mm at its address meanwhile.
+            if !add_up(memory, handle, record) || refreshed.moved != 0 || locked != 0 || !handle.lives() {
+                continue;
+            }
+            record.flags |= SHADOW_VALID;
+            if moved == 0 {
+                break;
+            }
+            // Nor will an event raise the peaks. Two readings that agree are of one instant.
+            let now = (member::rss(&record.shadow), record.churn);
+            if before == now {
+                handle.raise_peaks(now.0, memory.bound());
+                record.peak_exact = handle.state.peak_exact.get();
+                record.peak_drift = handle.state.peak_drift.get();
+                break;
+            }
+            before = now;
         }
         record.id = handle.id;
         let state = handle.state;
@@ -151,6 +157,10 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
     fn step(&mut self, memory: &M, cpu: u32) -> Next {
         let Some(owner) = memory.cpu(cpu) else { return Next::Stop };
         let slot = &owner.slot;
+        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+        let mark = busy_with(self.index as u32);
+        // Looked at before the deltas and behind them: an event may begin, or end, in between.
+        let busy = slot.busy.get();
         if slot.id.get() == self.id {
             let record = &mut *self.record;
             let pending = slot.pending();
@@ -163,8 +173,7 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
             record.churn += slot.churn.get();
             record.holders += 1;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
-        if slot.busy.get() == busy_with(self.index as u32) {
+        if busy == mark || slot.busy.get() == mark {
             self.busy += 1;
         }
         Next::GoOn

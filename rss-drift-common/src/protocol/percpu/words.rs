@@ -31,7 +31,7 @@ pub fn refresh_own<M: PerCpu>(
     member: u32,
     seen: &[<M::Words as Words>::I32; MEMBERS],
     handle: Handle<'_, M::Words>,
-) -> Option<i32> {
+) -> Option<Own> {
     // A branch per member: the verifier wants constant offsets into the mm.
     let slots = match member {
         0 => memory.slots::<0>(mm),
@@ -42,9 +42,19 @@ pub fn refresh_own<M: PerCpu>(
     let slot = memory.own_slot(slots, cpu.offset.get())?;
     let delta = slot.wrapping_sub(seen[member as usize & (MEMBERS - 1)].swap(slot));
     if slot != 0 {
-        return Some(delta);
+        return Some(Own { delta, folded: false });
     }
-    Some(delta.wrapping_add(refresh_count(memory, cpu, mm, member, handle.index)))
+    let count = refresh_count(memory, cpu, mm, member, handle.index);
+    Some(Own { delta: delta.wrapping_add(count), folded: true })
+}
+
+/// What an event found of its update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Pages. 0 where a reading took them first.
+    pub delta: i32,
+    /// The slot reads 0: the update may have folded.
+    pub folded: bool,
 }
 
 /// The delta of the global count of `member` after an update that folded: one in a batch. A function of its own, so that the others
