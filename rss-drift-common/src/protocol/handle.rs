@@ -308,8 +308,9 @@ fn add_to<T: Word<i64>>(word: &T, pages: i64) {
 /// Raises a word to `value` if it is lower, against other CPUs that do the same.
 #[inline(always)]
 pub(super) fn raise<T: Exchange<i64>>(word: &T, value: i64) {
-    /// Each failure means that another CPU raised it: a value that loses so often was not the largest for long.
-    const TRIES: u32 = 4;
+    /// Each failure means that another CPU raised it meanwhile. With as many CPUs as that at work on one mm its peaks have an error that
+    /// is larger than what the last of them could add.
+    const TRIES: u32 = 16;
     let mut tries = 0;
     while tries < TRIES {
         let old = word.get();

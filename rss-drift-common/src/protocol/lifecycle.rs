@@ -103,11 +103,12 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
     Claim::Refused
 }
 
-/// The reader works on the state at `index` from here on: it is not given to another mm.
+/// The reader works on this state from here on: it is not given to another mm. Where the reader made it, that was said before, and the mm
+/// may have ended since: that stays.
 #[inline(always)]
 pub fn begin_reading<M: Memory>(handle: Handle<'_, M::Words>) {
     if M::READER_MARKS {
-        handle.state.reader.swap(READING);
+        handle.state.reader.replace(0, READING);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     memory::{Memory, Word},
     protocol::{flush, handle::Handle, lifecycle},
     shadow::Cpu,
+    slot::busy_with,
 };
 
 /// `kmem:rss_stat`: `mm`'s `member` was changed, by this CPU as a rule.
@@ -100,8 +101,9 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     if id != 0 {
         known = Handle::known(memory, slot.index.get(), id).filter(Handle::lives);
         if known.is_none() {
-            // The slot's mm ended behind its back (execve), and a new one has the address: begin again with that.
-            let _ = slot.take(memory.address(mm));
+            // The slot's mm ended behind its back (execve), and a new one has the address: begin again with that. Of the old one its hits
+            // are left to be counted.
+            cpu.counts.hits.add(slot.take(memory.address(mm)).hits);
         }
     }
     let found = match known {
@@ -117,7 +119,8 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     true
 }
 
-/// An update of an mm that this CPU's slot does not hold goes straight to the totals.
+/// An update of an mm that this CPU's slot does not hold goes straight to the totals. The mark is for a reader, which would otherwise find
+/// the word taken and its delta nowhere.
 #[inline(never)]
 fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
     cpu.counts.misses.add(1);
@@ -127,6 +130,7 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
         let address = memory.address(mm);
         memory.last_user_gone(handle.index, address, handle.approximate(), handle.totals_rss());
     }
+    cpu.slot.busy.set(busy_with(handle.index));
     let delta = words::refresh_own(memory, cpu, mm, member, seen, handle);
     if delta.is_none() {
         cpu.counts.unsettled.add(1);
@@ -141,6 +145,7 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
     }
     handle.add_miss();
     memory.updated(handle.index, member, i64::from(delta), false);
+    flush::done(memory, cpu);
 }
 
 /// The peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged, fork, execve). A CPU that holds

@@ -2,7 +2,6 @@
 
 use super::{PerCpu, words};
 use crate::{
-    MEMBERS,
     memory::{Exchange, Memory, Next, Step, Word},
     protocol::{
         flush,
@@ -138,13 +137,12 @@ fn tell_end<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
     }
 }
 
-/// What the slots still hold of a mm, on its way from CPU to CPU.
+/// A look at what other CPUs' slots have yet to give of an mm, on its way from CPU to CPU.
 struct Pending {
     id: u64,
     index: u64,
     /// The CPU that adds up.
     own: u64,
-    pages: [i64; MEMBERS],
     /// Slots of other CPUs that have yet to flush pages, or are in the middle of that.
     unflushed: u64,
     /// Address of the mm.
@@ -161,8 +159,9 @@ struct Gathered {
     held: bool,
 }
 
-/// Adds what the slots hold of an mm to its totals: after its end they will not be asked any more. Not all when another CPU has
-/// yet to flush, so that what it holds may come twice or be on its way: the totals say nothing then, and may be added to.
+/// Gives what this CPU's slot holds of an mm to its totals: after its end it will not be asked any more. Not all when another CPU has
+/// yet to flush pages: the totals say nothing then, and may be added to. (What another slot holds is not added up: between two looks
+/// the slot can go on to another mm, or give its pages itself.)
 ///
 /// This CPU's own slot publishes first: a switch that preempts us (where the kernel preempts itself: in `__mmdrop`, and from 7.x
 /// on in a tracepoint) would flush what we have counted already, or what we have yet to count after the state's end.
@@ -180,13 +179,11 @@ fn gather<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) -> Gathered {
         id: handle.id,
         index: u64::from(handle.index),
         own: u64::from(memory.here()),
-        pages: [zero; MEMBERS],
         unflushed: zero.cast_unsigned(),
         mm: handle.state.mm.get(),
         held: zero.cast_unsigned(),
     };
     memory.for_each_cpu(&mut pending);
-    handle.add_pages(&pending.pages);
     Gathered { all: pending.unflushed == 0, held: pending.held != 0 }
 }
 
@@ -195,15 +192,7 @@ impl<M: Memory> Step<M> for Pending {
     fn step(&mut self, memory: &M, cpu: u32) -> Next {
         let Some(owner) = memory.cpu(cpu) else { return Next::Stop };
         let slot = &owner.slot;
-        let mut unflushed = false;
-        if slot.id.get() == self.id {
-            unflushed = slot.live.get() != 0;
-            let pending = slot.pending();
-            self.pages[0] += i64::from(pending[0]);
-            self.pages[1] += i64::from(pending[1]);
-            self.pages[2] += i64::from(pending[2]);
-            self.pages[3] += i64::from(pending[3]);
-        }
+        let unflushed = slot.id.get() == self.id && slot.live.get() != 0;
         // Asked last: a flush that took what we looked for has left its mark by then, or is done.
         #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
         let busy = slot.busy.get() == busy_with(self.index as u32);

@@ -57,8 +57,9 @@ impl<'m, M: PerTask> Here<'m, M> {
             return Some(handle);
         }
         if slot.id.get() != 0 {
-            // The slot's mm ended behind its back, and a new one has the address: begin again with that.
-            let _ = slot.take(mm);
+            // The slot's mm ended behind its back, and a new one has the address: begin again with that. Of the old one its hits are
+            // left to be counted.
+            self.cpu.counts.hits.add(slot.take(mm).hits);
         }
         let handle = life::find_or_create(self.memory, mm)?;
         slot.id.set(handle.id);
