@@ -53,7 +53,7 @@ fn a_fork_is_complete() {
     Model::new("per-task: a fork", move || {
         let host = super::world(&config);
         host.tasks[1].mm.poke(0);
-        host.begin(on(0));
+        host.begin_on(on(0));
         touch(&host, on(0), 2);
         host
     })
@@ -66,7 +66,7 @@ fn a_fork_is_complete() {
         host.leave(on(0));
     })
     .thread("cpu 1", (1, 0), move |host: &World| {
-        host.begin(child);
+        host.begin_on(child);
         touch(host, child, 1);
         host.sync(child);
         host.direct(child, address(1), ANON, -3);
@@ -122,7 +122,7 @@ fn an_address_is_used_again() {
     let config = Config { members: [true, true, false, false], ..small() };
     Model::new("per-task: an address again", move || {
         let host = super::world(&config);
-        host.begin(on(0));
+        host.begin_on(on(0));
         touch(&host, on(0), 2);
         host.tasks[1].mm.poke(0);
         host
@@ -139,7 +139,7 @@ fn an_address_is_used_again() {
         host.direct(on(1), address(0), FILE, 4);
         host.tasks[1].mm.set(address(0));
         events::forked(&host.task_program(1), &host.task(1));
-        host.begin(on(1));
+        host.begin_on(on(1));
         touch(host, on(1), 1);
         host.leave(on(1));
     })
@@ -181,7 +181,7 @@ fn a_missed_switch_is_no_figure() {
         assert_eq!(host.shadow(0, 0)[1], host.mms[0].truth()[1] - 7);
         // And seeded with that, it is right for good.
         host.seeds[0].pages[1].poke(7);
-        host.begin(on(0));
+        host.begin_on(on(0));
         host.sync(on(0));
         host.direct(on(0), address(0), ANON, -1);
         host.leave(on(0));

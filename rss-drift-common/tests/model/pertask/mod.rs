@@ -62,14 +62,14 @@ fn world(config: &Config) -> World {
 fn running(config: &Config) -> World {
     let host = world(config);
     for cpu in 0..2 {
-        host.begin(on(cpu));
+        host.begin_on(on(cpu));
     }
     host
 }
 
 impl World {
     /// The CPU takes the task from idle.
-    fn begin(&self, on: On) {
+    fn begin_on(&self, on: On) {
         events::switched(&self.task_program(on.cpu), &IDLE, &self.task(on.task));
     }
 

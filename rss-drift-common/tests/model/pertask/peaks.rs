@@ -91,7 +91,7 @@ fn alone_it_is_exact() {
     let second = On { task: 1, ..on(0) };
     Model::new("per-task: peaks of one", move || {
         let host = super::world(&config);
-        host.begin(on(0));
+        host.begin_on(on(0));
         host
     })
     .thread("cpu 0", (0, 0), move |host: &World| {

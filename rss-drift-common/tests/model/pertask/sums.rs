@@ -70,8 +70,8 @@ fn another_process_beside_a_sync() {
     Model::new("per-task: another process", move || {
         let host = super::world(&config);
         host.tasks[1].mm.poke(address(1));
-        host.begin(on(0));
-        host.begin(other);
+        host.begin_on(on(0));
+        host.begin_on(other);
         touch(&host, on(0), 3);
         host
     })
@@ -124,7 +124,7 @@ fn a_huge_page_is_one_hit() {
     let config = Config { cpus: 1, tasks: 1, ..small() };
     Model::new("per-task: a huge page", move || {
         let host = super::world(&config);
-        host.begin(on(0));
+        host.begin_on(on(0));
         host
     })
     .thread("cpu 0", (0, 0), |host: &World| {
