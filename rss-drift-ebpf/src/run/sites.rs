@@ -80,13 +80,18 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool
     // SAFETY: by the caller.
     unsafe {
         // How many frames to leave out is in the flags' lowest bits.
-        let skip = (*shared).skip & 0xff;
+        let mut skip = (*shared).skip & 0xff;
         let context: *mut c_void = context.cast_mut().cast();
+        let mut site: Site = [0; SITE_FRAMES];
+        bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
+        if site[0] == (*shared).last && site[0] != 0 {
+            // Misses are counted in a function of their own.
+            skip = (skip + 1) & 0xff;
+            bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
+        }
         if !hit && (*shared).chains != 0 {
             chain(this, context, skip, pages);
         }
-        let mut site: Site = [0; SITE_FRAMES];
-        bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
         if let Some(counts) = find_site(&site) {
             add(&raw mut (*counts).counts, pages, hit);
             return (*counts).kind;

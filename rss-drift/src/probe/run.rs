@@ -231,8 +231,8 @@ fn begin(ebpf: &mut Ebpf, command: u32) -> Result<(), ProbeError> {
     // Which mm a CPU holds stays true.
     set_all(ebpf, CPUS, |CpuValue(RunCpu { mm, id, .. })| CpuValue(RunCpu { mm, id, ..RunCpu::default() }))?;
     // How sites are told does so too.
-    set_all(ebpf, SHARED, |SharedValue(RunShared { skip, chains, .. })| {
-        SharedValue(RunShared { command: command.into(), skip, chains, ..RunShared::default() })
+    set_all(ebpf, SHARED, |SharedValue(RunShared { skip, last, chains, .. })| {
+        SharedValue(RunShared { command: command.into(), skip, last, chains, ..RunShared::default() })
     })?;
     let map = ebpf.map_mut(TASKS).ok_or(ProbeError::Missing(TASKS))?;
     HashMap::try_from(map).map_err(error)?.insert(command, 1_u32, 0).map_err(error)

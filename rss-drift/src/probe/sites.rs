@@ -78,13 +78,15 @@ pub(super) fn prepare(ebpf: &mut Ebpf, symbols: Option<&Symbols>, chains: bool) 
         array.set(index, CodeValue(*code), 0).map_err(error(CODE))?;
     }
     // Without names the frames of our program and of the tracepoint cannot be told from the others: they stay.
-    let skip = symbols.map_or(Ok(0), |symbols| calibrate(ebpf, symbols))?;
-    let change = |SharedValue(shared)| SharedValue(RunShared { skip, chains: u64::from(chains), ..shared });
+    let ours = symbols.map_or(Ok(Vec::new()), |symbols| calibrate(ebpf, symbols))?;
+    let (skip, last) = (ours.len() as u64, ours.last().copied().unwrap_or(0));
+    let change =
+        |SharedValue(shared)| SharedValue(RunShared { skip, last, chains: u64::from(chains), ..shared });
     set_all(ebpf, SHARED, change)
 }
 
-/// How many frames of a stack are ours and the tracepoint's, by the stack of an event of our own.
-fn calibrate(ebpf: &mut Ebpf, symbols: &Symbols) -> Result<u64, ProbeError> {
+/// The frames of a stack that are ours and the tracepoint's, by the stack of an event of our own.
+fn calibrate(ebpf: &mut Ebpf, symbols: &Symbols) -> Result<Vec<u64>, ProbeError> {
     let pid = std::process::id();
     set_all(ebpf, SHARED, |SharedValue(shared)| SharedValue(RunShared { calibrate: pid.into(), ..shared }))?;
     // A page that comes and goes is an event under both accountings.
@@ -102,7 +104,8 @@ fn calibrate(ebpf: &mut Ebpf, symbols: &Symbols) -> Result<u64, ProbeError> {
     let frames = frames.get(&0, 0).map_err(error(FRAMES))?;
     let names: Vec<_> = frames.iter().map(|&frame| symbols.caller(frame).unwrap_or("?")).collect();
     log::debug!("frames of an event: {}", names.join(" "));
-    Ok(names.iter().take_while(|name| is_of_the_event(name)).count() as u64)
+    let ours = names.iter().take_while(|name| is_of_the_event(name)).count();
+    Ok(frames[..ours].to_vec())
 }
 
 /// A frame of our program, or of the tracepoint that calls it. Not each of them is there: a function whose last instruction is a
