@@ -1,8 +1,8 @@
 //! Interruptions: a task before all others takes its CPU at times that nobody can foresee, for a moment each.
 
-use std::{io, thread, time::Duration};
+use std::{thread, time::Duration};
 
-use super::{serve::Answer, storm::an_order_waits};
+use super::{hog::schedule, serve::Answer, storm::an_order_waits};
 
 /// Between two interruptions at most, in microseconds.
 const PAUSE: u64 = 2000;
@@ -19,14 +19,4 @@ pub(super) fn run() -> Answer {
     }
     schedule(libc::SCHED_OTHER, 0)?;
     Ok(vec![times])
-}
-
-fn schedule(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: priority };
-    // SAFETY: of the calling thread; the parameters are read.
-    if unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
 }

@@ -2,6 +2,7 @@
 
 mod flood;
 mod grow;
+mod hog;
 mod interrupt;
 pub mod io_worker;
 mod regions;
@@ -272,6 +273,18 @@ impl Helper {
         writeln!(self.orders, "interrupt").expect("order the helper");
     }
 
+    /// Writes to the first `pages` of `region` and gives them up, again and again, as a task before all others: until
+    /// [`Self::end_storm`].
+    pub fn begin_churning(&mut self, region: &Region, pages: u64) {
+        writeln!(self.orders, "churn {} {pages}", region.index).expect("order the helper");
+    }
+
+    /// Writes to the first `written` pages of `region`, gives up the first `given_up` of them, and keeps its CPU from then on, as a
+    /// task before all others: until [`Self::end_storm`].
+    pub fn begin_spinning(&mut self, region: &Region, written: u64, given_up: u64) {
+        self.numbers(&format!("spin {} {written} {given_up}", region.index));
+    }
+
     /// Whether a flood has come to its limit.
     pub fn has_answered(&self) -> bool {
         let mut answer =
@@ -280,7 +293,7 @@ impl Helper {
         unsafe { libc::poll(&raw mut answer, 1, 0) > 0 }
     }
 
-    /// Ends the storm or flood, how many processes it were; or the interrupting, how often.
+    /// Ends the storm or flood, how many processes it were; or the interrupting, the churning or the spinning, how often.
     pub fn end_storm(&mut self) -> u64 {
         writeln!(self.orders, "enough").expect("order the helper");
         let started = self.answer("storm")[0];

@@ -10,7 +10,7 @@ use std::{
 use nix::unistd::execv;
 
 use super::{
-    AS_HELPER, Kind, Life, NAME, SERVE, flood, interrupt, io_worker,
+    AS_HELPER, Kind, Life, NAME, SERVE, flood, hog, interrupt, io_worker,
     regions::{self, Mapped},
     storm, tasks, userfaultfd,
 };
@@ -106,6 +106,8 @@ impl Server {
             ["storm", _] => storm::run(number(1)?),
             ["flood", life, ..] => flood::run(Life::parse(life)?, number(2)?, region(3)?, number(4)?),
             ["interrupt"] => interrupt::run(),
+            ["churn", ..] => hog::churn(region(1)?, number(2)?),
+            ["spin", ..] => hog::spin(region(1)?, number(2)?, number(3)?),
             ["enough"] => Ok(Vec::new()),
             // On success it does not come back: the new program says that it is ready.
             ["exec", ..] => {

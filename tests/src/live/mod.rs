@@ -21,6 +21,7 @@ mod run;
 mod runs;
 mod shadow;
 mod sites;
+mod slots;
 mod startup;
 mod strain;
 mod system;
@@ -103,6 +104,10 @@ pub const TESTS: &[Test] = tests! {
         a_full_map_is_counted
         two_at_once
         threads_on_all_cpus
+    }
+    slots {
+        a_task_that_runs_when_we_attach
+        a_peak_that_another_cpu_raises
     }
     strain {
         a_stopped_process
