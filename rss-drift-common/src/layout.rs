@@ -116,8 +116,6 @@ pub const fn figure<F: Figures>(offset: usize) -> u16 {
 
 /// This constant plus a figure's number stands for a figure of 4 bytes. No text and no count of ours is such a number.
 pub const FIGURE: u64 = 0x7e97_c4a1_d3b5_0000;
-/// As [`FIGURE`], of 8 bytes.
-pub const WIDE_FIGURE: u64 = FIGURE + 0x8000;
 /// A load with this offset plus a figure's number loads at the figure. Nothing of ours is so large that an offset of its own
 /// could be one of these.
 pub const FIGURE_OFFSET: u16 = 0x7000;

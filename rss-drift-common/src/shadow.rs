@@ -316,8 +316,6 @@ plain_old_data!(Slot of 80, State of 288, Counts of 136, Cpu of 256, Shared of 3
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct ShadowConfig {
-    /// The largest |drift| of the approximate reader, in pages.
-    pub bound: u64,
     /// States: mms that can be followed at once.
     pub max_mms: u32,
     /// Pending pages per member at which a slot publishes: the kernel's batch, or 1 for precise peaks.

@@ -6,7 +6,7 @@ use core::arch::asm;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use rss_drift_common::{
     RDONLY_CAST,
-    layout::{FIGURE, FIGURE_OFFSET, WIDE_FIGURE},
+    layout::{FIGURE, FIGURE_OFFSET},
 };
 
 /// One figure of a struct of figures: a constant, also to the verifier.
@@ -80,15 +80,6 @@ impl Figure for u32 {
         // SAFETY: the loader puts figures of 32 bits in as such. The compiler, which sees no value, need not cut it.
         unsafe { core::hint::assert_unchecked(value <= Self::MAX.into()) };
         value as Self
-    }
-}
-
-impl Figure for u64 {
-    const MARK: u64 = WIDE_FIGURE;
-
-    #[inline(always)]
-    fn of(value: u64) -> Self {
-        value
     }
 }
 

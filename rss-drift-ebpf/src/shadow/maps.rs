@@ -13,6 +13,10 @@ use rss_drift_common::{
 
 use super::word::{Bpf, Word};
 
+/// The largest |drift| of the approximate reader, in pages. No constant: it follows the CPUs that are online, which user space tells.
+#[map]
+pub static BOUND: Array<Word<u64>> = Array::with_max_entries(1, 0);
+
 /// One element per CPU number.
 #[map]
 pub static CPUS: Array<Cpu<Bpf>> = Array::with_max_entries(1, 0);

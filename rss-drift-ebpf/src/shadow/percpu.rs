@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_for_each_map_elem, bpf_get_current_task_btf};
 use rss_drift_common::{
     MEMBERS,
-    memory::{Exchange, StateStep, Step},
+    memory::{Exchange, StateStep, Step, Word as WordOf},
     protocol::{
         handle::Handle,
         lifecycle::Claimant,
@@ -109,7 +109,7 @@ impl PerCpu for Maps<ByCpu> {
     }
     #[inline(always)]
     fn bound(&self) -> u64 {
-        config!(bound)
+        value(&maps::BOUND, 0).map_or(0, WordOf::get)
     }
     #[inline(always)]
     fn wait(&self, waiting: Waiting) {

@@ -60,6 +60,17 @@ impl Rules {
         }
     }
 
+    /// The CPUs are these now. The bounds follow, also that of full mode's programs; by how much peaks may be wrong never shrinks, as
+    /// they are of all the time.
+    ///
+    /// # Errors
+    /// As [`Probe::set_bound`].
+    pub fn follow(&mut self, cpus: Cpus, probe: &mut Probe, precise_peaks: bool) -> Result<(), ProbeError> {
+        self.cpus = cpus;
+        self.pending_limit = self.pending_limit.max(self.unpublished(precise_peaks));
+        probe.set_bound(self.batching().bound(Precision::Approximate, 1))
+    }
+
     /// By how much RSS, in pages, a CPU can mislead another about the peak: what its slot holds unpublished, a page less than
     /// the threshold of each member; on per-task accounting also a task's cache that is in the mm's count before the kernel
     /// says so.

@@ -93,12 +93,10 @@ pub(super) fn config(
     kernel: &Kernel,
     options: &FullOptions,
     capacity: u32,
-    bound: u64,
     cast: Option<Cast>,
 ) -> ShadowConfig {
     let threshold = if options.precise_peaks { 1 } else { kernel.cpus.batch() };
     ShadowConfig {
-        bound,
         max_mms: capacity,
         threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
         word_type: cast.map_or(0, |cast| cast.word),
@@ -159,6 +157,13 @@ pub(super) fn fill_maps(
         free.push(index, 0).map_err(error)?;
     }
     Ok(())
+}
+
+/// Tells the programs the largest |drift| of the approximate reader, in pages.
+pub(super) fn set_bound(ebpf: &mut Ebpf, bound: u64) -> Result<(), ProbeError> {
+    let map = ebpf.map_mut("BOUND").ok_or(ProbeError::Missing("BOUND"))?;
+    let error = |error| ProbeError::Map { map: "BOUND", error };
+    Array::<_, u64>::try_from(map).map_err(error)?.set(0, bound, 0).map_err(error)
 }
 
 /// The log of our programs. Without it everything goes on: what it says is counted too.

@@ -4,7 +4,7 @@
 use object::{Object as _, ObjectSection as _, SectionKind};
 use rss_drift_common::{
     Layout, RDONLY_CAST,
-    layout::{Counters, FIGURE, FIGURE_OFFSET, Figures, MOST_FIGURES, WIDE_FIGURE},
+    layout::{Counters, FIGURE, FIGURE_OFFSET, Figures, MOST_FIGURES},
     run::RunLayout,
     shadow::ShadowConfig,
 };
@@ -114,13 +114,11 @@ fn link_constant(
     if mark & MARK != FIGURE & MARK || lower[1] >> 4 != 0 {
         return Ok(false);
     }
-    let wide = mark >= WIDE_FIGURE;
-    let number = mark - if wide { WIDE_FIGURE } else { FIGURE };
-    let number = u16::try_from(number).map_err(|_| ProbeError::Unlinked)?;
-    let figure = |number| known.figure(number).ok_or(ProbeError::Mark(number));
-    let value = [figure(number)?, if wide { figure(number + 1)? } else { 0 }];
-    lower[4..].copy_from_slice(&value[0].to_le_bytes());
-    upper[4..].copy_from_slice(&value[1].to_le_bytes());
+    let number = mark.checked_sub(FIGURE).and_then(|number| u16::try_from(number).ok());
+    let number = number.ok_or(ProbeError::Unlinked)?;
+    let figure = known.figure(number).ok_or(ProbeError::Mark(number))?;
+    lower[4..].copy_from_slice(&figure.to_le_bytes());
+    upper[4..].fill(0);
     Ok(true)
 }
 

@@ -165,17 +165,20 @@ pub(super) struct Full {
     pub(super) ends: Ends,
     /// Whether faults are counted.
     faults: bool,
+    /// The largest |drift| of `stat` that the programs know of, in pages.
+    bound: u64,
     /// Rare events that the programs told of; none where the log could not be opened.
     log: Option<EventLog>,
 }
 
 impl std::fmt::Debug for Full {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { capacity, ends, faults, log: _ } = self;
+        let Self { capacity, ends, faults, bound, log: _ } = self;
         f.debug_struct("Full")
             .field("capacity", capacity)
             .field("ends", ends)
             .field("faults", faults)
+            .field("bound", bound)
             .finish_non_exhaustive()
     }
 }
@@ -237,7 +240,7 @@ impl Probe {
         let scheme = Scheme::of(kernel.accounting);
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let capacity = options.capacity(kernel.layout.cpu_ids, live);
-        let config = full::config(kernel, options, capacity, bound, cast);
+        let config = full::config(kernel, options, capacity, cast);
         let known = Known {
             layout: kernel.layout,
             config,
@@ -258,6 +261,7 @@ impl Probe {
             }
         };
         full::fill_maps(&mut ebpf, &kernel.cpus.possible, &offsets, capacity)?;
+        full::set_bound(&mut ebpf, bound)?;
         let log = full::log(&mut ebpf);
         let ends = full::attach(&mut ebpf, &btf, kernel, options, scheme)?;
         Ok(Self {
@@ -266,7 +270,13 @@ impl Probe {
             reader: Reader::new(scheme.reader),
             slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
-            full: Some(Full { capacity, ends, faults: options.faults.attached(kernel.accounting), log }),
+            full: Some(Full {
+                capacity,
+                ends,
+                faults: options.faults.attached(kernel.accounting),
+                bound,
+                log,
+            }),
         })
     }
 
@@ -280,6 +290,18 @@ impl Probe {
     #[must_use]
     pub fn counts_faults(&self) -> bool {
         self.full.as_ref().is_some_and(|full| full.faults)
+    }
+
+    /// Tells full mode the largest |drift| of `stat` that there can be now, in pages: it follows the CPUs that are online.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn set_bound(&mut self, bound: u64) -> Result<(), ProbeError> {
+        if let Some(full) = self.full.as_mut().filter(|full| full.bound != bound) {
+            full::set_bound(&mut self.ebpf, bound)?;
+            full.bound = bound;
+        }
+        Ok(())
     }
 
     /// Our own counts in full mode; `None` in passive mode.

@@ -10,11 +10,11 @@ use rss_drift::{
     kernel::Accounting,
     probe::{Cache, FullOptions},
 };
-use rss_drift_common::member;
+use rss_drift_common::{Member, member};
 
 use super::shadow::open;
 use crate::{
-    command::run,
+    command::{Running, run},
     guard::Setting,
     harness::{Outcome, Reason, allowed_cpus},
     helper::{Helper, Kind, Life},
@@ -88,6 +88,65 @@ pub fn cpus_that_go_and_come() -> Outcome {
     storm.end_storm();
     invariants.look(&mut meter.session.probe);
     Outcome::Passed
+}
+
+/// A peak of drift is believed up to what the CPUs that are online can hold: also of those that came online after the attach.
+pub fn a_peak_of_drift_on_more_cpus_than_at_the_attach() -> Outcome {
+    /// Rows that are looked at for the drift: five a second.
+    const ROWS: u32 = 500;
+    for reason in [Reason::NotAGuest, Reason::OneCpu, Reason::PerTask] {
+        if reason.holds() {
+            return Outcome::Skipped(reason);
+        }
+    }
+    let cpus = allowed_cpus();
+    let mut set = CpuSet::new();
+    set.set(cpus[0]).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)).expect("stay on a CPU");
+    let offline: Vec<_> = cpus[cpus.len() / 2..].iter().map(|&cpu| take_offline(cpu)).collect();
+    let mut helper = Helper::start();
+    let pid = helper.pid();
+    let watched = pid.to_string();
+    let words = ["-p", &watched, "-i", "0.2", "--max-overhead", "100", "--format", "csv"];
+    let mut running = Running::start(&words);
+    let header = running.line().expect("the header");
+    let mut next = || {
+        let line = running.line().expect("a row");
+        parse(&(header.clone() + &line)).pop().expect("a row")
+    };
+    let of_fewer = bound(&next());
+    drop(offline);
+    // The bound follows at a reading.
+    while bound(&next()) == of_fewer {}
+    fill_slots(&mut helper, &cpus);
+    // Those that were written meanwhile come first.
+    let pages = |row: &Record, name: &str| row.must(name).unsigned_abs() / page_size().unsigned_abs();
+    let late = (0..ROWS).map(|_| next()).find(|row| pages(row, "drift_bytes") > of_fewer);
+    let row = late.unwrap_or_else(|| panic!("no drift beyond {of_fewer} pages: {:?}", next()));
+    let [drift, peak] = ["drift_bytes", "peak_drift_bytes"].map(|name| pages(&row, name));
+    println!("report: drift_of_more_cpus={drift} peak={peak} bound_of_fewer={of_fewer} pages");
+    assert!(peak >= drift, "{peak} of {drift} pages: {row:?}");
+    running.kill();
+    Outcome::Passed
+}
+
+/// The slots of anonymous and of shared memory hold a page less than a batch on every CPU.
+fn fill_slots(helper: &mut Helper, cpus: &[usize]) {
+    let pid = helper.pid();
+    let most = (2 * online_cpus()).max(32).cast_signed() - 1;
+    // Passive: its readings change nothing.
+    let mut meter = Meter::open();
+    for (kind, member) in [(Kind::Anon, Member::Anon), (Kind::Shmem, Member::Shmem)] {
+        for &cpu in cpus {
+            let region = helper.map(kind, 2 * most.unsigned_abs());
+            helper.pin(cpu);
+            let caches = meter.session.probe.caches(&[pid]).expect("read the slots").pop().expect("a list");
+            let is_this =
+                |cache: &Cache| matches!(cache, Cache::Cpu(number) if u32::try_from(cpu) == Ok(*number));
+            let held = caches.held.iter().find(|(cache, _)| is_this(cache));
+            let held = held.map_or(0, |(_, pages)| pages[member.index()]);
+            helper.write(&region, 0..(most - held).unsigned_abs());
+        }
+    }
 }
 
 /// All CPUs but one (of many, as many as a while allows) go one after the other under load, and come back: what their slots held is in the counts with no event

@@ -77,6 +77,7 @@ pub const TESTS: &[Test] = tests! {
     }
     hotplug {
         cpus_that_go_and_come
+        a_peak_of_drift_on_more_cpus_than_at_the_attach
         all_cpus_but_one_under_load
     }
     threads {

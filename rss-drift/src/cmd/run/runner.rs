@@ -24,7 +24,7 @@ use crate::{
         collect::Rules,
         sample::{Host, Source},
     },
-    kernel::symbols::Symbols,
+    kernel::{symbols::Symbols, tunables::Cpus},
     output::ShadowFaults,
     probe::{Mm, RunTotals, Scope},
     proc::{self, Wanted, faults_of_threads, thread_name},
@@ -146,6 +146,7 @@ impl<'a> Runner<'a> {
             }
             let now = Instant::now();
             if now >= next_look {
+                self.follow_cpus()?;
                 let rss = course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
                 if progress.is_wanted() {
                     progress.show(self.now(&course, clock.elapsed(), rss)?);
@@ -181,6 +182,11 @@ impl<'a> Runner<'a> {
         }
         course.openings = opened.map(Opened::end).map_err(|error| error.to_string());
         Ok(course)
+    }
+
+    /// CPUs come and go, and the bound with them.
+    fn follow_cpus(&mut self) -> anyhow::Result<()> {
+        Ok(self.rules.follow(Cpus::read()?, &mut self.session.probe, self.args.precise_peaks)?)
     }
 
     /// Counts openings of files of /proc from here on, where that can be had.
@@ -253,6 +259,7 @@ impl<'a> Runner<'a> {
         if course.ended.is_some() {
             self.wait_for_mms()?;
         }
+        self.follow_cpus()?;
         let threshold = self.args.threshold.div_ceil(self.rules.page_size);
         course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
         let probe = &self.session.probe;

@@ -94,7 +94,7 @@ impl Run {
     /// Reads and reports one interval.
     pub fn interval_over(&mut self) -> anyhow::Result<()> {
         // CPUs come and go, and the bound with them.
-        self.rules.cpus = Cpus::read()?;
+        self.rules.follow(Cpus::read()?, &mut self.session.probe, self.args.precise_peaks)?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
         let at_rest = self.rest.look(&snapshot);
