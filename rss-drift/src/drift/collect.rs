@@ -74,11 +74,22 @@ impl Rules {
     /// By how much RSS, in pages, a CPU can mislead another about the peak: what its slot holds unpublished, a page less than
     /// the threshold of each member; on per-task accounting also a task's cache that is in the mm's count before the kernel
     /// says so.
+    ///
+    /// On per-cpu accounting a fold that another CPU saw in the global count, because it folded itself just then, but not yet in
+    /// the slot of who made it, counts twice what that slot held: a page less than the batch. Where slots hold pages unpublished
+    /// that is within it: what the kernel's slot has of a member less what ours holds back of it is less than a batch.
     #[must_use]
     pub fn unpublished(&self, precise_peaks: bool) -> u64 {
-        let unpublished = if precise_peaks { 0 } else { Member::RSS.len() as u64 * (self.cpus.batch() - 1) };
+        let of_a_member = self.cpus.batch() - 1;
+        let unpublished = if precise_peaks { 0 } else { Member::RSS.len() as u64 * of_a_member };
         let counted_twice = match self.accounting {
-            Accounting::PerCpu => 0,
+            Accounting::PerCpu => {
+                if precise_peaks {
+                    of_a_member
+                } else {
+                    0
+                }
+            }
             Accounting::PerTask => self.batching().bound(Precision::Approximate, 1),
         };
         unpublished + counted_twice

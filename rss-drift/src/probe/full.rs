@@ -25,7 +25,7 @@ pub struct FullOptions {
     pub max_mms: Option<u32>,
     /// Largest memory of the maps that grow with the CPUs, in bytes.
     pub max_memory: Option<u64>,
-    /// Every update publishes: peaks are right to the page always.
+    /// Every update publishes: peaks do not lack what other CPUs hold back.
     pub precise_peaks: bool,
     /// When to have programs on page faults.
     pub faults: FaultPrograms,

@@ -51,6 +51,8 @@ fn grow(pages: usize, threads: usize) -> io::Result<String> {
         region.write(0, pages);
         rollup()?
     } else {
+        // So is what threads need that begin and end.
+        by_threads(region, 0, threads)?;
         by_threads(region, pages, threads)?
     };
     region.unmap(0, pages)?;

@@ -54,7 +54,8 @@ pub struct Args {
     /// The most memory for what is kept per CPU and memory map, in MiB [default: 64]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub max_memory: Option<u64>,
-    /// Peaks right to the page always: an atomic operation per update instead of one per batch
+    /// Publish every update, by an atomic operation instead of one per batch: where several CPUs change one process at once its peak may
+    /// then differ by a page less than the kernel's batch for each other CPU, instead of by three times that (per-cpu accounting)
     #[arg(long)]
     pub precise_peaks: bool,
     /// The command and its arguments

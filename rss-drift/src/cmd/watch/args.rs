@@ -58,7 +58,8 @@ pub struct Args {
     /// The most memory for what full mode keeps per CPU and memory map, in MiB [default: 64]
     #[arg(long, value_name = "MIB", conflicts_with = "passive", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub max_memory: Option<u64>,
-    /// Peaks right to the page always: an atomic operation per update instead of one per batch
+    /// Publish every update, by an atomic operation instead of one per batch: where several CPUs change one process at once its peak may
+    /// then differ by a page less than the kernel's batch for each other CPU, instead of by three times that (per-cpu accounting)
     #[arg(long, conflicts_with = "passive")]
     pub precise_peaks: bool,
     /// Count page faults by programs of our own, from when we know a process, also where the shadow does not need them
