@@ -11,6 +11,7 @@ use rss_drift_common::shadow::Counts;
 use crate::{
     drift::{
         holders::Holders,
+        rest::RestFindings,
         sample::{Host, Row, Source},
         stats::{Distribution, Largest, Summary},
     },
@@ -140,6 +141,20 @@ pub struct ShadowFaults {
     pub deaths: u64,
     /// Of these, how many left a rest in the shadow.
     pub deaths_with_rest: u64,
+    /// Of the missed: updates that came while the CPU's slot was busy.
+    pub nested: u64,
+    /// Words of the kernel that did not hold still for a refresh: left to the next.
+    pub unsettled: u64,
+    /// Pages that the refresh at the end of an mm found.
+    pub late: u64,
+    /// Mms that ended and could not be asked for a rest: somebody was still at them.
+    pub unjudged: u64,
+    /// States whose mm no task had any more, and whose end was not seen.
+    pub swept: u64,
+    /// States that a new mm at their address took over: the end of their own was not seen.
+    pub inherited: u64,
+    /// Updates that found the CPU's slot on another mm than the running task's, and set that right.
+    pub caught: u64,
     /// Run time of our programs as a share of the host's CPU time, in percent; measured now and then.
     pub programs_percent: Option<f64>,
 }
@@ -151,6 +166,54 @@ impl ShadowFaults {
     pub const fn judged(counts: &Counts) -> u64 {
         counts.deaths.saturating_sub(counts.swept + counts.inherited + counts.unjudged)
     }
+
+    /// By what our programs counted since the start, the events that they missed, and what readings found at rest.
+    #[must_use]
+    pub const fn new(counts: &Counts, missed: u64, at_rest: &RestFindings) -> Self {
+        Self {
+            missed,
+            refused: counts.refused,
+            error_at_rest: at_rest.largest_error,
+            repaired: at_rest.repaired,
+            deaths: Self::judged(counts),
+            deaths_with_rest: counts.deaths_with_rest,
+            nested: counts.nested,
+            unsettled: counts.unsettled,
+            late: counts.late,
+            unjudged: counts.unjudged,
+            swept: counts.swept,
+            inherited: counts.inherited,
+            caught: counts.caught,
+            programs_percent: None,
+        }
+    }
+
+    /// What is rare, for a line of text, each with a comma before it: what did not happen is told only where `all` is.
+    #[must_use]
+    pub fn rare(&self, all: bool) -> String {
+        let figures = [
+            (self.nested, "event missed in a busy slot", "events missed in a busy slot"),
+            (self.unsettled, "word unsettled", "words unsettled"),
+            (self.late, "page found at the end of its mm", "pages found at the end of their mm"),
+            (self.unjudged, "death not asked for a rest", "deaths not asked for a rest"),
+            (self.swept, "state swept", "states swept"),
+            (self.inherited, "state taken over", "states taken over"),
+            (self.caught, "slot set right by an update", "slots set right by an update"),
+        ];
+        let told = figures.iter().filter(|(count, ..)| all || *count > 0);
+        told.fold(String::new(), |text, (count, one, many)| text + ", " + &counted(*count, one, many))
+    }
+}
+
+/// Whether a report is to tell all, also what did not happen: `-v`.
+#[must_use]
+pub fn tells_all() -> bool {
+    log::max_level() >= log::LevelFilter::Info
+}
+
+/// So many of something.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// What a whole run came to.

@@ -68,6 +68,7 @@ fn assert_right(report: &Value, said: &str) {
         assert_eq!(number("updates"), kinds.iter().sum::<i64>(), "{report:#}");
     }
     assert_eq!(number("rfc_updates"), number("rfc_hits") + number("rfc_misses"), "{report:#}");
+    assert!(number("nested_events") <= number("missed_events"), "{report:#}");
     assert!(number("rfc_flushes") <= number("flushes"), "{report:#}");
 }
 

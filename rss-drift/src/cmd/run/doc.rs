@@ -44,10 +44,16 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   there before is that since rss-drift began, also in a later run of `-r`.
 - **Page faults** are the kernel's own count, as getrusage(2) has it.
 - **True peak RSS** comes from the events: the largest sum of file, anon and shmem at any update of the mm. It is exact to the page
-  when one CPU changes the mm at a time, else it may differ by the error beside it. **VmHWM** is what `/proc/PID/status` would have printed at
+  when one CPU changes the mm at a time, else it may differ by the error beside it (`--precise-peaks` makes it a third on per-cpu accounting). **VmHWM** is what `/proc/PID/status` would have printed at
   the last moment, read when the last user of the mm is gone and before anything is unmapped. **ru_maxrss** is, for the
   command, what wait4(2) says: of itself, of the children that it waited for, and of the mm before execve (of rss-drift, then). For the largest
   process it is its own, empty when somebody else held its mm last.
+- **The self-check** (`own:`) says what went wrong in rss-drift itself. Always told: missed events, refused updates and processes, errors of
+  processes at rest, mms that ended with a rest, costs. Rare counts are told where they are not 0, or with `-v`: events missed because the CPU's
+  slot was busy, words that did not hold still, pages that were found only at the end of their mm, deaths that could not be asked for a rest,
+  states whose mm's end was not seen (swept away, or taken over by a new mm at the address), and slots that an update set right because no
+  switch had told of its task (one that ran when rss-drift attached, or an execve before its event). CSV and JSON always have all of them. All but
+  those of the command are of the whole host since rss-drift attached.
 - **Drift** is read every `--interval` while the command runs; the largest by events is from every update.
 
 ## Figures of CSV and JSON

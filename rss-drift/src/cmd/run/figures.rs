@@ -125,6 +125,13 @@ pub const FIGURES: &[Figure] = figures! {
     smaps_opened "number" "of `smaps` and `smaps_rollup`" |it| opened(it, |of| of.smaps);
     unnamed_opened "number" "our fault: openings in /proc of which the kernel could not tell which file it was" |it| opened(it, |of| of.unnamed);
     updates_per_read "number" "updates for each of these readings of RSS (openings, exits, execs)" |it| mean(it.updates_per_read());
+    nested_events "number" "our fault: of `missed_events` those of updates that came while the CPU's slot was busy" |it| Value::Number(it.faults.nested);
+    unsettled_words "number" "our fault: words of the kernel that did not hold still while they were read: made good by the next reading" |it| Value::Number(it.faults.unsettled);
+    late_bytes "bytes" "our fault: what was found only at the end of an mm" |it| Value::Bytes(unsigned_bytes(it.faults.late, it.rules.page_size));
+    unjudged_deaths "number" "mms that could not be asked for a rest at their end: they were being read, or another CPU had yet to flush them" |it| Value::Number(it.faults.unjudged);
+    swept_states "number" "states of mms whose end was not seen: swept away" |it| Value::Number(it.faults.swept);
+    inherited_states "number" "the same: a new mm had the address" |it| Value::Number(it.faults.inherited);
+    caught_updates "number" "updates that found the CPU's slot on another mm than the running task's, and set that right" |it| Value::Number(it.faults.caught);
 };
 
 fn text(text: &str) -> Value<'_> {

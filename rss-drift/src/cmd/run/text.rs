@@ -14,7 +14,7 @@ use super::{
 use crate::{
     drift::bounds::Precision,
     field::{bytes, unsigned_bytes},
-    output::clean,
+    output::{clean, tells_all},
     probe::Scope,
 };
 
@@ -317,7 +317,7 @@ fn own(report: &Report, lines: &mut Lines) {
     lines.line("");
     lines.line(&format!(
         " own: {} events missed, {} updates and {} processes refused, error at rest {} pages, {} pages repaired at rest, {} \
-         of {} deaths with a rest, CPU time {:.2} s, RSS {} KiB, maps {} KiB",
+         of {} deaths with a rest{}, CPU time {:.2} s, RSS {} KiB, maps {} KiB",
         faults.missed,
         faults.refused,
         report.totals.refused,
@@ -325,6 +325,7 @@ fn own(report: &Report, lines: &mut Lines) {
         faults.repaired,
         faults.deaths_with_rest,
         faults.deaths,
+        faults.rare(tells_all()),
         report.costs.cpu_time.as_secs_f64(),
         report.costs.rss.map_or_else(|| "unknown".to_owned(), |rss| (rss / 1024).to_string()),
         report.costs.maps / 1024,

@@ -183,15 +183,9 @@ impl Run {
     /// What full mode counted of itself so far; what was found at rest is of this interval.
     fn shadow_faults(&mut self, at_rest: &RestFindings) -> anyhow::Result<Option<ShadowFaults>> {
         let Some(counts) = self.session.probe.counts().transpose()? else { return Ok(None) };
-        Ok(Some(ShadowFaults {
-            missed: self.session.probe.missed_events().unwrap_or(0),
-            refused: counts.refused,
-            error_at_rest: at_rest.largest_error,
-            repaired: at_rest.repaired,
-            deaths: ShadowFaults::judged(&counts),
-            deaths_with_rest: counts.deaths_with_rest,
-            programs_percent: self.guard.share(),
-        }))
+        let missed = self.session.probe.missed_events().unwrap_or(0);
+        let programs_percent = self.guard.share();
+        Ok(Some(ShadowFaults { programs_percent, ..ShadowFaults::new(&counts, missed, at_rest) }))
     }
 
     /// Goes on in passive mode.

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use rss_drift_common::{Member, Pages, member};
 
 use super::{
-    super::{clean, text},
-    lines::{counted, kib},
+    super::{clean, counted, text},
+    lines::kib,
 };
 use crate::{
     drift::holders::{Holder, Holders},

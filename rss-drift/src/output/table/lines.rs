@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Block, Faults, RunSummary, clean};
+use super::super::{Block, Faults, RunSummary, clean, counted, tells_all};
 use crate::{
     drift::stats::{Distribution, Percentiles},
     field::{bytes, unsigned_bytes},
@@ -89,7 +89,7 @@ fn faults(faults: &Faults) -> String {
     );
     let Some(shadow) = &faults.shadow else { return text };
     format!(
-        "{text}; shadow: {} missed, {} refused, error at rest {} {}, {} repaired at rest, {} of {} with a rest, programs \
+        "{text}; shadow: {} missed, {} refused, error at rest {} {}, {} repaired at rest, {} of {} with a rest{}, programs \
          {}",
         counted(shadow.missed, "event", "events"),
         counted(shadow.refused, "update", "updates"),
@@ -98,6 +98,7 @@ fn faults(faults: &Faults) -> String {
         counted(shadow.repaired, "page", "pages"),
         shadow.deaths_with_rest,
         counted(shadow.deaths, "death", "deaths"),
+        shadow.rare(tells_all()),
         shadow
             .programs_percent
             .map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} % of the host")),
@@ -134,10 +135,6 @@ pub(super) const fn kib(bytes: i64) -> i64 {
     bytes / 1024
 }
 
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 fn duration(duration: Duration) -> String {
     if duration.as_secs() == 0 {
         return format!("{} ms", duration.as_millis());
@@ -163,12 +160,23 @@ pub(super) fn clock(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::ShadowFaults, *};
 
     #[test]
     fn one_is_not_many() {
         assert_eq!(counted(1, "row", "rows"), "1 row");
         assert_eq!(counted(0, "row", "rows"), "0 rows");
+    }
+
+    #[test]
+    fn what_is_rare_is_told_where_it_happened_or_is_asked_for() {
+        let shadow = ShadowFaults { caught: 1, late: 3, ..ShadowFaults::default() };
+        assert_eq!(
+            shadow.rare(false),
+            ", 3 pages found at the end of their mm, 1 slot set right by an update"
+        );
+        assert_eq!(ShadowFaults::default().rare(false), "");
+        assert_eq!(ShadowFaults::default().rare(true).matches(", 0 ").count(), 7);
     }
 
     #[test]
