@@ -116,6 +116,8 @@ pub struct MemberCounts {
     pub added: u64,
     /// Pages that went.
     pub removed: u64,
+    /// Of both the pages of misses.
+    pub missed: u64,
 }
 
 impl MemberCounts {
@@ -125,6 +127,7 @@ impl MemberCounts {
         self.misses += other.misses;
         self.added += other.added;
         self.removed += other.removed;
+        self.missed += other.missed;
     }
 
     /// All updates.
@@ -137,6 +140,12 @@ impl MemberCounts {
     #[must_use]
     pub const fn pages(&self) -> u64 {
         self.added + self.removed
+    }
+
+    /// Of these the pages of hits.
+    #[must_use]
+    pub const fn hit_pages(&self) -> u64 {
+        self.pages().saturating_sub(self.missed)
     }
 }
 
@@ -213,6 +222,10 @@ pub struct RunCpu {
     pub mm: u64,
     /// Id of its state then; 0: it had none.
     pub id: u64,
+    /// Index of the state that was made here last, plus 1.
+    pub born: u64,
+    /// Pages of it that were found outside of an update: they are those of the next update that finds none.
+    pub found: [i64; MEMBERS],
     /// Of the mms that ended, the one with the largest peak.
     pub largest: Largest,
     /// The same of the command's own.

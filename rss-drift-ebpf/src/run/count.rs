@@ -22,6 +22,14 @@ pub fn born(index: u32) {
         return;
     }
     // SAFETY: no preconditions.
+    if let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) {
+        // SAFETY: a map value.
+        unsafe {
+            (*this).born = u64::from(index) + 1;
+            (*this).found = [0; 4];
+        }
+    }
+    // SAFETY: no preconditions.
     let tgid = unsafe { bpf_get_current_pid_tgid() >> 32 } as u32;
     // SAFETY: only looked at.
     if unsafe { maps::RUN_TASKS.get(tgid) }.is_some()
@@ -43,13 +51,16 @@ pub fn update(context: *const u64, index: u32, member: u32, pages: i64, hit: boo
     let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
     // SAFETY: a map value, masked to the four members. By locked instructions: on 7.2 one program may interrupt another.
     unsafe {
-        let counts = &raw mut (*this).members[(member & 3) as usize];
-        if hit {
-            atomic::add(&raw mut (*counts).hits, 1);
-        } else {
-            atomic::add(&raw mut (*counts).misses, 1);
+        let member = (member & 3) as usize;
+        let counts = &raw mut (*this).members[member];
+        add(counts, pages, hit);
+        let mut pages = pages;
+        if pages == 0 && (*this).born == u64::from(index) + 1 {
+            // The first update of an mm has its state made, which finds its pages.
+            pages = (*this).found[member];
+            (*this).found[member] = 0;
+            add_missed(counts, pages, hit);
         }
-        add_pages(counts, pages);
         sites::count(this, context, pages, hit);
     }
 }
@@ -68,11 +79,42 @@ pub fn pages(index: u32, pages: &[i64; 4]) {
         add_pages(&raw mut (*this).members[1], pages[1]);
         add_pages(&raw mut (*this).members[2], pages[2]);
         add_pages(&raw mut (*this).members[3], pages[3]);
+        if (*this).born == u64::from(index) + 1 {
+            (*this).found[0] += pages[0];
+            (*this).found[1] += pages[1];
+            (*this).found[2] += pages[2];
+            (*this).found[3] += pages[3];
+        }
+    }
+}
+
+/// Counts an update of so many pages.
+#[inline(always)]
+pub(super) unsafe fn add(counts: *mut MemberCounts, pages: i64, hit: bool) {
+    // SAFETY: by the caller.
+    unsafe {
+        if hit {
+            atomic::add(&raw mut (*counts).hits, 1);
+        } else {
+            atomic::add(&raw mut (*counts).misses, 1);
+        }
+        add_missed(counts, pages, hit);
+        add_pages(counts, pages);
     }
 }
 
 #[inline(always)]
-pub(super) unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
+unsafe fn add_missed(counts: *mut MemberCounts, pages: i64, hit: bool) {
+    // SAFETY: by the caller.
+    unsafe {
+        if !hit && pages != 0 {
+            atomic::add(&raw mut (*counts).missed, pages.unsigned_abs());
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
     // SAFETY: by the caller.
     unsafe {
         if pages > 0 {

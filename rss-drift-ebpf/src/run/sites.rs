@@ -15,7 +15,7 @@ use rss_drift_common::run::{
     CALIBRATION_FRAMES, CODES, Code, MemberCounts, RunCpu, SITE_FRAMES, Site, SiteCounts, kind,
 };
 
-use super::{count::add_pages, maps};
+use super::{count::add, maps};
 use crate::atomic;
 
 /// Updates by where they come from.
@@ -155,7 +155,7 @@ extern "C" fn run_kind(frame: u64) -> u64 {
     if index == 0 { kind::UNKNOWN } else { kind::OTHER }
 }
 
-const NONE: MemberCounts = MemberCounts { hits: 0, misses: 0, added: 0, removed: 0 };
+const NONE: MemberCounts = MemberCounts { hits: 0, misses: 0, added: 0, removed: 0, missed: 0 };
 
 #[inline(always)]
 fn find_site(site: &Site) -> Option<*mut SiteCounts> {
@@ -176,17 +176,4 @@ fn find_chain(stack: u32) -> Option<*mut MemberCounts> {
     // As above.
     let _ = RUN_CHAINS.insert(stack, NONE, u64::from(BPF_NOEXIST));
     RUN_CHAINS.get_ptr_mut(stack)
-}
-
-#[inline(always)]
-unsafe fn add(counts: *mut MemberCounts, pages: i64, hit: bool) {
-    // SAFETY: by the caller.
-    unsafe {
-        if hit {
-            atomic::add(&raw mut (*counts).hits, 1);
-        } else {
-            atomic::add(&raw mut (*counts).misses, 1);
-        }
-        add_pages(counts, pages);
-    }
 }

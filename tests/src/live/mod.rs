@@ -200,6 +200,7 @@ pub const TESTS: &[Test] = tests! {
     }
     sites {
         the_rfcs_chain_is_among_the_first
+        an_execve_misses_once_at_the_rfcs_sites
         a_programs_pages_come_by_the_rfcs_sites
         hidden_symbols_are_told
         cpus_that_ran_the_mm

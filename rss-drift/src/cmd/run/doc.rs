@@ -28,7 +28,9 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   Memory can outlive its process: somebody reads its files in /proc, or the kernel holds it for an RCU grace period because its hash of
   futexes grew (since 6.17, programs of several threads). When nobody lives any more the report waits up to two seconds for that.
 - **The RFC's cache.** Hits, misses and flushes are those of the shadow (docs/how-it-works.md): what Kairui Song's cache would
-  have had of all updates. Then the same of the RFC's own sites alone: the RFC left all others at atomic operations.
+  have had of all updates. Then the same of the RFC's own sites alone: the RFC left all others at atomic operations. There the pages of hits and
+  misses stand beside the updates. To compare with the RFC take the pages: one of its events was one page, while one update of a newer kernel
+  is up to 16 pages of a file (fault-around).
 - **Sites** are told by the kernel's frames above the event: the function to which it returns, helpers of the counters aside. Its names from
   5.10 to 7.2 stand in rss-drift/src/kernel/rfc.rs. On per-task accounting whatever a task had cached came by those sites. Where
   `/proc/kallsyms` hides addresses (kernel.kptr_restrict) what is left is unclassified, and said.

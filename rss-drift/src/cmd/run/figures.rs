@@ -125,6 +125,8 @@ pub const FIGURES: &[Figure] = figures! {
     smaps_opened "number" "of `smaps` and `smaps_rollup`" |it| opened(it, |of| of.smaps);
     unnamed_opened "number" "our fault: openings in /proc of which the kernel could not tell which file it was" |it| opened(it, |of| of.unnamed);
     updates_per_read "number" "updates for each of these readings of RSS (openings, exits, execs)" |it| mean(it.updates_per_read());
+    rfc_hit_bytes "bytes" "pages that came or went by the hits of the RFC's own sites: what compares with the RFC, one of whose events was one page" |it| Value::Bytes(unsigned_bytes(it.totals.of_kind(kind::RFC).hit_pages(), it.rules.page_size));
+    rfc_miss_bytes "bytes" "the same by the misses" |it| Value::Bytes(unsigned_bytes(it.totals.of_kind(kind::RFC).missed, it.rules.page_size));
     nested_events "number" "our fault: of `missed_events` those of updates that came while the CPU's slot was busy" |it| Value::Number(it.faults.nested);
     unsettled_words "number" "our fault: words of the kernel that did not hold still while they were read: made good by the next reading" |it| Value::Number(it.faults.unsettled);
     late_bytes "bytes" "our fault: what was found only at the end of an mm" |it| Value::Bytes(unsigned_bytes(it.faults.late, it.rules.page_size));

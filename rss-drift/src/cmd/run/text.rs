@@ -112,7 +112,7 @@ fn cache(report: &Report, lines: &mut Lines) {
     let totals = &report.totals;
     lines.line("");
     lines.line(" the RFC's cache, over all updates:");
-    hits_and_misses(&totals.updates(), totals.flushes, totals.switches, lines);
+    hits_and_misses(&totals.updates(), ["", ""].map(str::to_owned), totals.flushes, totals.switches, lines);
     if report.sites.nameless().is_some() {
         return;
     }
@@ -125,7 +125,9 @@ fn cache(report: &Report, lines: &mut Lines) {
         of.pages(),
         totals.updates().pages()
     ));
-    hits_and_misses(of, totals.rfc_flushes, totals.switches, lines);
+    // The RFC counted events of a page each: its figures compare with pages, not with updates.
+    let pages = [of.hit_pages(), of.missed].map(|pages| format!(", {pages} pages"));
+    hits_and_misses(of, pages, totals.rfc_flushes, totals.switches, lines);
     lines.line("");
     lines.line(&format!("{:>WIDTH$} {:>12} {:>12}   {}", "updates", "misses", "pages", "site"));
     let mut row = |counts: &MemberCounts, name: &str| {
@@ -168,20 +170,23 @@ fn cached(rfc: &MemberCounts, report: &Report) -> MemberCounts {
         misses: rfc.misses.saturating_sub(told.misses),
         added: rfc.added.saturating_sub(told.added),
         removed: rfc.removed.saturating_sub(told.removed),
+        missed: rfc.missed.saturating_sub(told.missed),
     }
 }
 
-fn hits_and_misses(of: &MemberCounts, flushes: u64, switches: u64, lines: &mut Lines) {
+/// `pages`: what else there is to say of the hits and of the misses.
+fn hits_and_misses(of: &MemberCounts, pages: [String; 2], flushes: u64, switches: u64, lines: &mut Lines) {
     let share = |part: u64| {
         if of.updates() == 0 {
             return String::new();
         }
         format!("{:.3} %", part as f64 * 100.0 / of.updates() as f64)
     };
-    lines.figure(&of.hits.to_string(), "hits", &share(of.hits));
+    let [of_hits, of_misses] = pages;
+    lines.figure(&of.hits.to_string(), "hits", &(share(of.hits) + &of_hits));
     let per_miss =
         updates_per_miss(of).map_or_else(String::new, |rate| format!(", {rate:.1} updates per miss"));
-    lines.figure(&of.misses.to_string(), "misses", &(share(of.misses) + &per_miss));
+    lines.figure(&of.misses.to_string(), "misses", &(share(of.misses) + &per_miss + &of_misses));
     let per_switch = if switches == 0 {
         String::new()
     } else {
