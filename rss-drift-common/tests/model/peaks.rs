@@ -93,8 +93,9 @@ fn another_cpu_reaches_in_at_once() {
     }
 }
 
-/// Two CPUs publish each update of theirs, and all of them raise RSS: the largest sum is the last.
-pub(crate) fn precise(name: &'static str, pending: [i32; 2]) {
+/// Two CPUs publish each update of theirs, and all of them raise RSS: the largest sum is the last. `error`: by how much the peak may be
+/// more, in pages.
+pub(crate) fn precise(name: &'static str, pending: [i32; 2], error: i64) {
     let model = Model::new(name, move || {
         let host = host(&Config { threshold: 1, ..config(2, 3) });
         runs(&host, 0, MM, &[pending[0]]);
@@ -103,9 +104,9 @@ pub(crate) fn precise(name: &'static str, pending: [i32; 2]) {
     })
     .thread("cpu 0", (0, 0), |host: &Host<Steps>| host.update(0, MM, ANON, 1))
     .thread("cpu 1", (1, 0), |host: &Host<Steps>| host.update(1, MM, ANON, 1))
-    .check_end(|host| {
+    .check_end(move |host| {
         let (peak, largest) = (host.state_now(0).peak_exact, host.mm(MM).peak_exact.peek());
-        assert_eq!(peak, largest, "the peak, and the largest sum");
+        assert!((largest..=largest + error).contains(&peak), "{peak} for {largest}, error {error}");
     });
     assert!(model.explore().complete);
 }
@@ -113,8 +114,8 @@ pub(crate) fn precise(name: &'static str, pending: [i32; 2]) {
 /// One of them folds.
 #[test]
 fn precise_peaks_are_exact_beside_a_fold() {
-    precise("precise peaks without a fold", [1, 1]);
-    precise("precise peaks with a fold", [1, 2]);
+    precise("precise peaks without a fold", [1, 1], 0);
+    precise("precise peaks with a fold", [1, 2], 0);
 }
 
 /// One CPU at a time changes the mm, and goes on with it elsewhere.
