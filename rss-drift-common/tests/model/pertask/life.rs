@@ -195,25 +195,23 @@ fn a_missed_switch_is_no_figure() {
 #[test]
 fn a_reader_leaves_no_state_behind() {
     let config = Config { tasks: 1, ..small() };
-    Model::new("per-task: reader and end", move || {
-        Host::new(&config)
-    })
-    .thread("cpu 0", (0, 0), |host: &World| {
-        host.visited.set(0);
-        host.direct(on(0), address(0), ANON, 1);
-        host.direct(on(0), address(0), ANON, -1);
-        life::end(&host.task_program(0), address(0));
-    })
-    .thread("reader", (1, 0), |host: &World| {
-        let mut record = TaskShadow::default();
-        reader::read(&host.task_program(1), &Visitor { tgid: 1 }, address(0), &mut record);
-    })
-    .check_end(|host| {
-        let counts = host.all_counts_now();
-        assert_eq!(counts.births, counts.deaths, "every state has ended");
-        assert!((0..2).all(|index| host.state_now(index).id == 0));
-        assert_eq!(counts.rest, 0);
-    })
-    .daily(Bound::Switches(3))
-    .explore();
+    Model::new("per-task: reader and end", move || Host::new(&config))
+        .thread("cpu 0", (0, 0), |host: &World| {
+            host.visited.set(0);
+            host.direct(on(0), address(0), ANON, 1);
+            host.direct(on(0), address(0), ANON, -1);
+            life::end(&host.task_program(0), address(0));
+        })
+        .thread("reader", (1, 0), |host: &World| {
+            let mut record = TaskShadow::default();
+            reader::read(&host.task_program(1), &Visitor { tgid: 1 }, address(0), &mut record);
+        })
+        .check_end(|host| {
+            let counts = host.all_counts_now();
+            assert_eq!(counts.births, counts.deaths, "every state has ended");
+            assert!((0..2).all(|index| host.state_now(index).id == 0));
+            assert_eq!(counts.rest, 0);
+        })
+        .daily(Bound::Switches(3))
+        .explore();
 }

@@ -33,8 +33,19 @@ const fn on(cpu: u32) -> On {
 const IDLE: Task = Task { address: 1, mm: 0, counts: [0; 4] };
 
 /// Figures that no check of this folder is about, and words that only one CPU uses.
-const QUIET: &[&str] =
-    &["faults", "births", "visited", "looked", "looked_at", "tgid", "owned", "deferred", "users", "task_mm", "task"];
+const QUIET: &[&str] = &[
+    "faults",
+    "births",
+    "visited",
+    "looked",
+    "looked_at",
+    "tgid",
+    "owned",
+    "deferred",
+    "users",
+    "task_mm",
+    "task",
+];
 
 /// Two CPUs, as many tasks, one mm, anonymous pages only. Nothing is published unasked.
 fn small() -> Config {
@@ -86,7 +97,9 @@ impl World {
     /// A page fault: its event, and what it adds to the task's cache.
     fn fault(&self, on: On, member: u32, pages: i32) {
         self.entry(on);
-        self.add_mm_counter_fast(on.task, on.mm, member, pages, |count| self.event_of(on, on.mm, member, count));
+        self.add_mm_counter_fast(on.task, on.mm, member, pages, |count| {
+            self.event_of(on, on.mm, member, count)
+        });
     }
 
     /// The event of a page fault alone: one that changes nothing.
@@ -171,7 +184,11 @@ impl World {
     /// Each update was counted once.
     fn check_updates(&self) {
         let (hits, misses) = self.hits_and_misses(0);
-        assert_eq!(hits + misses, self.mms[0].updates.peek(), "{hits} hits and {misses} misses, and the updates");
+        assert_eq!(
+            hits + misses,
+            self.mms[0].updates.peek(),
+            "{hits} hits and {misses} misses, and the updates"
+        );
     }
 
     fn is_seeded(&self, index: usize) -> bool {

@@ -10,8 +10,14 @@ use crate::{
 fn check_peaks(host: &World, hidden: i64) {
     let (peak, truth) = (host.peak(), host.mms[0].peak_exact.peek());
     let error = (i64::from(host.active()) - 1).max(0) * hidden;
-    assert!(peak <= truth + error, "the peak is {peak}, the truth was at most {truth}, and the error is {error}");
-    assert!(peak >= truth - error, "the peak is {peak}, the truth was up to {truth}, and the error is {error}");
+    assert!(
+        peak <= truth + error,
+        "the peak is {peak}, the truth was at most {truth}, and the error is {error}"
+    );
+    assert!(
+        peak >= truth - error,
+        "the peak is {peak}, the truth was up to {truth}, and the error is {error}"
+    );
 }
 
 /// One thread gives its cache to the count. Another one has an event of its own meanwhile, and sees the count.
