@@ -98,7 +98,7 @@ impl World {
     fn fault(&self, on: On, member: u32, pages: i32) {
         self.entry(on);
         self.add_mm_counter_fast(on.task, on.mm, member, pages, |count| {
-            self.event_of(on, on.mm, member, count)
+            self.event_of(on, on.mm, member, count);
         });
     }
 
