@@ -164,6 +164,10 @@ pub struct Largest {
     pub drift: i64,
     /// The most CPUs that changed it at once.
     pub cpus: i64,
+    /// per-task: what one of them hid from the others at most.
+    pub hidden: i64,
+    /// per-task: what may have been counted twice for a while.
+    pub twice: i64,
     /// 1: what follows was read when the last user of the mm was gone, before anything was unmapped.
     pub ended: u64,
     /// `mm_struct.hiwater_rss`: what the kernel remembers of earlier peaks.

@@ -25,8 +25,12 @@ pub struct Running<W: Words = Plain> {
     pub busy: W::U64,
     /// States that were made on this CPU: what their ids follow from.
     pub births: W::U64,
-    /// Fills the cache line.
-    pub reserved: [u64; 2],
+    /// A direct update of the running task's mm of which it is not known yet whether it was a sync: its member plus 1; 0: there is none.
+    pub doubtful: W::U32,
+    /// What of that member was cached then, and taken for gone.
+    pub doubtful_cached: W::I32,
+    /// By how much the count had moved.
+    pub doubtful_delta: W::I64,
 }
 
 impl<W: Live> Running<W> {
@@ -36,6 +40,14 @@ impl<W: Live> Running<W> {
     pub fn seen(&self) -> Deltas {
         let [file, anon, swap, shmem] = &self.seen;
         [file.get(), anon.get(), swap.get(), shmem.get()]
+    }
+
+    /// RSS of these.
+    #[inline(always)]
+    #[must_use]
+    pub fn seen_rss(&self) -> i64 {
+        let [file, anon, _, shmem] = self.seen();
+        i64::from(file) + i64::from(anon) + i64::from(shmem)
     }
 
     #[inline(always)]
@@ -53,6 +65,7 @@ impl<W: Live> Running<W> {
         self.task.set(task);
         self.mm.set(mm);
         self.set_seen(if mm == 0 { [0; MEMBERS] } else { counts });
+        self.doubtful.set(0);
     }
 
     /// What the running task's cached counts changed by since the last look.
@@ -75,12 +88,13 @@ impl<W: Live> Running<W> {
         let left = self.seen();
         self.mm.set(mm);
         self.set_seen([0; MEMBERS]);
+        self.doubtful.set(0);
         left
     }
 
     /// The kernel adds the cached count of `member` to the mm's and will clear it next: how many pages.
     ///
-    /// Where the event was no such sync after all, the next look finds them again: nothing is lost.
+    /// Where the event was no such sync after all, the next look finds them again ([`Self::resolve`]): nothing is lost.
     #[inline(always)]
     pub fn transfer(&self, member: usize) -> i32 {
         let word = &self.seen[member & (MEMBERS - 1)];
@@ -88,16 +102,48 @@ impl<W: Live> Running<W> {
         word.set(0);
         pages
     }
+
+    /// Whether an event was a sync shows at the next look only: the count moved by something else too.
+    #[inline(always)]
+    pub fn doubt(&self, member: u32, cached: i32, delta: i64) {
+        self.doubtful.set(member + 1);
+        self.doubtful_cached.set(cached);
+        self.doubtful_delta.set(delta);
+    }
+
+    /// The event in doubt, if there is one, and it was no sync: the cache has all of it still. It is seen again then.
+    #[inline(always)]
+    pub fn resolve(&self, counts: &Deltas) -> Option<Direct> {
+        let member = self.doubtful.get().checked_sub(1)?;
+        self.doubtful.set(0);
+        let (cached, now) = (self.doubtful_cached.get(), counts[member as usize & (MEMBERS - 1)]);
+        if !is_cached_still(cached.into(), now.into()) {
+            return None;
+        }
+        self.seen[member as usize & (MEMBERS - 1)].set(cached);
+        Some(Direct { member, cached, delta: self.doubtful_delta.get() })
+    }
+}
+
+/// Whether `now` holds all that was `cached`: it was not cleared, as a sync does.
+#[inline(always)]
+#[must_use]
+pub const fn is_cached_still(cached: i64, now: i64) -> bool {
+    if cached > 0 { now >= cached } else { now <= cached }
+}
+
+/// A direct update that was in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// Its member.
+    pub member: u32,
+    /// What was cached of that meanwhile.
+    pub cached: i32,
+    /// By how much the count had moved.
+    pub delta: i64,
 }
 
 impl<W: Live> Slot<W> {
-    /// Pages of `member` moved from a task's cache to the mm's count: no update, but no longer the slot's to add.
-    #[inline(always)]
-    pub fn transferred(&self, member: usize, pages: i32) {
-        let word = &self.pending[member & (MEMBERS - 1)];
-        word.set(word.get().wrapping_sub(pages));
-    }
-
     /// An update by `delta` pages that is in the mm's count already: a hit.
     #[inline(always)]
     pub fn direct(&self, delta: i64) {
@@ -116,6 +162,30 @@ pub struct Peak<W: Words = Plain> {
     pub drift: W::U32,
     /// The most CPUs that changed the mm at once.
     pub active: W::U32,
+    /// The most RSS that this CPU's slot came to unpublished: what another CPU may have missed meanwhile, in pages.
+    pub hidden: W::U32,
+    /// The most of a direct update that may have been other tasks' syncs, told by no event yet: what was counted twice until then, in pages.
+    pub twice: W::U32,
+}
+
+impl Peak {
+    /// By how much the peaks may be off, in pages: not at all while one CPU after the other changed the mm.
+    #[must_use]
+    pub const fn error(&self) -> u64 {
+        if self.active < 2 { 0 } else { (self.active as u64 - 1) * self.hidden as u64 + self.twice as u64 }
+    }
+
+    /// The larger figures of both.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            exact: self.exact.max(other.exact),
+            drift: self.drift.max(other.drift),
+            active: self.active.max(other.active),
+            hidden: self.hidden.max(other.hidden),
+            twice: self.twice.max(other.twice),
+        }
+    }
 }
 
 /// From where the shadow of a state counts: what the caches of all tasks held beside what we followed.
@@ -187,5 +257,5 @@ mod plain_old_data {
     //! bytemuck's derive knows no generic structs.
     use super::{Peak, Plain, Running, Seed};
 
-    crate::shadow::plain_old_data!(Running of 64, Peak of 16, Seed of 72);
+    crate::shadow::plain_old_data!(Running of 64, Peak of 24, Seed of 72);
 }

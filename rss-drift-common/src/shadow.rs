@@ -27,10 +27,15 @@ pub struct State<W: Words = Plain> {
     pub global: [W::I64; MEMBERS],
     /// Shared totals per member, in pages.
     pub totals: [W::I64; MEMBERS],
-    /// RSS of `totals`, in pages: one word for the peaks to look at.
+    /// per-cpu: RSS of `totals`, in pages: one word for the peaks to look at. per-task: RSS of what the looks found, which stays in it when
+    /// a task's cache goes to the mm's count: no peak sees that move.
     pub rss: W::I64,
     /// per-cpu: RSS as the approximate reader prints it, by `global`, in pages: one word for the peaks to look at.
     pub approximate: W::I64,
+    /// per-task: RSS of what went from tasks' caches to the mm's counts, as far as events told, in pages.
+    pub synced: W::I64,
+    /// per-task: RSS of the mm's counts without that, in pages: what direct updates came to.
+    pub direct: W::I64,
     /// Updates that a slot held, as far as flushed.
     pub hits: W::U64,
     /// Updates on a CPU whose slot held another mm.
@@ -161,6 +166,8 @@ pub struct ShadowRecord {
     pub peak_drift: i64,
     /// As in [`State`].
     pub active_max: i64,
+    /// By how much the peaks may be off beside what follows from `active_max`, in pages; per-task accounting.
+    pub peak_error: u64,
     /// Slots that hold the mm at this moment.
     pub holders: u32,
     /// `SHADOW_*`.
@@ -309,7 +316,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 80, State of 288, Counts of 136, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 80, State of 304, Counts of 136, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

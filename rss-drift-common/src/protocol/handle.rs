@@ -160,6 +160,15 @@ impl<'m, W: Live> Handle<'m, W> {
         count - old
     }
 
+    /// Pages that a look found in a task's cache, and that are in the mm's count by now: no update. See [`State::synced`].
+    #[inline(always)]
+    pub fn transfer(&self, member: u32, pages: i32) {
+        add_to(&self.state.totals[member as usize & (MEMBERS - 1)], -i64::from(pages));
+        if member != Member::Swap as u32 {
+            add_to(&self.state.synced, i64::from(pages));
+        }
+    }
+
     /// Counts page faults.
     #[inline(always)]
     pub fn add_faults(&self, faults: u64) {

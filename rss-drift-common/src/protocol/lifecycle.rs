@@ -169,6 +169,8 @@ fn wipe<W: Live>(state: &State<W>) {
     clear(&state.totals);
     state.rss.set(0);
     state.approximate.set(0);
+    state.synced.set(0);
+    state.direct.set(0);
     wipe_figures(state);
 }
 

@@ -31,6 +31,8 @@ pub trait Observer {
     }
     /// The state that is about to end had peaks of at least so many pages, and as many CPUs that changed it at once.
     fn raise_peaks(&self, _index: u32, _exact: i64, _drift: i64, _cpus: i64) {}
+    /// per-task: what peaks of the state may have missed on another CPU, and what they may have counted twice, in pages.
+    fn raise_unsure(&self, _index: u32, _hidden: i64, _twice: i64) {}
     /// The state ended.
     fn ended(&self, _index: u32) {}
     /// The state is nobody's after all.

@@ -94,7 +94,7 @@ words!(counts, counts_now: Counts {
 });
 
 words!(state, state_now: State {
-    id: u64, mm: u64, global: [i64], totals: [i64], rss: i64, approximate: i64,
+    id: u64, mm: u64, global: [i64], totals: [i64], rss: i64, approximate: i64, synced: i64, direct: i64,
     hits: u64, misses: u64, flushes: u64, publications: u64, faults: u64, churn: u64, repaired: u64,
     peak_exact: i64, peak_drift: i64, reader: u64, active: i64, active_max: i64, entered: u64, settling: u64,
     seeded: u64, cpus: {u64}, visited: u64, looked: u64, looked_at: u64, tgid: u64, owned: u64,
@@ -106,9 +106,10 @@ words!(shared, shared_now: Shared {
 
 words!(running, running_now: Running {
     task: u64, mm: u64, seen: [i32], busy: u64, births: u64,
-} reserved = [0; 2]);
+    doubtful: u32, doubtful_cached: i32, doubtful_delta: i64,
+});
 
-words!(peak, peak_now: Peak { exact: i64, drift: u32, active: u32 });
+words!(peak, peak_now: Peak { exact: i64, drift: u32, active: u32, hidden: u32, twice: u32 });
 
 words!(seed, seed_now: Seed {
     pages: [i64], peak_exact: i64, peak_drift: i64, repaired: u64, lost: u64, id: u64,

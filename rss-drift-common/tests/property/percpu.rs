@@ -104,7 +104,7 @@ impl Host<Cells> {
             let (mut shadow, mut hits) = (state.totals, 0);
             for slot in slots {
                 shadow.iter_mut().zip(slot.pending).for_each(|(sum, pages)| *sum += i64::from(pages));
-                hits += u64::from(slot.hits);
+                hits += slot.hits;
             }
             let mut handed_out = state.global;
             for seen in &self.seen {
@@ -183,7 +183,7 @@ proptest! {
                     events[mm] = host.table.find(address(mm)).map_or(0, |index| {
                         let slots = (0..host.cpus.len()).map(|cpu| host.slot_now(cpu));
                         let state = host.state_now(at(index));
-                        let held: u64 = slots.filter(|slot| slot.id == state.id).map(|slot| u64::from(slot.hits)).sum();
+                        let held: u64 = slots.filter(|slot| slot.id == state.id).map(|slot| slot.hits).sum();
                         state.hits + state.misses + held
                     });
                 }

@@ -78,7 +78,7 @@ fn hits_do_not_run_over() {
     host.update(0, A, ANON, 1);
     host.cpus[0].slot.hits.set(u32::MAX.into());
     host.update(0, A, ANON, 1);
-    assert_eq!(u64::from(host.slot_now(0).hits), u64::from(u32::MAX) + 1);
+    assert_eq!(host.slot_now(0).hits, u64::from(u32::MAX) + 1);
 }
 
 /// An mm ends while the slot is on it, and another one gets its address: no switch comes between. The first one's hits are counted.

@@ -238,6 +238,22 @@ pub fn raise_peaks(index: u32, exact: i64, drift: i64, cpus: i64) {
     }
 }
 
+/// As [`raise_peaks`], by how much these may be off.
+#[inline(always)]
+pub fn raise_unsure(index: u32, hidden: i64, twice: i64) {
+    let Some(kept) = measured(index) else { return };
+    // SAFETY: a map value.
+    unsafe {
+        let of = &raw mut (*kept).of;
+        if hidden > (*of).hidden {
+            (*of).hidden = hidden;
+        }
+        if twice > (*of).twice {
+            (*of).twice = twice;
+        }
+    }
+}
+
 /// The end of the state at `index`: what was largest of it is kept, and its index forgotten.
 #[inline(always)]
 pub fn ended(index: u32) {
@@ -279,6 +295,8 @@ unsafe fn keep(kept: *mut Largest, of: *const Largest) {
         (*kept).peak = (*of).peak;
         (*kept).drift = (*of).drift;
         (*kept).cpus = (*of).cpus;
+        (*kept).hidden = (*of).hidden;
+        (*kept).twice = (*of).twice;
         (*kept).ended = (*of).ended;
         (*kept).hiwater = (*of).hiwater;
         (*kept).approximate = (*of).approximate;

@@ -186,6 +186,10 @@ impl<K: Kind> Observer for Maps<K> {
         count::raise_peaks(index, exact, drift, cpus);
     }
     #[inline(always)]
+    fn raise_unsure(&self, index: u32, hidden: i64, twice: i64) {
+        count::raise_unsure(index, hidden, twice);
+    }
+    #[inline(always)]
     fn ended(&self, index: u32) {
         count::ended(index);
     }

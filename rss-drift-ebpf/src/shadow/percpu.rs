@@ -236,6 +236,7 @@ const EMPTY: ShadowRecord = ShadowRecord {
     peak_exact: 0,
     peak_drift: 0,
     active_max: 0,
+    peak_error: 0,
     holders: 0,
     flags: 0,
 };

@@ -72,8 +72,7 @@ impl Rules {
     }
 
     /// By how much RSS, in pages, a CPU can mislead another about the peak: what its slot holds unpublished, a page less than
-    /// the threshold of each member; on per-task accounting also a task's cache that is in the mm's count before the kernel
-    /// says so.
+    /// the threshold of each member. On per-task accounting that was measured, and comes with the peak.
     ///
     /// On per-cpu accounting a fold that another CPU saw in the global count, because it folded itself just then, but not yet in
     /// the slot of who made it, counts twice what that slot held: a page less than the batch. Where slots hold pages unpublished
@@ -81,18 +80,11 @@ impl Rules {
     #[must_use]
     pub fn unpublished(&self, precise_peaks: bool) -> u64 {
         let of_a_member = self.cpus.batch() - 1;
-        let unpublished = if precise_peaks { 0 } else { Member::RSS.len() as u64 * of_a_member };
-        let counted_twice = match self.accounting {
-            Accounting::PerCpu => {
-                if precise_peaks {
-                    of_a_member
-                } else {
-                    0
-                }
-            }
-            Accounting::PerTask => self.batching().bound(Precision::Approximate, 1),
-        };
-        unpublished + counted_twice
+        match self.accounting {
+            Accounting::PerCpu if precise_peaks => of_a_member,
+            Accounting::PerCpu => Member::RSS.len() as u64 * of_a_member,
+            Accounting::PerTask => 0,
+        }
     }
 }
 
@@ -181,7 +173,7 @@ fn shadow_figures(
         uncertainty: earlier.map(|earlier| shadow.churn.saturating_sub(earlier.churn)),
         peak_exact: shadow.peak_exact,
         peak_drift: shadow.peak_drift,
-        peak_error: others * rules.pending_limit,
+        peak_error: others * rules.pending_limit + shadow.peak_error,
         hits: shadow.hits,
         misses: shadow.misses,
         flushes: shadow.flushes,

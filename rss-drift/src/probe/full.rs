@@ -88,6 +88,10 @@ impl FullOptions {
     }
 }
 
+/// Pages per member at which a slot publishes on per-task accounting, where a fault brings up to 16 pages at once: what is less would spare
+/// atomic operations, and hide pages from other CPUs.
+const PER_TASK_THRESHOLD: u64 = 16;
+
 /// The figures that the programs are told.
 pub(super) fn config(
     kernel: &Kernel,
@@ -95,7 +99,11 @@ pub(super) fn config(
     capacity: u32,
     cast: Option<Cast>,
 ) -> ShadowConfig {
-    let threshold = if options.precise_peaks { 1 } else { kernel.cpus.batch() };
+    let threshold = match kernel.accounting {
+        _ if options.precise_peaks => 1,
+        Accounting::PerCpu => kernel.cpus.batch(),
+        Accounting::PerTask => PER_TASK_THRESHOLD,
+    };
     ShadowConfig {
         max_mms: capacity,
         threshold: u32::try_from(threshold).unwrap_or(u32::MAX),

@@ -341,7 +341,14 @@ fn with_peaks(
         }
         Accounting::PerTask => {
             let peak = tasks::peak(ebpf, index, cpus, capacity)?;
-            Largest { peak: peak.exact, drift: peak.drift.into(), cpus: peak.active.into(), ..of }
+            Largest {
+                peak: peak.exact,
+                drift: peak.drift.into(),
+                cpus: peak.active.into(),
+                hidden: peak.hidden.into(),
+                twice: peak.twice.into(),
+                ..of
+            }
         }
     })
 }

@@ -13,7 +13,7 @@ use aya::{Ebpf, maps::Array};
 use rss_drift_common::{
     MEMBERS, Pages, member,
     record::{FLAG_VALID, MmRecord},
-    running::{Peak, Running, Seed, TaskShadow},
+    running::{Peak, Running, Seed, TaskShadow, is_cached_still},
     shadow::{SHADOW_MEASURED, SHADOW_VALID, ShadowRecord},
     slot::{BUSY_UNKNOWN, Slot},
 };
@@ -111,13 +111,11 @@ pub(super) fn peak(ebpf: &Ebpf, index: u32, cpus: u32, capacity: u32) -> Result<
     let peaks: Array<_, PeakValue> = array(ebpf, PEAKS)?;
     let SeedValue(seed) = seeds.get(&index, 0).map_err(|error| ProbeError::Map { map: SEEDS, error })?;
     let drift = u32::try_from(seed.peak_drift).unwrap_or(u32::MAX);
-    let mut largest: Peak = Peak { exact: seed.peak_exact, drift, active: 0 };
+    let mut largest: Peak = Peak { exact: seed.peak_exact, drift, ..Peak::default() };
     for cpu in 0..cpus {
         let place = cpu.saturating_mul(capacity).saturating_add(index);
         let PeakValue(peak) = peaks.get(&place, 0).map_err(|error| ProbeError::Map { map: PEAKS, error })?;
-        largest.exact = largest.exact.max(peak.exact);
-        largest.drift = largest.drift.max(peak.drift);
-        largest.active = largest.active.max(peak.active);
+        largest = largest.max(peak);
     }
     Ok(largest)
 }
@@ -238,6 +236,14 @@ fn held(
             let of_mm = held.entry(task.mm).or_default();
             add(&mut of_mm.pages, task.cached);
             if task.mm == running.mm {
+                if let Some(member) = running.doubtful.checked_sub(1)
+                    && let Some(&now) = task.cached.get(member as usize)
+                    && is_cached_still(running.doubtful_cached.into(), now)
+                {
+                    // What the next look will find.
+                    of_mm.hits += 1;
+                    of_mm.churn += running.doubtful_delta.unsigned_abs();
+                }
                 of_mm.churn +=
                     (0..MEMBERS).map(|member| task.cached[member].abs_diff(seen[member])).sum::<u64>();
             }
@@ -294,6 +300,7 @@ fn shadow(mm: &MmRecord, state: &TaskShadow, held: &Held, steady: bool) -> Shado
         peak_exact: state.peak.exact.max(state.seed.peak_exact).max(now),
         peak_drift: i64::from(state.peak.drift).max(state.seed.peak_drift),
         active_max: i64::from(state.peak.active),
+        peak_error: state.peak.error(),
         holders: held.holders,
         flags: measured | if steady { SHADOW_VALID } else { 0 },
     }

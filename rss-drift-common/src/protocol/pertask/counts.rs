@@ -41,6 +41,44 @@ pub fn follow<M: PerTask>(
     None
 }
 
+/// Which way an event can have moved what direct updates come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It was a sync: it moved nothing. Where the counts come to more, that is another task's sync, of which no event has told yet.
+    Down,
+    /// It was a direct update.
+    Both,
+}
+
+/// Keeps [`crate::shadow::State::direct`]: by how many pages it went up. As [`follow`], of which `None` tells.
+///
+/// The kernel adds a task's cache to the count before the event tells so. Who reads the counts in between finds pages in
+/// them that are in the cache still. So syncs, which are most of the events, let the word go down only: and each sync, when it
+/// is told, takes back what another CPU's direct update has taken for its own.
+///
+/// What was synced is read before the counts are: they hold all of that. So the difference is never too low.
+#[inline(always)]
+pub fn settle<M: PerTask>(memory: &M, mm: u64, handle: Handle<'_, M::Words>, way: Way) -> Option<i64> {
+    let state = handle.state;
+    let old = state.direct.get();
+    let mut stands = old;
+    let mut stored = false;
+    let mut tries = 0;
+    while tries < TRIES {
+        let synced = state.synced.get();
+        let direct = member::rss(&memory.counts(mm)?) - synced;
+        if direct == stands || (direct > stands && way == Way::Down && !stored) {
+            return Some(direct - old);
+        }
+        state.direct.set(direct);
+        state.publications.add(1);
+        stands = direct;
+        stored = true;
+        tries += 1;
+    }
+    None
+}
+
 /// Whether what the state counts from still holds.
 #[inline(always)]
 pub(super) fn is_seeded<W: Live>(seed: &Seed<W>, handle: Handle<'_, W>) -> bool {
@@ -54,34 +92,73 @@ pub(super) fn seed_pages<W: Live>(seed: &Seed<W>) -> member::Pages {
     [file.get(), anon.get(), swap.get(), shmem.get()]
 }
 
-/// RSS of a state by what this CPU can tell: the mm's counts, the seed, the totals and its own slot; in pages.
+/// What this CPU's slot holds of a state unpublished, in pages of RSS.
+#[inline(always)]
+fn pending<W: Live>(handle: Handle<'_, W>, slot: &Slot<W>) -> i64 {
+    if slot.id.get() == handle.state.id.get() { slot.pending_rss() } else { 0 }
+}
+
+/// RSS of a state by what this CPU can tell, in pages: what the looks found, direct updates, the seed, and its own slot.
+///
+/// In this order, because the first mostly grows, and the second shrinks: pages that come and go in between count for less, and not
+/// for more than there ever were.
 #[inline(always)]
 pub fn exact<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, slot: &Slot<M::Words>) -> i64 {
     let Some(seed) = memory.seed(handle.index) else { return 0 };
-    let mut cached = member::rss(&seed_pages(seed)) + handle.totals_rss();
-    if slot.id.get() == handle.state.id.get() {
-        cached += slot.pending_rss();
-    }
-    member::rss(&handle.global()) + cached
+    let looked = pending(handle, slot) + handle.rss();
+    looked + handle.state.direct.get() + member::rss(&seed_pages(seed))
 }
 
-/// Raises this CPU's peaks of a state by what it can tell: the mm's counts, the totals and its own slot.
+/// RSS of the caches of all tasks by what this CPU can tell, in pages.
+#[inline(always)]
+pub(super) fn cached<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, slot: &Slot<M::Words>) -> i64 {
+    let Some(seed) = memory.seed(handle.index) else { return 0 };
+    handle.totals_rss() + pending(handle, slot) + member::rss(&seed_pages(seed))
+}
+
+/// Raises this CPU's peaks of a state by what it can tell.
 #[inline(always)]
 pub fn raise_peaks<M: PerTask>(memory: &M, cpu: u32, handle: Handle<'_, M::Words>, slot: &Slot<M::Words>) {
+    raise_peaks_by(memory, cpu, handle, slot, 0);
+}
+
+/// As [`raise_peaks`], where RSS was so many pages more just now.
+#[inline(always)]
+pub(super) fn raise_peaks_by<M: PerTask>(
+    memory: &M,
+    cpu: u32,
+    handle: Handle<'_, M::Words>,
+    slot: &Slot<M::Words>,
+    more: i64,
+) {
     let (Some(seed), Some(peak)) = (memory.seed(handle.index), memory.peak(cpu, handle.index)) else {
         return;
     };
     if !is_seeded(seed, handle) {
         return;
     }
-    let exact = exact(memory, handle, slot);
+    let exact = exact(memory, handle, slot) + more;
     if exact > peak.exact.get() {
         peak.exact.set(exact);
     }
-    let drift = exact - handle.approximate();
-    let drift = if drift < 0 { -drift } else { drift };
-    if drift > i64::from(peak.drift.get()) {
-        #[expect(clippy::cast_possible_truncation, reason = "a host has no 2^32 pages of drift")]
-        peak.drift.set(drift.cast_unsigned() as u32);
+    // Not from the two figures: they move one after the other.
+    let [file, anon, _, shmem] = handle.global();
+    let drift = cached(memory, handle, slot) + below_zero(file) + below_zero(anon) + below_zero(shmem);
+    raise(&peak.drift, drift);
+}
+
+/// What the approximate reader leaves out of a count.
+#[inline(always)]
+const fn below_zero(count: i64) -> i64 {
+    if count < 0 { count } else { 0 }
+}
+
+/// Raises a word of this CPU to so many pages, without the sign.
+#[inline(always)]
+pub(super) fn raise<T: Word<u32>>(word: &T, pages: i64) {
+    let pages = if pages < 0 { -pages } else { pages };
+    if pages > i64::from(word.get()) {
+        #[expect(clippy::cast_possible_truncation, reason = "a host has no 2^32 pages")]
+        word.set(pages.cast_unsigned() as u32);
     }
 }

@@ -1,6 +1,11 @@
 //! What the tracepoints' programs do.
 
-use super::{PerTask, Task, counts, life, look::Here};
+use super::{
+    PerTask, Task,
+    counts::{self, Way},
+    life,
+    look::Here,
+};
 use crate::{
     memory::Word,
     protocol::{flush, lifecycle},
@@ -57,9 +62,8 @@ pub fn updated<M: PerTask>(
 /// A direct update, or the task's cache on its way to the count (`mm/memory.c:sync_mm_rss`): that adds, fires the event, and
 /// clears the cache afterwards.
 ///
-/// Whenever the running task has anything cached of the member it is taken for gone: at the next look it is found again
-/// where that was wrong. So nothing is ever lost. It counts as a sync, and not as an update, where the count moved by
-/// just what was cached.
+/// Whenever the running task has anything cached of the member it is taken for gone. Where the count moved by just that, it was a sync; else
+/// another CPU's change came with it, or it was a direct update: the next look shows whether the cache was cleared.
 #[inline(always)]
 fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count: i64) {
     let memory = here.memory;
@@ -79,35 +83,33 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
         let exact = counts::exact(memory, handle, slot);
         memory.last_user_gone(handle.index, mm, handle.approximate(), exact);
     }
-    let cached = if own && holds {
-        let cached = here.running.transfer(member as usize);
-        slot.transferred(member as usize, cached);
-        here.publish_if_full();
-        cached
-    } else {
-        0
-    };
+    let cached = if own && holds { here.running.transfer(member as usize) } else { 0 };
+    if cached != 0 {
+        handle.transfer(member, cached);
+    }
     let Some(delta) = counts::follow(memory, mm, member, count, handle) else {
         here.cpu.counts.unsettled.add(1);
         return;
     };
-    let transfer = cached != 0 && i64::from(cached) == delta;
-    if !transfer {
-        if holds {
-            slot.direct(delta);
-        } else {
-            here.cpu.counts.misses.add(1);
-            handle.add_miss();
-            handle.add_churn(delta.unsigned_abs());
-            here.note_outside(handle);
+    if cached != 0 {
+        if i64::from(cached) != delta {
+            here.running.doubt(member, cached, delta);
         }
-        // What was cached has been counted already, and is again when the next look finds it.
-        memory.updated(handle.index, member, delta - i64::from(cached), holds);
+        // Less than nothing that was synced leaves more to direct updates.
+        here.settle(mm, handle, if cached < 0 { Way::Both } else { Way::Down });
+        return;
     }
-    // Where another CPU's change came with it, what is cached is known again at the next look only.
-    if transfer || cached == 0 {
-        counts::raise_peaks(memory, here.number, handle, slot);
+    if holds {
+        slot.direct(delta);
+    } else {
+        here.cpu.counts.misses.add(1);
+        handle.add_miss();
+        handle.add_churn(delta.unsigned_abs());
+        here.note_outside(handle);
     }
+    memory.updated(handle.index, member, delta, holds);
+    here.settle(mm, handle, Way::Both);
+    counts::raise_peaks(memory, here.number, handle, slot);
 }
 
 /// A task with a new mm that it was not switched to (`exec_mmap`): nobody else has used that mm.

@@ -1,6 +1,9 @@
 //! From an mm's first event or first visit to its end, without an atomic that returns a value.
 
-use super::{PerTask, counts};
+use super::{
+    PerTask,
+    counts::{self, Way},
+};
 use crate::{
     MEMBERS,
     member::Pages,
@@ -49,6 +52,9 @@ pub(super) fn find_or_create_by<M: PerTask>(
     {
         counts_here(memory)?.unsettled.add(1);
     }
+    if counts::settle(memory, mm, handle, Way::Both).is_none() {
+        counts_here(memory)?.unsettled.add(1);
+    }
     memory.found(handle.index, &count);
     Some(handle)
 }
@@ -86,8 +92,12 @@ fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
     state.seeded.set(0);
     lifecycle::clear(&state.totals);
     state.rss.set(0);
+    state.synced.set(0);
     lifecycle::wipe_figures(state);
     state.id.set(id);
+    if counts::settle(memory, state.mm.get(), handle, Way::Both).is_none() {
+        counted.unsettled.add(1);
+    }
     counted.inherited.add(1);
     counted.deaths.add(1);
     counted.births.add(1);
@@ -148,6 +158,7 @@ impl<M: PerTask> Step<M> for TellPeaks {
         let Some(peak) = memory.peak(cpu, self.index) else { return Next::Stop };
         let (drift, active) = (i64::from(peak.drift.get()), i64::from(peak.active.get()));
         memory.raise_peaks(self.index, peak.exact.get(), drift, active);
+        memory.raise_unsure(self.index, i64::from(peak.hidden.get()), i64::from(peak.twice.get()));
         Next::GoOn
     }
 }
@@ -219,6 +230,8 @@ impl<M: PerTask> Step<M> for WipePeaks {
         peak.exact.set(0);
         peak.drift.set(0);
         peak.active.set(0);
+        peak.hidden.set(0);
+        peak.twice.set(0);
         Next::GoOn
     }
 }

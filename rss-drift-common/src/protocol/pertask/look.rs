@@ -1,10 +1,15 @@
 //! A look at the running task: what its cached counts changed by, given to the CPU's slot.
 
-use super::{PerTask, Task, counts, life};
+use super::{
+    PerTask, Task,
+    counts::{self, Way},
+    life,
+};
 use crate::{
+    Member,
     memory::{Live, Word},
     protocol::{flush, handle::Handle},
-    running::Running,
+    running::{Direct, Running},
     shadow::Cpu,
     slot::{Deltas, Slot},
 };
@@ -131,9 +136,54 @@ impl<'m, M: PerTask> Here<'m, M> {
         if task.mm == 0 {
             return;
         }
+        if let Some(direct) = running.resolve(&task.counts) {
+            self.was_direct(task.mm, &direct);
+        }
         let deltas = running.look(task.counts);
         if deltas[0] | deltas[1] | deltas[2] | deltas[3] != 0 {
             self.update(task.mm, &deltas);
+        }
+    }
+
+    /// The event that was in doubt was no sync: what was cached is not in the count, and the update is counted now.
+    #[inline(always)]
+    fn was_direct(&self, mm: u64, direct: &Direct) {
+        let Some(handle) = self.hold(mm) else { return };
+        let slot = self.slot();
+        handle.transfer(direct.member, -direct.cached);
+        slot.direct(direct.delta);
+        self.memory.updated(handle.index, direct.member, direct.delta, true);
+        if direct.member != Member::Swap as u32 && direct.delta > 0 {
+            // Some of it may be gone again.
+            counts::raise_peaks_by(self.memory, self.number, handle, slot, direct.delta);
+            self.note_twice(handle, direct.delta);
+        }
+        self.settle(mm, handle, Way::Both);
+    }
+
+    /// Keeps what direct updates of the mm come to.
+    #[inline(always)]
+    pub(super) fn settle(&self, mm: u64, handle: Handle<'m, M::Words>, way: Way) {
+        match counts::settle(self.memory, mm, handle, way) {
+            None => self.cpu.counts.unsettled.add(1),
+            Some(more) if way == Way::Both && more > 0 => self.note_twice(handle, more),
+            Some(_) => {}
+        }
+    }
+
+    /// Direct updates came to so many pages more. As far as other tasks have any cached, these may be pages of theirs.
+    #[inline(always)]
+    fn note_twice(&self, handle: Handle<'m, M::Words>, more: i64) {
+        let slot = self.slot();
+        let mut others = counts::cached(self.memory, handle, slot);
+        if slot.id.get() == handle.id {
+            others -= self.running.seen_rss();
+        }
+        let pages = if others < more { others } else { more };
+        if pages > 0
+            && let Some(peak) = self.memory.peak(self.number, handle.index)
+        {
+            counts::raise(&peak.twice, pages);
         }
     }
 
@@ -154,12 +204,14 @@ impl<'m, M: PerTask> Here<'m, M> {
     #[inline(always)]
     fn change_mm(&self, mm: u64) {
         let left = self.running.take(mm);
-        if left[0] | left[1] | left[2] | left[3] != 0 && self.held().is_some() {
-            let slot = self.slot();
-            slot.transferred(0, left[0]);
-            slot.transferred(1, left[1]);
-            slot.transferred(2, left[2]);
-            slot.transferred(3, left[3]);
+        if left[0] | left[1] | left[2] | left[3] != 0
+            && let Some(handle) = self.held()
+        {
+            handle.transfer(0, left[0]);
+            handle.transfer(1, left[1]);
+            handle.transfer(2, left[2]);
+            handle.transfer(3, left[3]);
+            self.settle(handle.state.mm.get(), handle, Way::Both);
         }
         flush::switch(self.memory, self.cpu, mm);
     }
@@ -175,6 +227,10 @@ impl<'m, M: PerTask> Here<'m, M> {
         self.update_member::<1>(handle.index, deltas);
         self.update_member::<2>(handle.index, deltas);
         self.update_member::<3>(handle.index, deltas);
+        let pending = self.slot().pending_rss();
+        if let Some(peak) = self.memory.peak(self.number, handle.index) {
+            counts::raise(&peak.hidden, pending);
+        }
         self.publish_if_full();
         counts::raise_peaks(self.memory, self.number, handle, self.slot());
     }
@@ -190,7 +246,7 @@ impl<'m, M: PerTask> Here<'m, M> {
 
     /// Publishes what is pending when that has come to the threshold.
     #[inline(always)]
-    pub(super) fn publish_if_full(&self) {
+    fn publish_if_full(&self) {
         if is_full(self.slot(), self.memory.threshold()) {
             flush::publish_now(self.memory, self.cpu);
         }

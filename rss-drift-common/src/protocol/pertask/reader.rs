@@ -75,6 +75,12 @@ impl<M: PerTask> Step<M> for LargestPeak<'_> {
         if seen.drift.get() > self.peak.drift {
             self.peak.drift = seen.drift.get();
         }
+        if seen.hidden.get() > self.peak.hidden {
+            self.peak.hidden = seen.hidden.get();
+        }
+        if seen.twice.get() > self.peak.twice {
+            self.peak.twice = seen.twice.get();
+        }
         let active = seen.active.get();
         if active > self.peak.active {
             self.peak.active = active;

@@ -11,6 +11,7 @@ use crate::{
 use rss_drift_common::{
     memory::Word as _,
     protocol::pertask::{Task, events},
+    running::Peak,
 };
 
 /// Threads of one process, or of two, on CPUs of the same number unless said otherwise.
@@ -160,9 +161,7 @@ impl World {
         let mut hits = state.hits;
         for slot in (0..self.cpus.len()).map(|cpu| self.slot_now(cpu)) {
             if slot.id == state.id {
-                #[allow(clippy::useless_conversion, reason = "of 32 bits once")]
-                let of_slot = u64::from(slot.hits);
-                hits += of_slot;
+                hits += slot.hits;
             }
         }
         (hits, state.misses)
@@ -196,14 +195,9 @@ impl World {
         seed.id == state.id && seed.lost == state.seeded
     }
 
-    /// The largest RSS that any CPU saw.
-    fn peak(&self) -> i64 {
-        (0..self.cpus.len()).map(|cpu| self.peak_now(cpu, 0).exact).max().expect("a CPU")
-    }
-
-    /// The most CPUs that changed the mm at once.
-    fn active(&self) -> u32 {
-        (0..self.cpus.len()).map(|cpu| self.peak_now(cpu, 0).active).max().expect("a CPU")
+    /// The largest figures of all CPUs.
+    fn peak(&self) -> Peak {
+        (0..self.cpus.len()).map(|cpu| self.peak_now(cpu, 0)).reduce(Peak::max).expect("a CPU")
     }
 }
 

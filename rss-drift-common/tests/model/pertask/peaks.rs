@@ -6,10 +6,11 @@ use crate::{
     host::{ANON, Check as _, Config, address},
 };
 
-/// The error that is printed is for what CPUs hide from each other: not for pages that were counted twice.
-fn check_peaks(host: &World, hidden: i64) {
-    let (peak, truth) = (host.peak(), host.mms[0].peak_exact.peek());
-    let error = (i64::from(host.active()) - 1).max(0) * hidden;
+/// What is printed with the peaks holds, and they are off by no more than `most`.
+fn check_peaks(host: &World, most: i64) {
+    let printed = host.peak();
+    let (peak, truth) = (printed.exact, host.mms[0].peak_exact.peek());
+    let error = i64::try_from(printed.error()).expect("few pages");
     assert!(
         peak <= truth + error,
         "the peak is {peak}, the truth was at most {truth}, and the error is {error}"
@@ -18,6 +19,7 @@ fn check_peaks(host: &World, hidden: i64) {
         peak >= truth - error,
         "the peak is {peak}, the truth was up to {truth}, and the error is {error}"
     );
+    assert!((peak - truth).abs() <= most, "the peak is {peak}, and the truth was up to {truth}");
 }
 
 /// One thread gives its cache to the count. Another one has an event of its own meanwhile, and sees the count.
@@ -46,7 +48,8 @@ fn a_sync_counts_no_page_twice() {
     .explore();
 }
 
-/// The same where the other thread gives pages back: its event is of no sync.
+/// The same where the other thread gives pages back: its event is of no sync, and does not say how many pages are its own. What may be counted
+/// twice until the other event comes is in the error.
 #[test]
 fn a_zap_counts_no_page_twice() {
     let config = Config { threshold: 1, ..small() };
@@ -66,7 +69,7 @@ fn a_zap_counts_no_page_twice() {
         touch(host, on(1), 1);
         host.entry(on(1));
     })
-    .check_end(|host| check_peaks(host, 1))
+    .check_end(|host| check_peaks(host, 6))
     .daily(Bound::Switches(3))
     .explore();
 }
@@ -113,7 +116,7 @@ fn alone_it_is_exact() {
         host.leave(second);
     })
     .check_end(|host| {
-        assert_eq!(host.active(), 1);
+        assert_eq!(host.peak().active, 1);
         check_peaks(host, 0);
         host.check_sums();
         host.check_updates();

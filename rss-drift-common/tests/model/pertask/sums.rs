@@ -138,7 +138,7 @@ fn a_huge_page_is_one_hit() {
     .check_end(|host| {
         host.check_sums();
         host.check_updates();
-        assert_eq!((host.peak(), host.mms[0].peak_exact.peek()), (10, 10));
+        assert_eq!((host.peak().exact, host.mms[0].peak_exact.peek()), (10, 10));
     })
     .explore();
 }

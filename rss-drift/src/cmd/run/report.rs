@@ -11,6 +11,7 @@ use crate::{
         collect::Rules,
         sample::{Host, Source},
     },
+    kernel::Accounting,
     output::ShadowFaults,
     probe::{RunTotals, Scope},
     proc::TaskFolder,
@@ -105,12 +106,22 @@ impl Peak {
             };
             Some(of.hiwater.max(now))
         };
+        let others = of.cpus.saturating_sub(1).max(0).unsigned_abs();
+        let twice = if others == 0 { 0 } else { of.twice.unsigned_abs() };
+        let exact = match rules.accounting {
+            // The sum of all CPUs' slots can be below 0: what the kernel remembers may be more than there ever was.
+            Accounting::PerCpu => of.peak,
+            // What tasks have cached is not: it is no more.
+            Accounting::PerTask => of.peak.max(vm_hwm.unwrap_or(0)),
+        };
         Self {
             pid: of.tgid,
             comm: String::from_utf8_lossy(&of.comm[..end]).into_owned(),
-            exact: bytes(of.peak),
+            exact: bytes(exact),
             error: crate::field::unsigned_bytes(
-                of.cpus.saturating_sub(1).max(0).unsigned_abs().saturating_mul(rules.pending_limit),
+                others
+                    .saturating_mul(rules.pending_limit.saturating_add(of.hidden.unsigned_abs()))
+                    .saturating_add(twice),
                 rules.page_size,
             ),
             vm_hwm: vm_hwm.map(bytes),
