@@ -231,7 +231,13 @@ impl<'m, M: PerTask> Here<'m, M> {
         if let Some(peak) = self.memory.peak(self.number, handle.index) {
             counts::raise(&peak.hidden, pending);
         }
-        self.publish_if_full();
+        if i64::from(deltas[0]) + i64::from(deltas[1]) + i64::from(deltas[3]) < 0 {
+            // Only a sync takes away, and its event was not seen: what is gone here is in the count. Others must not find it twice.
+            flush::publish_now(self.memory, self.cpu);
+            self.settle(mm, handle, Way::Both);
+        } else {
+            self.publish_if_full();
+        }
         counts::raise_peaks(self.memory, self.number, handle, self.slot());
     }
 

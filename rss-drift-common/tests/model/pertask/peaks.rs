@@ -74,6 +74,29 @@ fn a_zap_counts_no_page_twice() {
     .explore();
 }
 
+/// A sync whose event no program saw (one was at work): the next look finds the cache empty, and that the count has it.
+#[test]
+fn a_sync_without_an_event_is_made_up_for() {
+    let config = Config { cpus: 1, tasks: 1, ..small() };
+    Model::new("per-task: peaks and a missed sync", move || {
+        let host = super::world(&config);
+        host.begin_on(on(0));
+        host
+    })
+    .thread("cpu 0", (0, 0), |host: &World| {
+        touch(host, on(0), 3);
+        host.entry(on(0));
+        host.sync_mm_rss(0, |_, _| {});
+        touch(host, on(0), 4);
+        host.leave(on(0));
+    })
+    .check_end(|host| {
+        check_peaks(host, 0);
+        assert_eq!(host.shadow(0, 0), host.mms[0].truth());
+    })
+    .explore();
+}
+
 /// Two threads fault side by side, and publish each page.
 #[test]
 fn two_tasks_fault_at_once() {
