@@ -127,7 +127,7 @@ pub trait Memory: Observer {
     fn pop_free(&self) -> Option<u32>;
     /// Puts an index to the free ones.
     fn push_free(&self, index: u32);
-    /// Not 0 while no index is free, see [`crate::protocol::lifecycle::take_free`].
+    /// Not 0 while no index is free, as the list has one lock for all CPUs.
     fn full(&self) -> Option<&<Self::Words as Words>::U64>;
     /// An id that no state has had.
     fn new_id(&self, by: Claimant) -> Option<u64>;

@@ -131,8 +131,8 @@ pub(super) fn leave_to_reader<W: Live>(handle: Handle<'_, W>) -> bool {
     handle.state.reader.replace(READING, ORPHANED)
 }
 
-/// Takes the state of an mm away from everybody who has yet to look it up; `None` where somebody else did. Whoever took it away says
-/// [`finish`] next.
+/// Takes the state of an mm away from everybody who has yet to look it up; `None` where somebody else did. Whoever took it away
+/// goes on with its end.
 #[inline(always)]
 pub fn take_away<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
     let handle = find(memory, mm)?;
