@@ -11,6 +11,8 @@ use crate::{
 
 /// How often the mirror of a count that moves on is stored again.
 const TRIES: u32 = 4;
+/// The same of [`settle`]: another CPU's sync moves two of the words that it reads.
+const SETTLE_TRIES: u32 = 2 * TRIES;
 
 /// Keeps the mirror of `member`'s count: by how much it moved. `None`: it did not settle.
 ///
@@ -64,7 +66,7 @@ pub fn settle<M: PerTask>(memory: &M, mm: u64, handle: Handle<'_, M::Words>, way
     let mut stands = old;
     let mut stored = false;
     let mut tries = 0;
-    while tries < TRIES {
+    while tries < SETTLE_TRIES {
         let synced = state.synced.get();
         let direct = member::rss(&memory.counts(mm)?) - synced;
         if direct == stands || (direct > stands && way == Way::Down && !stored) {

@@ -41,7 +41,7 @@ fn an_end_leaves_no_residue() {
         assert_eq!((counts.births, counts.deaths, counts.rest), (1, 1, 0));
         assert_eq!(host.state_now(0).id, 0);
     })
-    .daily(Bound::Switches(3))
+    .daily(Bound::Switches(2))
     .explore();
 }
 
@@ -112,7 +112,7 @@ fn an_execve_changes_the_mm() {
         assert!(host.is_seeded(1));
         assert_eq!(host.hits_and_misses(1), (1, 1));
     })
-    .daily(Bound::Switches(3))
+    .daily(Bound::Switches(2))
     .explore();
 }
 

@@ -9,6 +9,7 @@ use crate::{
     steps::Steps,
 };
 use rss_drift_common::{
+    member::rss,
     memory::Word as _,
     protocol::pertask::{Task, events},
     running::Peak,
@@ -172,6 +173,12 @@ impl World {
         let mm = &self.mms[0];
         assert_eq!(self.shadow(0, 0), mm.truth(), "the shadow, and the truth");
         assert_eq!(self.state_now(0).global, mm.counts(), "the mirror, and the counts");
+        let state = self.state_now(0);
+        assert_eq!(
+            state.direct + state.synced,
+            rss(&mm.counts()),
+            "direct updates and syncs, and the counts"
+        );
         assert!(self.is_seeded(0), "nothing was missed");
         for cpu in 0..self.cpus.len() {
             assert_eq!((self.running_now(cpu).busy, self.slot_now(cpu).busy), (0, 0));

@@ -62,6 +62,35 @@ fn a_zap_beside_a_sync() {
     .explore();
 }
 
+/// Two threads change the counts directly, one up and one down, and a third one's cache comes with it.
+#[test]
+fn two_direct_updates_at_once() {
+    let config = small();
+    Model::new("per-task: two direct updates", move || {
+        let host = running(&config);
+        host.direct(on(0), address(0), ANON, 6);
+        touch(&host, on(1), 3);
+        host
+    })
+    .thread("cpu 0", (0, 0), |host: &World| {
+        host.direct(on(0), address(0), ANON, -5);
+        host.direct(on(0), address(0), ANON, 8);
+    })
+    .thread("cpu 1", (1, 0), |host: &World| {
+        host.sync(on(1));
+        host.direct(on(1), address(0), ANON, -2);
+    })
+    .check_end(|host| {
+        host.check_sums();
+        host.check_updates();
+        let (peak, truth) = (host.peak(), host.mms[0].peak_exact.peek());
+        let error = i64::try_from(peak.error()).expect("few pages");
+        assert!((peak.exact - truth).abs() <= error, "{peak:?}, and the truth was up to {truth}");
+    })
+    .daily(Bound::Switches(3))
+    .explore();
+}
+
 /// A task of another process changes the mm (reclaim, ptrace, userfaultfd): a miss.
 #[test]
 fn another_process_beside_a_sync() {
