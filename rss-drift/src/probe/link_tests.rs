@@ -120,3 +120,33 @@ fn the_object_uses_every_figure() {
     }
     assert!(unused.is_empty(), "words of the layout that no program uses: {unused:?}");
 }
+
+/// 5.10 refuses every atomic instruction but the addition without a result, dead code included. (LLVM makes another one of the addition
+/// of a constant 0.)
+#[test]
+fn programs_of_per_task_accounting_only_add() {
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+
+    /// `BPF_STX | BPF_ATOMIC`, of 64 and of 32 bits; which operation it is stands in the immediate, 0 for the addition.
+    const ATOMIC: [u8; 2] = [0xdb, 0xc3];
+    let object = object::File::parse(OBJECT).unwrap();
+    let mut programs = 0;
+    for symbol in object.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
+        let name = symbol.name().unwrap();
+        // Entry points, and what was made of the protocol for them.
+        if !name.starts_with("tasks_") && !name.contains("ByTask") {
+            continue;
+        }
+        programs += usize::from(name.starts_with("tasks_"));
+        let section = object.section_by_index(symbol.section_index().unwrap()).unwrap();
+        let code = section.data_range(symbol.address(), symbol.size()).unwrap().unwrap();
+        let (instructions, []) = code.as_chunks::<INSTRUCTION>() else {
+            panic!("{name}: half an instruction")
+        };
+        for (place, [opcode, .., a, b, c, d]) in instructions.iter().enumerate() {
+            let operation = i32::from_le_bytes([*a, *b, *c, *d]);
+            assert!(!ATOMIC.contains(opcode) || operation == 0, "{name}: atomic {operation:#x} at {place}");
+        }
+    }
+    assert!(programs >= 8, "{programs} programs of per-task accounting");
+}
