@@ -46,7 +46,7 @@ pub trait Words {
     type U32;
     /// 32 bits, signed.
     type I32;
-    /// 64 bits that are only added to: no step of the protocol on another CPU depends on them.
+    /// 64 bits that are only added to, and that nothing but a sum of all CPUs is made of.
     type Count;
 }
 

@@ -16,7 +16,7 @@ use crate::{
 /// A delta per member, in pages, that has not reached the mm's totals.
 pub type Deltas = [i32; MEMBERS];
 
-/// What one CPU caches: what an update uses fills one cache line.
+/// What one CPU caches. What an update changes fills one cache line.
 ///
 /// The busy mark stands while a program changes the slot or applies what the slot gave up: a reader on another CPU does
 /// not believe the state that the mark names. Up to 6.18 nothing on the same CPU can come between; on 7.2 a tracepoint's

@@ -50,7 +50,7 @@ fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 #[inline(always)]
 pub fn publish<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     let slot = &cpu.slot;
-    // Busy: whoever changes it was preempted by us, and changes another mm than one that ends.
+    // Busy: whoever changes it was preempted by us.
     if slot.busy.get() != 0 {
         return;
     }
@@ -87,7 +87,7 @@ pub fn give<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, batch: &Batch, given: Gi
         cpu.counts.hits.add(batch.hits);
     }
     if batch.id != 0 && !handle.lives() {
-        // The mm ended while this CPU's slot was on it: at its death the pending deltas were counted.
+        // The mm ended while this CPU's slot was on it: nobody judged it.
         return;
     }
     handle.add(batch, given);

@@ -1,4 +1,4 @@
-//! The state of one mm in the hands of a program: nothing else touches a [`State`].
+//! The state of one mm in the hands of a program. A [`State`] is reached through its handle only.
 
 use crate::{
     MEMBERS,
@@ -138,11 +138,16 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.settling.get() != 0
     }
 
-    /// This CPU found nothing of its update, because a reading took it and has yet to add it: a peak may be missed, and they have an error
-    /// from here on, as with another CPU that changes the mm.
+    /// A reading took an update and has yet to add it, so that a peak may be missed. From here on the peaks have an error, as with another CPU
+    /// that changes the mm.
     #[inline(always)]
     pub fn doubt_peaks(&self) {
-        let active = self.state.active.get() + 1;
+        self.raise_active(1 + self.state.active.get().max(1));
+    }
+
+    /// So many CPUs change the mm at once.
+    #[inline(always)]
+    fn raise_active(&self, active: i64) {
         if active > self.state.active_max.get() {
             raise(&self.state.active_max, active);
         }
@@ -241,27 +246,46 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.flushes.get().wrapping_add(self.state.publications.get())
     }
 
-    /// This CPU changes the mm without holding it: the number of the CPU that holds pending deltas of it meanwhile, if there is one. Where
-    /// there are several it is that of one of them.
+    /// This CPU begins to change the mm without holding it, and counts among those that change it until [`Handle::reach_out`]. Whether
+    /// another one changes it meanwhile.
     #[inline(always)]
     #[must_use]
-    pub fn another(&self) -> Option<u32> {
-        let active = self.state.active.get();
-        if active < 1 {
-            return None;
-        }
-        self.doubt_peaks();
+    pub fn reach_in(&self) -> bool {
+        let active = self.state.active.fetch_add(1) + 1;
+        self.raise_active(active);
+        active > 1
+    }
+
+    /// The change of [`Handle::reach_in`] is done.
+    #[inline(always)]
+    pub fn reach_out(&self) {
+        self.state.active.add(-1);
+    }
+
+    /// Number of the CPU that was the last to take the mm into its slot.
+    #[inline(always)]
+    #[must_use]
+    pub fn last_entered(&self) -> Option<u32> {
         u32::try_from(self.state.entered.get()).ok()?.checked_sub(1)
+    }
+
+    /// Whether the totals say what the mm has: all its words have been read once, and no reading has taken what it has yet to add. Where a
+    /// reading has, the peaks get an error.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        if self.is_settling() {
+            self.doubt_peaks();
+            return false;
+        }
+        self.state.seeded.get() != 0
     }
 
     /// Another CPU begins to change the mm.
     #[inline(always)]
     pub fn enter(&self, cpu: u32) {
         self.state.entered.set(u64::from(cpu) + 1);
-        let active = self.state.active.fetch_add(1) + 1;
-        if active > self.state.active_max.get() {
-            raise(&self.state.active_max, active);
-        }
+        self.raise_active(self.state.active.fetch_add(1) + 1);
         let bit = if cpu < CPU_BITS { cpu } else { CPU_BITS - 1 };
         let word = &self.state.cpus[(bit / 64) as usize & (CPU_WORDS - 1)];
         let bit = 1_u64 << (bit % 64);

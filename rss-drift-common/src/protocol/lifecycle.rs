@@ -112,18 +112,6 @@ pub fn begin_reading<M: Memory>(handle: Handle<'_, M::Words>) {
     }
 }
 
-/// The reader is done with what it worked on: it goes on with the state's end if the mm ended meanwhile. Nobody looks for a residue then:
-/// the words that the reader came to last may have been memory of another mm by then, which has the address.
-#[inline(always)]
-pub fn done_reading<M: Memory>(memory: &M, handle: Handle<'_, M::Words>) {
-    if M::READER_MARKS && handle.state.reader.swap(0) == ORPHANED {
-        if let Some(cpu) = memory.cpu(memory.here()) {
-            cpu.counts.unjudged.add(1);
-        }
-        free(memory, handle.index);
-    }
-}
-
 /// The mm of this state ended, and its id is 0: whether the reader is at it, with deltas that it has yet to add. Then it is the reader that
 /// goes on. (Mark and id are each written in one step with a full barrier, and then the other one is read: who comes second sees the first.)
 #[inline(always)]
@@ -169,6 +157,7 @@ fn wipe<W: Live>(state: &State<W>) {
     clear(&state.totals);
     state.rss.set(0);
     state.approximate.set(0);
+    state.settling.set(0);
     state.synced.set(0);
     state.direct.set(0);
     wipe_figures(state);
@@ -189,7 +178,6 @@ pub(super) fn wipe_figures<W: Live>(state: &State<W>) {
     state.active.set(0);
     state.active_max.set(0);
     state.entered.set(0);
-    state.settling.set(0);
     state.looked.set(0);
     state.looked_at.set(0);
     state.tgid.set(0);

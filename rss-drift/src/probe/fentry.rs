@@ -8,6 +8,7 @@ use std::{
 
 use aya::{Ebpf, maps::Array};
 use nix::{
+    errno::Errno,
     sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity},
     sys::wait::waitpid,
     unistd::{ForkResult, Pid, fork},
@@ -99,7 +100,11 @@ fn end_an_mm() -> io::Result<()> {
         // SAFETY: ends the child without running anything of ours.
         ForkResult::Child => unsafe { libc::_exit(0) },
         ForkResult::Parent { child } => {
-            waitpid(child, None)?;
+            while let Err(error) = waitpid(child, None) {
+                if error != Errno::EINTR {
+                    return Err(error.into());
+                }
+            }
             Ok(())
         }
     }

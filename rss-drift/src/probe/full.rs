@@ -141,7 +141,7 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &
 #[repr(transparent)]
 pub(super) struct CpuValue(pub(super) Cpu);
 
-// SAFETY: `Cpu` is plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
+// SAFETY: `Cpu` is plain old data (it is `bytemuck::Pod`): any bytes are a value, and it has no padding.
 unsafe impl aya::Pod for CpuValue {}
 
 /// Fills the maps: where each CPU's memory lies (per-cpu accounting), and every index as free.

@@ -61,7 +61,7 @@ impl Looked {
 #[repr(transparent)]
 struct Value<T>(T);
 
-// SAFETY: plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
+// SAFETY: plain old data (it is `bytemuck::Pod`): any bytes are a value, and it has no padding.
 unsafe impl aya::Pod for Value<State> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Value<Seed> {}

@@ -136,7 +136,7 @@ fn store(ebpf: &mut Ebpf, seeds: &[NewSeed]) -> Result<(), ProbeError> {
 #[repr(transparent)]
 struct RunningValue(Running);
 
-// SAFETY: `Running` is plain old data by bytemuck's derive: any bytes are a value, and it has no padding.
+// SAFETY: `Running` is plain old data (it is `bytemuck::Pod`): any bytes are a value, and it has no padding.
 unsafe impl aya::Pod for RunningValue {}
 
 /// An element of `PEAKS` as aya wants it.

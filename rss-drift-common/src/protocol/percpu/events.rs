@@ -66,6 +66,7 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
     }
     let Some(words::Own { delta, folded }) = words::refresh_own(memory, cpu, mm, member, seen, handle) else {
         cpu.counts.unsettled.add(1);
+        slot.update(member as usize, 0);
         return;
     };
     slot.update(member as usize, delta);
@@ -84,8 +85,7 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
 #[inline(never)]
 fn raise_from_inside<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, index: u32) {
     let Some(handle) = Handle::at(memory, index) else { return };
-    if handle.is_settling() {
-        handle.doubt_peaks();
+    if !handle.is_whole() {
         return;
     }
     handle.raise_peaks(handle.rss() + cpu.slot.pending_rss(), memory.bound());
@@ -131,6 +131,7 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
         memory.last_user_gone(handle.index, address, handle.approximate(), handle.totals_rss());
     }
     cpu.slot.busy.set(busy_with(handle.index));
+    let shared = handle.reach_in();
     let delta = words::refresh_own(memory, cpu, mm, member, seen, handle);
     if delta.is_none() {
         cpu.counts.unsettled.add(1);
@@ -139,27 +140,28 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
     if delta != 0 {
         handle.add_total(member, delta);
         handle.add_churn(u64::from(delta.unsigned_abs()));
-        raise_from_outside(memory, handle);
+        raise_from_outside(memory, handle, shared);
     } else if handle.is_settling() {
         handle.doubt_peaks();
     }
+    handle.reach_out();
     handle.add_miss();
     memory.updated(handle.index, member, i64::from(delta), false);
     flush::done(memory, cpu);
 }
 
 /// The peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged, fork, execve). A CPU that holds
-/// it meanwhile has pending deltas, which count too: where it is one, they are those of its slot; of others the error of the peaks
-/// tells. The totals come first: a publication takes the deltas out of the slot before it adds them, so that they are never
+/// it meanwhile (`shared`) has pending deltas, which count too: where it is one, they are those of its slot; of others the error of the
+/// peaks tells. The totals come first: a publication takes the deltas out of the slot before it adds them, so that they are never
 /// counted twice.
 #[inline(always)]
-fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
-    if handle.is_settling() {
-        handle.doubt_peaks();
+fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, shared: bool) {
+    if !handle.is_whole() {
         return;
     }
     let mut exact = handle.rss();
-    if let Some(other) = handle.another()
+    if shared
+        && let Some(other) = handle.last_entered()
         && let Some(cpu) = memory.cpu(other)
         && cpu.slot.id.get() == handle.id
     {

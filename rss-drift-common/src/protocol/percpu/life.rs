@@ -9,7 +9,7 @@ use crate::{
         lifecycle::{self, Claim, Claimant},
         limbo,
     },
-    shadow::{OWNED, State},
+    shadow::{ORPHANED, OWNED, State},
     slot::busy_with,
 };
 
@@ -126,6 +126,19 @@ pub fn let_go<M: PerCpu>(memory: &M, mm: u64) {
     limbo::enter(memory, handle.index);
 }
 
+/// The reader is done with what it worked on: it goes on with the state's end if the mm ended meanwhile. Nobody looks for a residue then:
+/// the words that the reader came to last may have been memory of another mm by then, which has the address. And another CPU may have
+/// yet to flush, so the index waits.
+#[inline(always)]
+pub fn done_reading<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    if handle.state.reader.swap(0) == ORPHANED {
+        if let Some(cpu) = memory.cpu(memory.here()) {
+            cpu.counts.unjudged.add(1);
+        }
+        limbo::enter(memory, handle.index);
+    }
+}
+
 /// What `run` keeps of a state that ends.
 #[inline(always)]
 fn tell_end<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
@@ -199,7 +212,10 @@ impl<M: Memory> Step<M> for Pending {
         // A slot without a state yet has counted faults alone.
         let held = (slot.id.get() == self.id || slot.mm.get() == self.mm)
             && slot.hits.get() | slot.faults.get() != 0;
-        if u64::from(cpu) != self.own {
+        if u64::from(cpu) == self.own {
+            // What this CPU preempted may have a batch in its hands.
+            self.unflushed += u64::from(busy);
+        } else {
             self.unflushed += u64::from(unflushed || busy);
             self.held += u64::from(held);
         }

@@ -41,7 +41,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
     };
     lifecycle::begin_reading::<M>(handle);
     if visit.mm_now(memory) != Some(address) {
-        lifecycle::done_reading(memory, handle);
+        life::done_reading(memory, handle);
         if known.is_none() {
             // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
             life::let_go(memory, address);
@@ -111,7 +111,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
             shared.visited.set(shared.visited.get() + 1);
         }
     }
-    lifecycle::done_reading(memory, handle);
+    life::done_reading(memory, handle);
 }
 
 /// An adding up on its way from CPU to CPU.

@@ -25,19 +25,15 @@ fn counts_here<M: PerTask>(memory: &M) -> Option<&Counts<M::Words>> {
 /// count ([`crate::running::Seed`]), unless [`born`] says that there is nothing.
 #[inline(always)]
 pub fn find_or_create<M: PerTask>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
-    find_or_create_by(memory, mm, Claimant::Event)
+    match lifecycle::find(memory, mm) {
+        Some(found) => Some(found),
+        None => create(memory, mm, Claimant::Event),
+    }
 }
 
-/// As [`find_or_create`], for the reader too.
+/// A state for an mm that has none; that of another CPU which was faster.
 #[inline(always)]
-pub(super) fn find_or_create_by<M: PerTask>(
-    memory: &M,
-    mm: u64,
-    by: Claimant,
-) -> Option<Handle<'_, M::Words>> {
-    if let Some(found) = lifecycle::find(memory, mm) {
-        return Some(found);
-    }
+pub(super) fn create<M: PerTask>(memory: &M, mm: u64, by: Claimant) -> Option<Handle<'_, M::Words>> {
     let handle = match lifecycle::claim(memory, mm, by) {
         Claim::New(handle) => handle,
         Claim::Found(handle) => return Some(handle),

@@ -6,7 +6,10 @@
 use super::{PerTask, life};
 use crate::{
     memory::{Next, Step, Word},
-    protocol::{handle::Handle, lifecycle::Claimant},
+    protocol::{
+        handle::Handle,
+        lifecycle::{self, Claimant},
+    },
     running::{Peak, TaskShadow},
 };
 
@@ -21,10 +24,17 @@ pub trait Visit<M: PerTask> {
 /// Reads what is kept of the mm at this address, which the visited task had just now.
 #[inline(always)]
 pub fn read<M: PerTask>(memory: &M, visit: &impl Visit<M>, mm: u64, record: &mut TaskShadow) {
-    let Some(handle) = life::find_or_create_by(memory, mm, Claimant::Reader) else { return };
+    let known = lifecycle::find(memory, mm);
+    let found = match known {
+        Some(handle) => Some(handle),
+        None => life::create(memory, mm, Claimant::Reader),
+    };
+    let Some(handle) = found else { return };
     if visit.mm_now(memory) != mm {
-        // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
-        record.let_go = life::let_go(memory, mm);
+        if known.is_none() {
+            // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
+            record.let_go = life::let_go(memory, mm);
+        }
         return;
     }
     let Some(seed) = memory.seed(handle.index) else { return };
