@@ -142,7 +142,7 @@ fn an_end_beside_a_reading_frees_the_state_once() {
 /// The address goes to another mm at once, which has an event: nothing that the reader does for the old one reaches it.
 #[test]
 fn an_end_and_a_new_mm_beside_a_reading_lose_nothing() {
-    search("reading, end and new mm", Bounds { daily: Some(2), all: Some(3) }, || {
+    search("reading, end and new mm", Bounds { daily: Some(1), all: Some(2) }, || {
         let host = Arc::new(used());
         let mm = address(0);
         let others = Arc::clone(&host);

@@ -145,7 +145,7 @@ fn a_valid_reading_beside_an_event_is_true() {
 /// The event folds: the reader can take the count from it, and not the slot.
 #[test]
 fn a_valid_reading_beside_a_fold_is_true() {
-    search("reading and fold", WHOLE, || {
+    search("reading and fold", Bounds { daily: Some(2), all: Some(3) }, || {
         let config =
             Config { members: ONLY_ANON, quiet: FIGURES, batch: 3, threshold: 8, ..Config::default() };
         beside(&config, |host| host.update(1, address(0), ANON, 1));
