@@ -3,7 +3,7 @@
 use crate::{
     host::{ANON, Config, Host, address},
     loom_words::Loom,
-    search::{Bounds, WHOLE, search},
+    search::{Bounds, search},
 };
 use loom::{sync::Arc, thread};
 use rss_drift_common::{protocol::percpu::events, shadow::SHADOW_VALID};
