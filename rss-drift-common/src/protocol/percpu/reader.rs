@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// How often a reading that an event disturbed is repeated.
-const TRIES: u32 = 6;
+const TRIES: u32 = 4;
+/// How often the words are refreshed until nothing more is found.
+const ROUNDS: u32 = 3;
 
 /// What the reader knows of the task that it visits.
 pub trait Visit<M: Memory> {
@@ -52,12 +54,11 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
     let handle = handle.again();
     if handle.is_of(address) {
         let tgid = visit.tgid(memory);
-        let mut moved = 0;
-        // No reading: nothing is undefined, which the verifier would not let move.
-        let mut before = (i64::MIN, 0);
-        let mut tries = 0;
-        while tries < TRIES {
-            tries += 1;
+        let mut moved = memory.zero().cast_unsigned();
+        let mut whole = memory.zero();
+        let mut rounds = 0;
+        while rounds < ROUNDS {
+            rounds += 1;
             // A fold whose count has changed, and whose slot has not yet, is under its lock.
             let locked = memory.locks(mm);
             let refreshed = words::refresh_all(memory, mm, handle);
@@ -69,15 +70,24 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
                 memory.unsettled(u64::from(tgid), refreshed.unsettled);
                 record.flags |= SHADOW_UNSETTLED;
             }
-            if refreshed.moved != 0 {
-                // What the refresh took no event will count.
-                handle.add_churn(refreshed.moved);
-                moved = 1;
+            moved |= refreshed.moved;
+            if refreshed.moved == 0 {
+                // A refresh that took something may have taken the count of a fold and not its slot, or the other way round: only one
+                // that finds nothing more, with no fold on its way, says that all is there.
+                whole = i64::from(locked == 0);
+                break;
             }
+            // What the refresh took no event will count.
+            handle.add_churn(refreshed.moved);
+        }
+        // No reading: nothing is undefined, which the verifier would not let move.
+        let mut before = (i64::MIN, 0);
+        let mut tries = 0;
+        while tries < TRIES {
+            tries += 1;
             record.flags &= !SHADOW_VALID;
-            // A refresh that took something may have taken the count of a fold and not its slot, or the other way round: only one that
-            // finds nothing more says that all is there. A state can become that of another mm at its address meanwhile.
-            if !add_up(memory, handle, record) || refreshed.moved != 0 || locked != 0 || !handle.lives() {
+            // A state can become that of another mm at its address meanwhile.
+            if !add_up(memory, handle, record) || whole == 0 || !handle.lives() {
                 continue;
             }
             record.flags |= SHADOW_VALID;
