@@ -44,9 +44,14 @@ pub fn born(index: u32) {
 /// else saw them first.
 #[inline(always)]
 pub fn update(context: *const u64, index: u32, member: u32, pages: i64, hit: bool) {
-    if !on() || maps::measured(index).is_none() {
-        return;
+    if on() && maps::measured(index).is_some() {
+        update_measured(context, index, member, pages, hit);
     }
+}
+
+/// A function of its own, as the stacks of all frames together have 512 bytes: a site is as large as its frames.
+#[inline(never)]
+fn update_measured(context: *const u64, index: u32, member: u32, pages: i64, hit: bool) {
     // SAFETY: no preconditions.
     let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
     // SAFETY: a map value, masked to the four members. By locked instructions: on 7.2 one program may interrupt another.

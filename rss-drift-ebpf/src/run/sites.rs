@@ -73,6 +73,9 @@ pub unsafe fn count(this: *mut RunCpu, context: *const u64, pages: i64, hit: boo
     }
 }
 
+/// Functions of ours between the program whose stack was looked at and the one that asks for it here.
+const FRAMES_OF_OURS: u64 = 1;
+
 /// The kind of the site of an event.
 #[inline(always)]
 unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool) -> u64 {
@@ -80,7 +83,7 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool
     // SAFETY: by the caller.
     unsafe {
         // How many frames to leave out is in the flags' lowest bits.
-        let mut skip = (*shared).skip & 0xff;
+        let mut skip = ((*shared).skip + FRAMES_OF_OURS) & 0xff;
         let context: *mut c_void = context.cast_mut().cast();
         let mut site: Site = [0; SITE_FRAMES];
         bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
