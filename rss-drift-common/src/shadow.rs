@@ -16,22 +16,45 @@ pub const CPU_WORDS: usize = CPU_BITS as usize / 64;
 ///
 /// `totals` and the slots that hold the mm add up to the shadow. By construction that is also `global` plus the kernel
 /// slots last seen, because every delta is the difference of two readings of one word, exchanged in one step.
+///
+/// The first cache line is what a hit looks at, the second what a fold and a publication change beside it: CPUs that work on one mm
+/// take these from each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct State<W: Words = Plain> {
     /// Unique for ever; 0: this state is free, or its mm is being taken down.
     pub id: W::U64,
-    /// Address of the mm.
-    pub mm: W::U64,
-    /// The kernel's global count per member as last seen, in pages.
-    pub global: [W::I64; MEMBERS],
-    /// Shared totals per member, in pages.
-    pub totals: [W::I64; MEMBERS],
     /// per-cpu: RSS of `totals`, in pages: one word for the peaks to look at. per-task: RSS of what the looks found, which stays in it when
     /// a task's cache goes to the mm's count: no peak sees that move.
     pub rss: W::I64,
     /// per-cpu: RSS as the approximate reader prints it, by `global`, in pages: one word for the peaks to look at.
     pub approximate: W::I64,
+    /// Largest RSS since the state was seeded, in pages.
+    pub peak_exact: W::I64,
+    /// Largest |exact - approximate| since the state was seeded, in pages.
+    pub peak_drift: W::I64,
+    /// Not 0 while a reading has taken a delta that is not in the totals yet.
+    pub settling: W::U64,
+    /// per-cpu: 1 when all words of the mm have been read once: figures before that are no figures. per-task: how often a
+    /// change was lost, so that what it was seeded with does not count any more ([`crate::running::Seed`]).
+    pub seeded: W::U64,
+    /// Publications: pending deltas that moved to the totals while the slot kept the mm.
+    pub publications: W::U64,
+    /// The kernel's global count per member as last seen, in pages.
+    pub global: [W::I64; MEMBERS],
+    /// Shared totals per member, in pages.
+    pub totals: [W::I64; MEMBERS],
+    /// CPUs whose slot holds the mm and that change it now.
+    pub active: W::I64,
+    /// The most CPUs that changed the mm at once so far, those included that did so without holding it: with more than 1 the peaks
+    /// have an error.
+    pub active_max: W::I64,
+    /// Number of the CPU that was the last to become active, plus 1: where one is active, it is this one.
+    pub entered: W::U64,
+    /// Slots that gave their deltas up for another mm.
+    pub flushes: W::U64,
+    /// Address of the mm.
+    pub mm: W::U64,
     /// per-task: RSS of what went from tasks' caches to the mm's counts, as far as events told, in pages.
     pub synced: W::I64,
     /// per-task: RSS of the mm's counts without that, in pages: what direct updates came to.
@@ -40,35 +63,15 @@ pub struct State<W: Words = Plain> {
     pub hits: W::U64,
     /// Updates on a CPU whose slot held another mm.
     pub misses: W::U64,
-    /// Slots that gave their deltas up for another mm.
-    pub flushes: W::U64,
-    /// Publications: pending deltas that moved to the totals while the slot kept the mm.
-    pub publications: W::U64,
     /// Page faults of its tasks, as far as flushed.
     pub faults: W::U64,
     /// Sum of |delta| of all updates, in pages, as far as flushed.
     pub churn: W::U64,
     /// Sum of |correction| per member by the reader's refreshes, in pages.
     pub repaired: W::U64,
-    /// Largest RSS since the state was seeded, in pages.
-    pub peak_exact: W::I64,
-    /// Largest |exact - approximate| since the state was seeded, in pages.
-    pub peak_drift: W::I64,
     /// Whether the reader works on the state at this index: [`READING`], or [`ORPHANED`] when its mm ended meanwhile. It belongs to the
     /// index: it stays when the state goes from one mm to another.
     pub reader: W::U64,
-    /// CPUs whose slot holds the mm and that change it now.
-    pub active: W::I64,
-    /// The most CPUs that changed the mm at once so far, those included that did so without holding it: with more than 1 the peaks
-    /// have an error.
-    pub active_max: W::I64,
-    /// Number of the CPU that was the last to become active, plus 1: where one is active, it is this one.
-    pub entered: W::U64,
-    /// Not 0 while a reading has taken a delta that is not in the totals yet.
-    pub settling: W::U64,
-    /// per-cpu: 1 when all words of the mm have been read once: figures before that are no figures. per-task: how often a
-    /// change was lost, so that what it was seeded with does not count any more ([`crate::running::Seed`]).
-    pub seeded: W::U64,
     /// CPUs whose slot held the mm at an update, by bit.
     pub cpus: [W::U64; CPU_WORDS],
     /// Number of the reading that visited the mm last, or in which the state was created.
@@ -82,6 +85,8 @@ pub struct State<W: Words = Plain> {
     /// Whether a task has the mm: [`OWNED`] from `task_newtask` or `sched_process_exec` on; else when a reading first found one,
     /// in nanoseconds by `bpf_ktime_get_ns`; 0 before.
     pub owned: W::U64,
+    /// Fills the cache line.
+    pub reserved: [u64; 2],
 }
 
 /// A task got the mm while we looked.
@@ -316,7 +321,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 80, State of 304, Counts of 136, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 80, State of 320, Counts of 136, Cpu of 256, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -98,7 +98,7 @@ words!(state, state_now: State {
     hits: u64, misses: u64, flushes: u64, publications: u64, faults: u64, churn: u64, repaired: u64,
     peak_exact: i64, peak_drift: i64, reader: u64, active: i64, active_max: i64, entered: u64, settling: u64,
     seeded: u64, cpus: {u64}, visited: u64, looked: u64, looked_at: u64, tgid: u64, owned: u64,
-});
+} reserved = [0; 2]);
 
 words!(shared, shared_now: Shared {
     last_id: u64, zero: i64, pass: u64, visited: u64,

@@ -1,6 +1,7 @@
 //! Where the shadow stands.
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, HashMap, Queue, Stack},
 };
@@ -17,13 +18,17 @@ use super::word::{Bpf, Word};
 #[map]
 pub static BOUND: Array<Word<u64>> = Array::with_max_entries(1, 0);
 
+/// The first value of an array begins where a page does, and so where a cache line does: without it 16 bytes behind
+/// (`kernel/bpf/arraymap.c:array_map_alloc`, since 5.5).
+const ALIGNED: u32 = BPF_F_MMAPABLE;
+
 /// One element per CPU number.
 #[map]
-pub static CPUS: Array<Cpu<Bpf>> = Array::with_max_entries(1, 0);
+pub static CPUS: Array<Cpu<Bpf>> = Array::with_max_entries(1, ALIGNED);
 
 /// The states of mms by index.
 #[map]
-pub static STATES: Array<State<Bpf>> = Array::with_max_entries(1, 0);
+pub static STATES: Array<State<Bpf>> = Array::with_max_entries(1, ALIGNED);
 
 /// From an mm's address to the index of its state. An entry never outlives its mm.
 #[map]

@@ -2,7 +2,7 @@
 
 use super::{PerCpu, life, words};
 use crate::{
-    memory::{Memory, Word},
+    memory::{Live, Memory, Word},
     protocol::{flush, handle::Handle, lifecycle},
     shadow::Cpu,
     slot::busy_with,
@@ -13,17 +13,81 @@ use crate::{
 pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
     let number = memory.here();
     let Some(cpu) = memory.cpu(number) else { return };
-    let slot = &cpu.slot;
-    if slot.busy.get() != 0 {
+    if cpu.slot.busy.get() != 0 {
         cpu.counts.nested.add(1);
         return;
     }
+    if !memory.listens() && cpu.slot.holds(memory.address(mm)) {
+        common_hit(memory, cpu, number, mm, member);
+    } else {
+        any_update(memory, cpu, number, mm, member);
+    }
+}
+
+/// The hit that nearly all updates are: the slot is at work on the mm, the update did not fold, and no peak is near. Nothing is called
+/// but as the last step: what a function in between would need saved is most of what this takes.
+#[inline(always)]
+fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+    let slot = &cpu.slot;
+    // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
+    slot.begin();
+    if slot.holds(memory.address(mm))
+        && slot.live.get() != 0
+        && let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get())
+        && handle.lives()
+        && let Some(seen) = memory.seen(number, handle.index)
+        && let Some(own) = words::refresh_own_slot(memory, cpu, mm, member, seen)
+    {
+        if own.folded {
+            return folded_hit(memory, cpu, mm, member, own.delta);
+        }
+        slot.update(member as usize, own.delta);
+        if slot.is_full(member as usize, memory.threshold()) || asks_for_peaks(cpu, handle, own) {
+            return rare_hit(memory, cpu, member, own.delta);
+        }
+        return flush::done(memory, cpu);
+    }
+    begin_again(memory, cpu, number, mm, member);
+}
+
+/// The end of a hit that folded.
+#[inline(never)]
+fn folded_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, delta: i32) {
+    let slot = &cpu.slot;
+    let index = slot.index.get();
+    let delta = delta.wrapping_add(words::refresh_count(memory, cpu, mm, member, index));
+    slot.update(member as usize, delta);
+    if let Some(handle) = Handle::at(memory, index) {
+        settle(memory, cpu, handle, member, words::Own { delta, folded: true });
+    }
+    flush::done(memory, cpu);
+}
+
+/// The end of a hit that fills the slot, or that the peaks have to know of.
+#[inline(never)]
+fn rare_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32) {
+    if let Some(handle) = Handle::at(memory, cpu.slot.index.get()) {
+        settle(memory, cpu, handle, member, words::Own { delta, folded: false });
+    }
+    flush::done(memory, cpu);
+}
+
+/// The mark was set for a common hit, and it is none.
+#[inline(never)]
+fn begin_again<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+    flush::done(memory, cpu);
+    any_update(memory, cpu, number, mm, member);
+}
+
+/// An update of any kind, by a slot that was not busy.
+#[inline(never)]
+fn any_update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+    let slot = &cpu.slot;
     let address = memory.address(mm);
     if !slot.holds(address) && memory.current_mm() == address {
         catch(memory, cpu, address);
     }
     if slot.holds(address) {
-        // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
         slot.begin();
         let holds = slot.holds(address);
         if holds {
@@ -64,19 +128,37 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
         let exact = handle.totals_rss() + slot.pending_rss();
         memory.last_user_gone(handle.index, memory.address(mm), handle.approximate(), exact);
     }
-    let Some(words::Own { delta, folded }) = words::refresh_own(memory, cpu, mm, member, seen, handle) else {
+    let Some(own) = words::refresh_own(memory, cpu, mm, member, seen, handle) else {
         cpu.counts.unsettled.add(1);
         slot.update(member as usize, 0);
         return;
     };
-    slot.update(member as usize, delta);
-    memory.updated(handle.index, member, i64::from(delta), true);
-    if slot.is_full(member as usize, memory.threshold()) {
+    slot.update(member as usize, own.delta);
+    memory.updated(handle.index, member, i64::from(own.delta), true);
+    settle(memory, cpu, handle, member, own);
+}
+
+/// What a hit may ask for when the slot has it: a publication, and a look at the peaks.
+#[inline(always)]
+fn settle<M: PerCpu>(
+    memory: &M,
+    cpu: &Cpu<M::Words>,
+    handle: Handle<'_, M::Words>,
+    member: u32,
+    own: words::Own,
+) {
+    if cpu.slot.is_full(member as usize, memory.threshold()) {
         flush::publish_now(memory, cpu);
     }
-    if handle.is_beyond_peaks(handle.rss() + slot.pending_rss()) || delta == 0 || folded {
+    if asks_for_peaks(cpu, handle, own) {
         raise_from_inside(memory, cpu, handle.index);
     }
+}
+
+/// Whether a peak can be in what a hit led to. (A hit that a reading took, or half of whose fold it took, may have to doubt the peaks.)
+#[inline(always)]
+fn asks_for_peaks<W: Live>(cpu: &Cpu<W>, handle: Handle<'_, W>, own: words::Own) -> bool {
+    own.folded || own.delta == 0 || handle.is_beyond_peaks(handle.rss() + cpu.slot.pending_rss())
 }
 
 /// The peaks of an mm that this CPU's slot holds. While a reading has taken deltas that it has yet to add, what the totals say is no sum

@@ -32,6 +32,23 @@ pub fn refresh_own<M: PerCpu>(
     seen: &[<M::Words as Words>::I32; MEMBERS],
     handle: Handle<'_, M::Words>,
 ) -> Option<Own> {
+    let own = refresh_own_slot(memory, cpu, mm, member, seen)?;
+    if !own.folded {
+        return Some(own);
+    }
+    let count = refresh_count(memory, cpu, mm, member, handle.index);
+    Some(Own { delta: own.delta.wrapping_add(count), folded: true })
+}
+
+/// The first half of that: the delta of the slot. Where it folded, [`refresh_count`] has the rest.
+#[inline(always)]
+pub fn refresh_own_slot<M: PerCpu>(
+    memory: &M,
+    cpu: &Cpu<M::Words>,
+    mm: M::Mm,
+    member: u32,
+    seen: &[<M::Words as Words>::I32; MEMBERS],
+) -> Option<Own> {
     // A branch per member: the verifier wants constant offsets into the mm.
     let slots = match member {
         0 => memory.slots::<0>(mm),
@@ -41,11 +58,7 @@ pub fn refresh_own<M: PerCpu>(
     };
     let slot = memory.own_slot(slots, cpu.offset.get())?;
     let delta = slot.wrapping_sub(seen[member as usize & (MEMBERS - 1)].swap(slot));
-    if slot != 0 {
-        return Some(Own { delta, folded: false });
-    }
-    let count = refresh_count(memory, cpu, mm, member, handle.index);
-    Some(Own { delta: delta.wrapping_add(count), folded: true })
+    Some(Own { delta, folded: slot == 0 })
 }
 
 /// What an event found of its update.
@@ -60,7 +73,7 @@ pub struct Own {
 /// The delta of the global count of `member` after an update that folded: one in a batch. A function of its own, so that the others
 /// need not have room for it.
 #[inline(never)]
-fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, index: u32) -> i32 {
+pub fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, index: u32) -> i32 {
     let Some(handle) = Handle::at(memory, index) else { return 0 };
     let global = match member {
         0 => refresh_global::<M, 0>(memory, mm, handle),
