@@ -57,7 +57,7 @@ pub(super) fn orders(guests: &[Guest<'_>]) -> String {
     let heading: Vec<_> = ["kernel", "CPUs"].into_iter().chain(FOUND.map(|(_, title)| title)).collect();
     section(
         "The shadow in random orders",
-        "Two minutes of what moves memory, in random orders, on each kernel. Errors, repairs and what was found at the end of an \
+        "A minute of what moves memory, in random orders, on each kernel. Errors, repairs and what was found at the end of an \
          mm are in pages; a repair is the correction, by a reading, of an mm at rest.",
         &heading,
         rows.collect(),
