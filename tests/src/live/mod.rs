@@ -147,7 +147,7 @@ pub const TESTS: &[Test] = tests! {
         a_process_that_forks_ten_thousand_times
         a_hundred_thousand_short_lives
         programs_with_long_arguments
-        attached_two_hundred_times
+        attached_again_and_again
         no_room_for_all
         no_room_for_all_in_the_command
     }
