@@ -61,6 +61,10 @@ pub fn main(arguments: &[OsString], tests: &[Test]) -> ExitCode {
         println!("{}", options::USAGE);
         return ExitCode::SUCCESS;
     }
+    if let Some(part) = options.leaves_out_nothing(tests) {
+        eprintln!("live-tests: --without {part}: no test has a name like that; --list shows all");
+        return ExitCode::from(2);
+    }
     let selected: Vec<&Test> = tests.iter().filter(|(name, _)| options.selects(name)).collect();
     if options.list {
         for (name, _) in selected {

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, time::Duration};
 
-use super::Reason;
+use super::{Reason, Test};
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
@@ -72,6 +72,12 @@ impl Options {
     pub fn selects(&self, name: &str) -> bool {
         let holds = |part: &String| name.contains(part.as_str());
         (self.parts.is_empty() || self.parts.iter().any(holds)) && !self.without.iter().any(holds)
+    }
+
+    /// A part that is to be left out and that no test's name holds: the test has another name now, and would run unnoticed.
+    pub fn leaves_out_nothing(&self, tests: &[Test]) -> Option<&str> {
+        let is_there = |part: &str| tests.iter().any(|(name, _)| name.contains(part));
+        self.without.iter().map(String::as_str).find(|part| !is_there(part))
     }
 
     /// Whether a test may be skipped for this reason.
