@@ -23,7 +23,7 @@ use crate::{
 /// Changes when what is on record changes its meaning.
 const FORMAT: &str = "1";
 
-/// Writes the pair down.
+/// Writes the pair down, where it is not what stands there: cargo builds anew what depends on a file that was written.
 pub fn record(root: &Path, tools: &Tools) -> Result<(), Error> {
     let (file, dir) = (stamp_file(root), tools_dir(root));
     let at = |what, path: &Path| {
@@ -32,6 +32,9 @@ pub fn record(root: &Path, tools: &Tools) -> Result<(), Error> {
     };
     fs::create_dir_all(&dir).map_err(at("create", &dir))?;
     let text = write(tools).map_err(at("look at the tools for", &file))?;
+    if fs::read_to_string(&file).is_ok_and(|standing| standing == text) {
+        return Ok(());
+    }
     let unfinished = dir.join(format!("pair.{}", process::id()));
     fs::write(&unfinished, text).map_err(at("write", &unfinished))?;
     fs::rename(&unfinished, &file).map_err(at("write", &file))
@@ -141,6 +144,20 @@ mod tests {
         let tools = scratch.tools();
         record(&scratch.0, &tools).unwrap();
         assert_eq!(read(&scratch.0), Some(tools));
+    }
+
+    #[test]
+    fn the_same_pair_again_is_no_change() {
+        let scratch = Scratch::new("again");
+        let tools = scratch.tools();
+        let file = || fs::metadata(stamp_file(&scratch.0)).map(|metadata| metadata.ino()).unwrap();
+        record(&scratch.0, &tools).unwrap();
+        let before = file();
+        record(&scratch.0, &tools).unwrap();
+        assert_eq!(file(), before, "it was not written anew");
+        fs::write(&tools.linker.path, "another size").unwrap();
+        record(&scratch.0, &tools).unwrap();
+        assert_ne!(file(), before, "another linker is another pair");
     }
 
     #[test]
