@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_failed_run_documents_nothing() {
         let mut results = results();
-        results["guests"][2]["failed"] = json!(1);
+        results["guests"][5]["failed"] = json!(1);
         let error = guests(&results).err().unwrap().to_string();
         assert!(error.contains("kernel 5.10, 8 CPUs"), "{error}");
     }
