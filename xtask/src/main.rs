@@ -10,6 +10,7 @@ mod run;
 mod setup;
 mod soak;
 mod test;
+mod times;
 mod vm;
 mod workspace;
 

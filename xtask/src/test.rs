@@ -1,6 +1,11 @@
 //! `cargo xtask test`: every test, or those of one kind.
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{ExitCode, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -9,7 +14,9 @@ use crate::{
     build,
     cargo::{cargo, succeed},
     privilege::as_root,
-    setup, vm, workspace,
+    setup,
+    times::Times,
+    vm, workspace,
 };
 
 /// The package of the live tests: one static binary.
@@ -39,17 +46,25 @@ pub(crate) struct Arguments {
     passed_on: Vec<OsString>,
 }
 
-/// The verb. Where unit tests fail the live tests are not run: what they would say is not worth their time.
+/// The verb.
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
+    let mut times = Times::default();
+    let status = test(arguments, &mut times);
+    eprint!("{times}");
+    status
+}
+
+/// Where unit tests fail the live tests are not run: what they would say is not worth their time.
+fn test(arguments: &Arguments, times: &mut Times) -> Result<ExitCode> {
     let root = workspace::root();
-    setup::ensure(&root, arguments.yes)?;
+    times.stage("set-up", || setup::ensure(&root, arguments.yes))?;
     if !arguments.live {
-        unit(&root, &arguments.passed_on)?;
+        times.stage("unit tests", || unit(&root, &arguments.passed_on))?;
     }
     if arguments.unit {
         return Ok(ExitCode::SUCCESS);
     }
-    let here = live(&root, &arguments.passed_on)?;
+    let here = live(&root, &arguments.passed_on, times)?;
     let why = if here != ExitCode::SUCCESS {
         "tests failed on this kernel"
     } else if arguments.no_vm {
@@ -60,7 +75,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         "arguments were given"
     } else {
         let everything = vm::test::Args::everything(arguments.allow_missing_kernel, arguments.yes);
-        return vm::test::run(&everything);
+        return vm::test::run(&everything, times);
     };
     eprintln!("no tests in virtual machines: {why} (`cargo xtask vm test` runs them)");
     Ok(here)
@@ -74,11 +89,22 @@ fn unit(root: &Path, arguments: &[OsString]) -> Result<()> {
 }
 
 /// The live tests. Their exit status becomes ours.
-fn live(root: &Path, arguments: &[OsString]) -> Result<ExitCode> {
-    let binary = build::static_binary(root, LIVE)?;
+fn live(root: &Path, arguments: &[OsString], times: &mut Times) -> Result<ExitCode> {
+    let binary = times.stage("build of the live tests", || build::static_binary(root, LIVE))?;
     let mut command = as_root(binary.as_os_str(), &[], "the live tests load eBPF programs, which")?;
-    let status =
-        command.args(arguments).status().with_context(|| format!("cannot run {}", binary.display()))?;
+    command.args(arguments).stdout(Stdio::piped());
+    let mut printed = String::new();
+    let status = times.stage("live tests on this host", || {
+        let mut child = command.spawn().with_context(|| format!("cannot run {}", binary.display()))?;
+        let lines = BufReader::new(child.stdout.take().context("the live tests have no stdout")?).lines();
+        for line in lines {
+            let line = line.context("cannot read what the live tests print")?;
+            println!("{line}");
+            printed += &(line + "\n");
+        }
+        child.wait().context("cannot wait for the live tests")
+    })?;
+    times.read("this host", &printed);
     match status.code() {
         Some(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
         None => bail!("the live tests were ended: {status}"),

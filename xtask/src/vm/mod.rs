@@ -15,7 +15,7 @@ use self::{
     guest::Job,
     qemu::{End, Machine},
 };
-use crate::workspace;
+use crate::{times::Times, workspace};
 
 mod apt;
 pub(crate) mod boot;
@@ -32,7 +32,7 @@ pub(crate) mod run;
 mod shadow;
 mod shell;
 mod summary;
-mod table;
+pub(crate) mod table;
 pub(crate) mod test;
 pub(crate) mod tools;
 
@@ -62,7 +62,12 @@ pub(crate) fn main(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Fetch(args) => fetch::run(&args),
         Verb::Run(args) => run::run(&args),
-        Verb::Test(args) => test::run(&args),
+        Verb::Test(args) => {
+            let mut times = Times::default();
+            let status = test::run(&args, &mut times);
+            eprint!("{times}");
+            status
+        }
         Verb::Shell(args) => shell::run(&args),
         Verb::Report => report::run(),
     }

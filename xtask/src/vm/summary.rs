@@ -98,6 +98,8 @@ pub(crate) struct Row {
     pub(crate) counts: Counts,
     /// Its part of the report; none for a kernel that is missing.
     pub(crate) value: Option<Value>,
+    /// All that its tests printed.
+    pub(crate) printed: String,
     release: String,
     took: Duration,
     remark: String,
@@ -122,7 +124,16 @@ impl Row {
         value["lockdown"] = json!(cell.lockdown);
         value["release"] = json!(kernel.release);
         value["version"] = json!(kernel.version);
-        Self { cell, counts, value: Some(value), release: kernel.release.clone(), took, remark, explanation }
+        Self {
+            cell,
+            counts,
+            value: Some(value),
+            printed: printed.out.clone(),
+            release: kernel.release.clone(),
+            took,
+            remark,
+            explanation,
+        }
     }
 
     /// A kernel that could not be fetched and may be missing: one skip.
@@ -131,6 +142,7 @@ impl Row {
             cell,
             counts: Counts { skipped: 1, ..Counts::default() },
             value: None,
+            printed: String::new(),
             release: String::new(),
             took: Duration::ZERO,
             remark: "skipped: cannot be fetched".to_owned(),

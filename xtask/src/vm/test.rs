@@ -24,7 +24,7 @@ use super::{
     summary::{self, Log, Printed, Row},
     tools,
 };
-use crate::{build, setup, workspace};
+use crate::{build, setup, times::Times, workspace};
 
 /// Each guest is one thread of emulation: as many as small machines have CPUs.
 const SIDE_BY_SIDE: usize = 2;
@@ -90,32 +90,27 @@ impl Args {
 }
 
 /// Runs the tests.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, times: &mut Times) -> Result<ExitCode> {
     let root = workspace::root();
-    tools::ensure(args.yes)?;
-    setup::ensure(&root, args.yes)?;
-    let program = build::static_binary(&root, "live-tests")?;
+    let program = times.stage("set-up for guests", || {
+        tools::ensure(args.yes)?;
+        setup::ensure(&root, args.yes)?;
+        build::static_binary(&root, "live-tests")
+    })?;
     let stop = qemu::stop_flag()?;
     let mut cells = matrix::select(&args.kernel, &args.cpus);
     // Other tests than its own have nothing to say in lockdown.
     cells.retain(|cell| !cell.lockdown || args.arguments.is_empty());
-    let mut fetched = Vec::new();
     let mut rows = Vec::new();
-    for kernel in Kernel::ALL.into_iter().filter(|kernel| cells.iter().any(|cell| cell.kernel == *kernel)) {
-        match fetch::ensure(kernel) {
-            Ok(cached) => fetched.push(cached),
-            Err(error) if args.allow_missing_kernel => {
-                let cells = cells.iter().filter(|cell| cell.kernel == kernel);
-                rows.extend(cells.map(|cell| Row::missing(*cell, &error)));
-            }
-            Err(error) => return Err(error.context("--allow-missing-kernel goes on without it")),
-        }
-    }
+    let fetched = times.stage("kernels", || fetch_all(&cells, args.allow_missing_kernel, &mut rows))?;
     for round in 1..=args.repeat {
         if args.repeat > 1 {
             eprintln!("round {round} of {}", args.repeat);
         }
-        rows.extend(round_of(&cells, &fetched, &program, args, &stop)?);
+        rows.extend(times.stage("guests", || round_of(&cells, &fetched, &program, args, &stop))?);
+    }
+    for row in &rows {
+        times.read(&row.cell.to_string(), &row.printed);
     }
     if stop.load(Ordering::Relaxed) {
         eprintln!("interrupted");
@@ -127,6 +122,22 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let (text, counts) = summary::summarize(&rows);
     print!("{text}");
     Ok(ExitCode::from(u8::from(counts.failed > 0)))
+}
+
+/// Opens or fetches the kernels of these cells; of those that may be missing, rows that say so.
+fn fetch_all(cells: &[Cell], may_be_missing: bool, missing: &mut Vec<Row>) -> Result<Vec<Cached>> {
+    let mut fetched = Vec::new();
+    for kernel in Kernel::ALL.into_iter().filter(|kernel| cells.iter().any(|cell| cell.kernel == *kernel)) {
+        match fetch::ensure(kernel) {
+            Ok(cached) => fetched.push(cached),
+            Err(error) if may_be_missing => {
+                let cells = cells.iter().filter(|cell| cell.kernel == kernel);
+                missing.extend(cells.map(|cell| Row::missing(*cell, &error)));
+            }
+            Err(error) => return Err(error.context("--allow-missing-kernel goes on without it")),
+        }
+    }
+    Ok(fetched)
 }
 
 /// Runs every cell once, [`SIDE_BY_SIDE`] at a time.
