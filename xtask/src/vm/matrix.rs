@@ -52,6 +52,7 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "sites::the_",
     "sites::a",
     "sites::hidden",
+    "system::",
 ];
 
 /// Parts of the names of tests of what happens on one CPU: many others say nothing to it, but it is another thing where there is
