@@ -2,7 +2,7 @@
 
 use super::{
     Check, Config, Host, Kind, at, number,
-    words::{Place, made},
+    words::{Place, made, named},
 };
 use rss_drift_common::{
     MEMBERS,
@@ -70,7 +70,7 @@ impl<K: Kind> Mm<K> {
             lock: made!(K place lock [u32]),
             count: made!(K place count [i64]),
             slots: slots.collect(),
-            users: K::i32(place.name("mm_users"), 1, place.uses("users")),
+            users: K::i32(place.name("mm_users"), 1, place.uses(named!(users))),
             truth: std::array::from_fn(|_| K::i64(place.name("truth"), 0, false)),
             peak_exact: K::i64(place.name("true peak_exact"), 0, false),
             peak_drift: K::i64(place.name("true peak_drift"), 0, false),

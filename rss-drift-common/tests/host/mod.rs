@@ -13,12 +13,14 @@ mod exact;
 mod kernel;
 mod kind;
 mod program;
+mod quiet;
 pub(crate) mod smoke;
 mod tasks;
 mod words;
 
 pub(crate) use kind::{Check, Fifo, Kind, List, Name, Table};
 pub(crate) use program::{ByCpu, ByTask, Program, Visitor};
+pub(crate) use quiet::Quiet;
 
 use kernel::Mm;
 use rss_drift_common::{
@@ -54,8 +56,8 @@ pub(crate) struct Config {
     pub(crate) tasks: usize,
     /// Members that the scenario uses.
     pub(crate) members: [bool; MEMBERS],
-    /// Names of fields whose words are quiet (see [`Kind::u64`]) though the scenario varies them: figures that no check is about.
-    pub(crate) quiet: &'static [&'static str],
+    /// Fields whose words are quiet (see [`Kind::u64`]) though the scenario varies them: figures that no check is about.
+    pub(crate) quiet: Quiet,
     /// The kernel's `percpu_counter_batch`.
     pub(crate) batch: i32,
     /// See [`rss_drift_common::memory::Memory::threshold`].
@@ -78,7 +80,7 @@ impl Default for Config {
             mms: 1,
             tasks: 0,
             members: [true; MEMBERS],
-            quiet: &[],
+            quiet: Quiet::default(),
             batch: 4,
             threshold: 4,
             bound: 1 << 20,

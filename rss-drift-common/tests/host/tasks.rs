@@ -2,7 +2,7 @@
 
 use super::{
     Check, Config, Host, Kind, at,
-    words::{Place, made},
+    words::{Place, made, named},
 };
 use rss_drift_common::{
     MEMBERS,

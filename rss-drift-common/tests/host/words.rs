@@ -1,6 +1,6 @@
 //! The structs of words, made for a host, and copied to plain integers for its checks. Their fields are listed here once.
 
-use super::{Check, Config, Kind, Name};
+use super::{Check, Config, Kind, Name, Quiet};
 use rss_drift_common::{
     MEMBERS,
     running::{Peak, Running, Seed},
@@ -21,14 +21,22 @@ impl Place<'_> {
         Name::new(self.array, self.index, member)
     }
 
-    pub(super) fn uses(self, field: &str) -> bool {
-        !self.config.quiet.contains(&field)
+    pub(super) const fn uses(self, field: Quiet) -> bool {
+        !self.config.quiet.has(field)
     }
 
-    pub(super) fn uses_member(self, field: &str, member: usize) -> bool {
+    pub(super) const fn uses_member(self, field: Quiet, member: usize) -> bool {
         self.config.members[member] && self.uses(field)
     }
 }
+
+/// A field, for [`Place::uses`].
+macro_rules! named {
+    ($field:ident) => {
+        const { $crate::host::Quiet::of(&[stringify!($field)]) }
+    };
+}
+pub(super) use named;
 
 /// Makes the words of a field. `[i64]` is a word per member, `{u64}` the bits of CPUs, of which tests use the first word only.
 macro_rules! made {
@@ -40,19 +48,19 @@ macro_rules! made {
             concat!(stringify!($field), "[shmem]"),
         ];
         std::array::from_fn(|member| {
-            $K::$kind($place.name(NAMES[member]), 0, $place.uses_member(stringify!($field), member))
+            $K::$kind($place.name(NAMES[member]), 0, $place.uses_member(named!($field), member))
         })
     }};
     ($K:ident $place:ident $field:ident {$kind:ident}) => {
         std::array::from_fn(|word| {
-            $K::$kind($place.name(stringify!($field)), 0, word == 0 && $place.uses(stringify!($field)))
+            $K::$kind($place.name(stringify!($field)), 0, word == 0 && $place.uses(named!($field)))
         })
     };
     ($K:ident $place:ident $field:ident count) => {
         $K::count($place.name(stringify!($field)))
     };
     ($K:ident $place:ident $field:ident $kind:ident) => {
-        $K::$kind($place.name(stringify!($field)), 0, $place.uses(stringify!($field)))
+        $K::$kind($place.name(stringify!($field)), 0, $place.uses(named!($field)))
     };
 }
 pub(super) use made;
@@ -71,7 +79,9 @@ macro_rules! peeked {
 }
 
 macro_rules! words {
-    ($make:ident, $now:ident: $of:ident { $($field:ident: $kind:tt),* $(,)? } $($extra:ident = $value:expr)?) => {
+    ($make:ident, $now:ident, $fields:ident: $of:ident { $($field:ident: $kind:tt),* $(,)? } $($extra:ident = $value:expr)?) => {
+        pub(super) const $fields: &[&str] = &[$(stringify!($field)),*];
+
         pub(super) fn $make<K: Kind>(place: Place<'_>) -> $of<K> {
             $of { $($field: made!(K place $field $kind),)* $($extra: $value)? }
         }
@@ -82,36 +92,36 @@ macro_rules! words {
     };
 }
 
-words!(slot, slot_now: Slot {
+words!(slot, slot_now, SLOT: Slot {
     mm: u64, id: u64, pending: [i32], hits: u64, churn: u64, index: u32, busy: u32, live: u32, unused: u32,
     deferred: u64, faults: u64,
 });
 
-words!(counts, counts_now: Counts {
+words!(counts, counts_now, COUNTS: Counts {
     hits: count, misses: count, flushes: count, switches: count, faults: count, births: count, deaths: count,
     deaths_with_rest: count, rest: count, refused: count, unsettled: count, nested: count,
     swept: count, inherited: count, late: count, unjudged: count, caught: count,
 });
 
-words!(state, state_now: State {
+words!(state, state_now, STATE: State {
     id: u64, mm: u64, global: [i64], totals: [i64], rss: i64, approximate: i64, synced: i64, direct: i64,
     hits: u64, misses: u64, flushes: u64, publications: u64, faults: u64, churn: u64, repaired: u64,
     peak_exact: i64, peak_drift: i64, reader: u64, active: i64, active_max: i64, entered: u64, settling: u64,
     seeded: u64, cpus: {u64}, visited: u64, looked: u64, looked_at: u64, tgid: u64, owned: u64,
 } reserved = [0; 2]);
 
-words!(shared, shared_now: Shared {
+words!(shared, shared_now, SHARED: Shared {
     last_id: u64, zero: i64, pass: u64, visited: u64,
 });
 
-words!(running, running_now: Running {
+words!(running, running_now, RUNNING: Running {
     task: u64, mm: u64, seen: [i32], busy: u64, births: u64,
     doubtful: u32, doubtful_cached: i32, doubtful_delta: i64,
 });
 
-words!(peak, peak_now: Peak { exact: i64, drift: u32, active: u32, hidden: u32, twice: u32 });
+words!(peak, peak_now, PEAK: Peak { exact: i64, drift: u32, active: u32, hidden: u32, twice: u32 });
 
-words!(seed, seed_now: Seed {
+words!(seed, seed_now, SEED: Seed {
     pages: [i64], peak_exact: i64, peak_drift: i64, repaired: u64, lost: u64, id: u64,
 });
 

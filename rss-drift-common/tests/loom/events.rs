@@ -1,7 +1,7 @@
 //! Events of several CPUs at once.
 
 use crate::{
-    host::{ANON, Check as _, Config, Host, address},
+    host::{ANON, Check as _, Config, Host, Quiet, address},
     loom_words::Loom,
     search::{Bounds, WHOLE, search},
 };
@@ -11,7 +11,7 @@ use rss_drift_common::protocol::percpu::events;
 const ONLY_ANON: [bool; 4] = [false, true, false, false];
 
 /// What no check is about, and no step depends on.
-const FIGURES: &[&str] = &[
+const FIGURES: Quiet = Quiet::of(&[
     "hits",
     "misses",
     "churn",
@@ -23,11 +23,10 @@ const FIGURES: &[&str] = &[
     "peak_exact",
     "peak_drift",
     "deferred",
-    "transients",
     "rss",
     "approximate",
     "entered",
-];
+]);
 
 /// A host on which the first `holders` CPUs hold the mm, after an update each.
 fn host(config: &Config, holders: u32) -> Host<Loom> {
@@ -79,7 +78,7 @@ fn two_folds_leave_the_last_count() {
 /// The slots are quiet here: each CPU has its own. The first CPU has folded before: three that wait for one lock would be searched in vain.
 #[test]
 fn three_folds_leave_the_last_count() {
-    const QUIET: &[&str] = &[
+    const QUIET: Quiet = Quiet::of(&[
         "hits",
         "misses",
         "churn",
@@ -91,7 +90,6 @@ fn three_folds_leave_the_last_count() {
         "peak_exact",
         "peak_drift",
         "deferred",
-        "transients",
         "rss",
         "approximate",
         "entered",
@@ -106,7 +104,7 @@ fn three_folds_leave_the_last_count() {
         "publications",
         "totals",
         "seeded",
-    ];
+    ]);
     search("three folds", Bounds { daily: Some(2), all: Some(3) }, || {
         let config = Config { cpus: 3, members: ONLY_ANON, quiet: QUIET, batch: 1, ..Config::default() };
         let host = host(&config, 3);

@@ -1,7 +1,7 @@
 //! A state's beginning and end beside other CPUs.
 
 use crate::{
-    host::{ANON, Check, Config, Host, List as _, Table as _, address, at, narrow},
+    host::{ANON, Check, Config, Host, List as _, Quiet, Table as _, address, at, narrow},
     loom_words::Loom,
     search::{Bounds, WHOLE, search},
 };
@@ -17,7 +17,7 @@ use rss_drift_common::{
 
 const ONLY_ANON: [bool; 4] = [false, true, false, false];
 
-const FIGURES: &[&str] = &[
+const FIGURES: Quiet = Quiet::of(&[
     "hits",
     "misses",
     "churn",
@@ -29,7 +29,6 @@ const FIGURES: &[&str] = &[
     "peak_exact",
     "peak_drift",
     "deferred",
-    "transients",
     "rss",
     "approximate",
     "entered",
@@ -41,7 +40,7 @@ const FIGURES: &[&str] = &[
     "repaired",
     "publications",
     "lock",
-];
+]);
 
 fn config() -> Config {
     Config { members: ONLY_ANON, quiet: FIGURES, mms: 2, batch: 8, threshold: 8, ..Config::default() }
@@ -167,7 +166,7 @@ fn an_end_and_a_new_mm_beside_a_reading_lose_nothing() {
 /// slot gives up then never reaches the next mm that has the state.
 fn an_end_beside_a_flush(name: &str, idle: bool) {
     search(name, WHOLE, move || {
-        const QUIET: &[&str] = &[
+        const QUIET: Quiet = Quiet::of(&[
             "misses",
             "faults",
             "cpus",
@@ -176,7 +175,6 @@ fn an_end_beside_a_flush(name: &str, idle: bool) {
             "peak_exact",
             "peak_drift",
             "deferred",
-            "transients",
             "rss",
             "approximate",
             "entered",
@@ -192,11 +190,9 @@ fn an_end_beside_a_flush(name: &str, idle: bool) {
             "slot",
             "seen",
             "seeded",
-            "reading",
-            "orphan",
             "reader",
             "visited",
-        ];
+        ]);
         let config = Config { states: 1, quiet: QUIET, ..config() };
         let host = Host::<Loom>::new(&config);
         let mm = address(0);

@@ -1,14 +1,14 @@
 //! per-task accounting: the mirror of an mm's counts has no operation that reads and writes in one step.
 
 use crate::{
-    host::{ANON, Check as _, Config, Host, address},
+    host::{ANON, Check as _, Config, Host, Quiet, address},
     loom_words::Loom,
     search::{Bounds, WHOLE, search},
 };
 use loom::{sync::Arc, thread};
 use rss_drift_common::protocol::pertask::events;
 
-const QUIET: &[&str] = &[
+const QUIET: Quiet = Quiet::of(&[
     "hits",
     "misses",
     "churn",
@@ -41,7 +41,7 @@ const QUIET: &[&str] = &[
     "seeded",
     "owned",
     "busy",
-];
+]);
 
 /// A direct update of the mm by a task with another one, or none, as reclaim does it.
 fn update(host: &Host<Loom>, cpu: u32) {

@@ -1,7 +1,7 @@
 //! A reading beside what another CPU does.
 
 use crate::{
-    host::{ANON, Config, Host, address},
+    host::{ANON, Config, Host, Quiet, address},
     loom_words::Loom,
     search::{Bounds, search},
 };
@@ -11,7 +11,7 @@ use rss_drift_common::{protocol::percpu::events, shadow::SHADOW_VALID};
 const ONLY_ANON: [bool; 4] = [false, true, false, false];
 
 /// What the reader leaves alone, or nobody else does anything with.
-const FIGURES: &[&str] = &[
+const FIGURES: Quiet = Quiet::of(&[
     "misses",
     "churn",
     "faults",
@@ -21,12 +21,9 @@ const FIGURES: &[&str] = &[
     "peak_exact",
     "peak_drift",
     "deferred",
-    "transients",
     "rss",
     "approximate",
     "entered",
-    "reading",
-    "orphan",
     "reader",
     "pass",
     "visited",
@@ -40,10 +37,10 @@ const FIGURES: &[&str] = &[
     "mm",
     "index",
     "hits",
-];
+]);
 
 /// As [`FIGURES`], and the kernel's counters: nothing changes them.
-const STILL: &[&str] = &[
+const STILL: Quiet = Quiet::of(&[
     "misses",
     "churn",
     "faults",
@@ -53,12 +50,9 @@ const STILL: &[&str] = &[
     "peak_exact",
     "peak_drift",
     "deferred",
-    "transients",
     "rss",
     "approximate",
     "entered",
-    "reading",
-    "orphan",
     "reader",
     "pass",
     "visited",
@@ -77,7 +71,7 @@ const STILL: &[&str] = &[
     "slot",
     "global",
     "seen",
-];
+]);
 
 /// A reading on CPU 0 beside what CPU 1 does, whose slot has a page pending. A valid one is true.
 fn beside(config: &Config, work: fn(&Host<Loom>)) {

@@ -2,7 +2,8 @@
 
 use crate::{
     host::{
-        ANON, Check as _, Config, Fifo as _, Host, Kind, List as _, Table as _, address, at, narrow, unpack,
+        ANON, Check as _, Config, Fifo as _, Host, Kind, List as _, Quiet, Table as _, address, at, narrow,
+        unpack,
     },
     steps::Steps,
 };
@@ -23,7 +24,7 @@ pub(crate) const B: u64 = address(1);
 pub(crate) const C: u64 = address(2);
 
 /// Figures that no step depends on.
-pub(crate) const FIGURES: &[&str] = &[
+pub(crate) const FIGURES: Quiet = Quiet::of(&[
     "hits",
     "misses",
     "flushes",
@@ -33,7 +34,6 @@ pub(crate) const FIGURES: &[&str] = &[
     "repaired",
     "peak_exact",
     "peak_drift",
-    "transients",
     "active",
     "active_max",
     "entered",
@@ -49,7 +49,7 @@ pub(crate) const FIGURES: &[&str] = &[
     "pass",
     "zero",
     "lock",
-];
+]);
 
 /// Anonymous pages only.
 pub(crate) fn config(cpus: usize, mms: usize, states: usize) -> Config {

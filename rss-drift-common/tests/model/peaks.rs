@@ -2,14 +2,14 @@
 
 use crate::{
     engine::Model,
-    host::{ANON, Check as _, Config, Host},
+    host::{ANON, Check as _, Config, Host, Quiet},
     percpu::{MM, anon, host, runs},
     steps::Steps,
 };
 use rss_drift_common::protocol::percpu::events;
 
 /// Identities that stand from the beginning on, and figures that peaks do not depend on.
-const QUIET: &[&str] = &[
+const QUIET: Quiet = Quiet::of(&[
     "mm",
     "id",
     "index",
@@ -22,15 +22,12 @@ const QUIET: &[&str] = &[
     "owned",
     "seeded",
     "faults",
-    "reading",
     "reader",
     "hits",
     "misses",
     "churn",
     "repaired",
-    "transients",
-    "orphan",
-];
+]);
 
 pub(crate) fn config(cpus: usize, batch: i32) -> Config {
     Config { peaks: true, ..anon(cpus, batch, QUIET) }

@@ -1,7 +1,7 @@
 //! What the scenarios of per-cpu accounting have in common: one member, a small batch, and a state for the mm.
 
 use crate::{
-    host::{Check as _, Config, Host, address},
+    host::{Check as _, Config, Host, Quiet, address},
     steps::Steps,
 };
 use rss_drift_common::{protocol::percpu::events, shadow::ShadowRecord};
@@ -12,7 +12,7 @@ pub(crate) const MM: u64 = address(0);
 pub(crate) const OTHER: u64 = address(1);
 
 /// A host for so many CPUs with `MM_ANONPAGES` only.
-pub(crate) fn anon(cpus: usize, batch: i32, quiet: &'static [&'static str]) -> Config {
+pub(crate) fn anon(cpus: usize, batch: i32, quiet: Quiet) -> Config {
     Config {
         cpus,
         members: [false, true, false, false],

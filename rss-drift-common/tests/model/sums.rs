@@ -2,14 +2,14 @@
 
 use crate::{
     engine::{Bound, Model},
-    host::{ANON, Check as _, Config, Host, address},
+    host::{ANON, Check as _, Config, Host, Quiet, address},
     percpu::{MM, OTHER, anon, host, read, runs},
     steps::Steps,
 };
 use rss_drift_common::{protocol::percpu::events, shadow::SHADOW_VALID};
 
 /// Figures, identities that stand from the beginning on, and peaks: nothing that sums depend on.
-pub(crate) const QUIET: &[&str] = &[
+pub(crate) const QUIET: Quiet = Quiet::of(&[
     "mm",
     "id",
     "index",
@@ -22,7 +22,6 @@ pub(crate) const QUIET: &[&str] = &[
     "owned",
     "seeded",
     "faults",
-    "reading",
     "reader",
     "hits",
     "misses",
@@ -34,11 +33,9 @@ pub(crate) const QUIET: &[&str] = &[
     "entered",
     "peak_exact",
     "peak_drift",
-    "transients",
     "rss",
     "approximate",
-    "orphan",
-];
+]);
 
 pub(crate) fn two_cpus(mms: usize) -> Config {
     Config { mms, ..anon(2, 2, QUIET) }

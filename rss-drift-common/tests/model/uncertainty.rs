@@ -2,14 +2,14 @@
 
 use crate::{
     engine::{Bound, Model},
-    host::{ANON, Config, Host},
+    host::{ANON, Config, Host, Quiet},
     percpu::{MM, anon, host, runs},
     steps::Steps,
 };
 use rss_drift_common::{protocol::percpu::events, shadow::SHADOW_VALID};
 
 /// Identities that stand from the beginning on, and figures that churn does not depend on.
-const QUIET: &[&str] = &[
+const QUIET: Quiet = Quiet::of(&[
     "mm",
     "id",
     "index",
@@ -22,7 +22,6 @@ const QUIET: &[&str] = &[
     "owned",
     "seeded",
     "faults",
-    "reading",
     "reader",
     "misses",
     "live",
@@ -31,11 +30,9 @@ const QUIET: &[&str] = &[
     "entered",
     "peak_exact",
     "peak_drift",
-    "transients",
     "rss",
     "approximate",
-    "orphan",
-];
+]);
 
 /// The first of two readings reads the churn first: what comes before its figures is counted as a movement after it.
 pub(crate) const CHURN_FIRST: bool = false;

@@ -22,3 +22,10 @@ fn one_cpu_is_exact() {
 fn one_task_is_exact() {
     smoke::one_task_is_exact::<Cells>(&smoke::one_task());
 }
+
+/// In a list of quiet fields, which is a constant as a rule: then it does not compile.
+#[test]
+#[should_panic(expected = "no struct has a field of this name")]
+fn a_field_that_does_not_exist_is_refused() {
+    host::Quiet::of(&["hits", "transients"]);
+}

@@ -5,7 +5,7 @@ mod peaks;
 mod sums;
 
 use crate::{
-    host::{ANON, Check as _, Config, Host, address},
+    host::{ANON, Check as _, Config, Host, Quiet, address},
     steps::Steps,
 };
 use rss_drift_common::{
@@ -35,7 +35,7 @@ const fn on(cpu: u32) -> On {
 const IDLE: Task = Task { address: 1, mm: 0, counts: [0; 4] };
 
 /// Figures that no check of this folder is about, and words that only one CPU uses.
-const QUIET: &[&str] = &[
+const QUIET: Quiet = Quiet::of(&[
     "faults",
     "births",
     "visited",
@@ -47,7 +47,7 @@ const QUIET: &[&str] = &[
     "users",
     "task_mm",
     "task",
-];
+]);
 
 /// Two CPUs, as many tasks, one mm, anonymous pages only. Nothing is published unasked.
 fn small() -> Config {
