@@ -27,7 +27,6 @@ use loom::{
     },
     thread,
 };
-use loom_words::Loom;
 
 /// Two threads store to a word of their own and load the other's; returns whether both loaded 0.
 fn store_buffering(store: Ordering, load: Ordering) -> bool {
@@ -71,13 +70,10 @@ fn atomic_adds_are_not_lost() {
 
 #[test]
 fn one_cpu_is_exact() {
-    let mut model = loom::model::Builder::new();
-    // Each access is one, also where there is no choice.
-    model.max_branches = 10_000;
-    model.check(|| smoke::one_cpu_is_exact::<Loom>(&smoke::one_cpu(false)));
+    smoke::one_cpu(false).search(search::WHOLE);
 }
 
 #[test]
 fn one_task_is_exact() {
-    loom::model(|| smoke::one_task_is_exact::<Loom>(&smoke::one_task()));
+    smoke::one_task().search(search::WHOLE);
 }

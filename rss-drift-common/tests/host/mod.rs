@@ -4,25 +4,34 @@
 //! (`loom_words.rs`), a plain cell (`cells.rs`). A scenario reads like this:
 //!
 //! ```ignore
-//! host.kernel_update(0, mm, ANON, 5);
-//! events::updated(&host.program(0), mm, ANON);
+//! Scenario::new("a fold beside a reading", Config { batch: 3, ..Config::anon(QUIET) }, |host| host.runs(0, MM, &[2]))
+//!     .updates(0, MM, &[1])
+//!     .reads(1, MM)
+//!     .end(|host| _ = host.check_read(MM))
 //! ```
-#![allow(dead_code, reason = "each target uses a part")]
+#![allow(dead_code, unused_imports, reason = "each target uses a part")]
 
+mod acts;
+mod checks;
 mod exact;
 mod kernel;
 mod kind;
+mod on;
 mod program;
 mod quiet;
+mod scenario;
 pub(crate) mod smoke;
 mod tasks;
 mod words;
 
 pub(crate) use kind::{Check, Fifo, Kind, List, Name, Table};
+pub(crate) use on::{IDLE, On, each, on};
 pub(crate) use program::{ByCpu, ByTask, Program, Visitor};
-pub(crate) use quiet::Quiet;
+pub(crate) use quiet::{APART, COUNTED, OWNERS, PEAKS, Quiet};
+pub(crate) use scenario::{Part, Scenario};
 
 use kernel::Mm;
+pub(crate) use kernel::Watch;
 use rss_drift_common::{
     MEMBERS,
     memory::Words,
@@ -88,6 +97,13 @@ impl Default for Config {
             peaks: false,
             instants: false,
         }
+    }
+}
+
+impl Config {
+    /// Anonymous pages only, and quiet words.
+    pub(crate) fn anon(quiet: Quiet) -> Self {
+        Self { members: [false, true, false, false], quiet, ..Self::default() }
     }
 }
 
@@ -208,6 +224,16 @@ impl<K: Kind> Host<K> {
 
     pub(crate) fn slot_now(&self, cpu: usize) -> Slot {
         words::slot_now(&self.cpus[cpu].slot)
+    }
+
+    /// What the slots hold back of a state: pages, and hits.
+    pub(crate) fn held(&self, id: u64) -> ([i64; MEMBERS], u64) {
+        let (mut pages, mut hits) = ([0; MEMBERS], 0);
+        for slot in (0..self.cpus.len()).map(|cpu| self.slot_now(cpu)).filter(|slot| slot.id == id) {
+            pages.iter_mut().zip(slot.pending).for_each(|(sum, pages)| *sum += i64::from(pages));
+            hits += slot.hits;
+        }
+        (pages, hits)
     }
 
     pub(crate) fn counts_now(&self, cpu: usize) -> Counts {

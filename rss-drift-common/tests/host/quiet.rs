@@ -12,6 +12,16 @@ const FIELDS: [&[&str]; 7] = [KERNEL, SLOT, STATE, SHARED, RUNNING, PEAK, SEED];
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Quiet(u128);
 
+/// The peaks of an mm, and what they are found by.
+pub(crate) const PEAKS: Quiet =
+    Quiet::of(&["peak_exact", "peak_drift", "rss", "approximate", "active", "active_max", "entered"]);
+/// What a slot counts of its updates.
+pub(crate) const COUNTED: Quiet = Quiet::of(&["hits", "churn"]);
+/// What is counted of an mm where it changes.
+pub(crate) const APART: Quiet = Quiet::of(&["misses", "faults", "cpus"]);
+/// What the reader and the sweep know of the process that has an mm.
+pub(crate) const OWNERS: Quiet = Quiet::of(&["looked", "looked_at", "tgid", "owned"]);
+
 impl Quiet {
     /// These fields.
     pub(crate) const fn of(names: &[&str]) -> Self {

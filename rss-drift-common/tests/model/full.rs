@@ -1,14 +1,13 @@
 //! A map that is full: an index that is given back is found.
 
 use crate::{
-    common::{A, B, C, World, config},
-    engine::Model,
-    host::Host,
+    common::{A, B, C, Scenario, World, config},
+    host::address,
 };
-use rss_drift_common::protocol::{
-    lifecycle::{self, Claim, Claimant},
-    percpu::life,
-};
+use rss_drift_common::protocol::lifecycle::{self, Claim, Claimant};
+
+/// A fourth mm.
+const D: u64 = address(3);
 
 fn claim(host: &World, cpu: u32, mm: u64) {
     let _ = lifecycle::claim(&host.program(cpu), mm, Claimant::Event);
@@ -17,19 +16,17 @@ fn claim(host: &World, cpu: u32, mm: u64) {
 /// Two CPUs claim states while two others give indexes back: in the end whoever asks gets what is free.
 #[test]
 fn an_index_that_is_given_back_is_found() {
-    Model::new("give back and take", || {
-        let host = Host::new(&config(4, 4, 2));
-        claim(&host, 0, A);
-        claim(&host, 0, B);
-        host
+    Scenario::new("give back and take", config(4, 4, 2), |host| {
+        claim(host, 0, A);
+        claim(host, 0, B);
     })
-    .thread("end of A", (0, 0), |host: &World| life::end(&host.program(0), A))
-    .thread("end of B", (1, 0), |host: &World| lifecycle::free(&host.program(1), taken(host, B)))
-    .thread("first of C", (2, 0), |host: &World| claim(host, 2, C))
-    .thread("first of another", (3, 0), |host: &World| claim(host, 3, C + 0x1000))
-    .check_end(|host| {
+    .cpu(0, |host| host.end(0, A))
+    .cpu(1, |host| lifecycle::free(&host.program(1), taken(host, B)))
+    .cpu(2, |host| claim(host, 2, C))
+    .cpu(3, |host| claim(host, 3, D))
+    .end(|host| {
         let program = host.program(0);
-        let used = [C, C + 0x1000].into_iter().filter(|&mm| host.table.find(mm).is_some()).count();
+        let used = [C, D].into_iter().filter(|&mm| host.table.find(mm).is_some()).count();
         for number in used..2 {
             let mm = 0x1_0000 * (number as u64 + 1);
             assert!(

@@ -2,112 +2,91 @@
 //! (`should_panic`): the model still finds them, and tells when it does not any more.
 
 use crate::{
-    engine::{Bound, Model},
+    common::{Scenario, World},
     exact,
-    host::{ANON, Config, Host},
+    host::Config,
     peaks,
-    percpu::{MM, anon, host, runs},
-    steps::Steps,
+    percpu::{MM, anon, scenario},
     sums,
-    uncertainty::{CHURN_FIRST, HOLD, covers},
+    uncertainty::{First, covers},
 };
 use rss_drift_common::{
     memory::Memory as _,
-    protocol::{handle::Handle, percpu::events},
+    protocol::handle::Handle,
     shadow::{SHADOW_UNSETTLED, SHADOW_VALID},
 };
 
-/// The first of two readings reads the kernel's counters first, as the iterator does.
-const EXACT_FIRST: bool = true;
-/// The CPUs' slots do not hold the mm: each update is a miss.
-const MISS: bool = false;
-
-/// Two folds that leave the count as it was pass as no fold: a reading that saw the slot of one before its fold and that of the other after
-/// it is valid.
+/// Not held: two folds that leave the count as it was pass as no fold. A reading that saw the slot of one before its fold and that of the
+/// other after it is valid.
 #[test]
 #[should_panic(expected = "valid, and wrong")]
 fn no_half_of_opposite_folds_is_valid() {
-    assert!(exact::model("opposite folds", &[2, -2], &[&[1], &[-1]], false).explore().complete);
+    exact::beside("opposite folds", &[2, -2], &[&[1], &[-1]], exact::of_updates).explore();
 }
 
 /// As above, and a slot fills up again.
 #[test]
 #[should_panic(expected = "valid, and wrong")]
 fn no_half_of_opposite_folds_is_valid_with_more_updates() {
-    assert!(exact::model("opposite folds, refilled", &[2, -2], &[&[1, 2], &[-1]], false).explore().complete);
+    let updates: &[&[i32]] = &[&[1, 2], &[-1]];
+    exact::beside("opposite folds, refilled", &[2, -2], updates, exact::of_updates).explore();
 }
 
 /// What the shadow's reading calls valid are updates that had happened, while one CPU makes these.
 fn valid_is_true(name: &'static str, before: &'static [i32], updates: &'static [i32]) {
     let config = Config { instants: true, ..anon(1, 3, sums::QUIET) };
-    let model = Model::new(name, move || {
-        let host = host(&config);
-        runs(&host, 0, MM, before);
-        host
-    })
-    .thread("cpu 0", (0, 0), move |host: &Host<Steps>| {
-        for &delta in updates {
-            host.update(0, MM, ANON, delta);
-        }
-        events::switched(&host.program(0), 0);
-    })
-    .thread("reader", (1, 0), |host: &Host<Steps>| {
-        host.watch(MM);
-        let record = host.read(0, MM);
-        let settled = record.flags & (SHADOW_VALID | SHADOW_UNSETTLED) == SHADOW_VALID;
-        assert!(!settled || host.mm(MM).had(record.shadow[1]), "valid, and wrong: {record:?}");
-    })
-    .daily(Bound::Switches(5));
-    model.explore();
+    scenario(name, config, move |host| host.runs(0, MM, before))
+        .cpu(0, move |host| {
+            host.updates(0, MM, updates);
+            host.switch(0, 0);
+        })
+        .reader(|host| {
+            host.watch(MM);
+            let record = host.read(0, MM);
+            let settled = record.flags & (SHADOW_VALID | SHADOW_UNSETTLED) == SHADOW_VALID;
+            assert!(!settled || host.mm(MM).had(record.shadow[1]), "valid, and wrong: {record:?}");
+        })
+        .daily(5);
 }
 
-/// The reader looks at a slot's busy mark behind its pending deltas only: an event that is at work on them by then and done at the look leaves
-/// no trace.
+/// An event that is at work on a slot's pending deltas may begin, or end, between the reader's looks at them and at the busy mark: so the
+/// reader looks at the mark before the deltas and behind them.
 #[test]
 fn a_valid_shadow_is_true_without_a_fold() {
     valid_is_true("no fold", &[1], &[1, -1]);
 }
 
-/// The reader's refresh takes the slot before the fold and the count after it.
+/// The reader's refresh can take the slot before the fold and the count after it: it is valid only when a further one finds nothing more,
+/// and no lock was held.
 #[test]
 fn a_valid_shadow_is_true_beside_a_fold() {
     valid_is_true("a fold", &[2], &[1]);
 }
 
-/// One CPU changes the mm while a reader refreshes its words.
+/// One CPU changes the mm while a reader refreshes its words. A reading that was in the middle of taking an update gives the peaks an
+/// error.
 fn beside_a_reader(name: &'static str, before: &'static [i32], updates: &'static [i32]) {
-    let model = Model::new(name, move || {
-        let host = host(&peaks::config(1, 3));
-        runs(&host, 0, MM, before);
-        host
-    })
-    .thread("cpu 0", (0, 0), move |host: &Host<Steps>| {
-        for &delta in updates {
-            host.update(0, MM, ANON, delta);
-        }
-    })
-    .thread("reader", (1, 0), |host: &Host<Steps>| {
-        host.read(0, MM);
-    })
-    .daily(Bound::Switches(4))
-    // A reading that was in the middle of taking an update gives the peaks an error.
-    .check_end(|host| peaks::within_error(host, 2));
-    model.explore();
+    peaks::pending(name, 1, before)
+        .updates(0, MM, updates)
+        .reads(0, MM)
+        .end(|host| peaks::within_error(host, 2))
+        .daily(4);
 }
 
-/// As above: where two readings agree on it, it becomes a peak for ever.
+/// A reading that took half of a fold has a wrong sum: a peak is raised only to one that two readings agree on.
 #[test]
 fn a_half_seen_fold_is_no_peak() {
     beside_a_reader("a reader beside a fold", &[2], &[1]);
 }
 
-/// An event that finds its delta taken looks at a sum which the reader has not added to yet, and the reader finds the slot busy at each try.
+/// An event that finds its delta taken cannot tell whether the reader has added it yet: while the state says that it is settling, the
+/// event doubts the peaks.
 #[test]
 fn one_cpu_is_exact_beside_a_reader() {
     beside_a_reader("a reader", &[], &[1]);
 }
 
-/// Of two CPUs that fold at once, one takes both counts, and the other's slot still counts as pending.
+/// Of two CPUs that fold at once, one takes both counts, while the other's slot counts as pending still: the peak may be a fold too high.
 #[test]
 fn precise_peaks_are_within_a_fold_beside_two_folds() {
     peaks::precise("precise peaks with two folds", [2, 2], 2);
@@ -117,7 +96,7 @@ fn precise_peaks_are_within_a_fold_beside_two_folds() {
 #[test]
 fn the_largest_peak_wins() {
     let raise = |cpu, values: &'static [i64]| {
-        move |host: &Host<Steps>| {
+        move |host: &World| {
             let program = host.program(cpu);
             let handle = Handle::at(&program, 0).expect("a state");
             for &value in values {
@@ -125,36 +104,37 @@ fn the_largest_peak_wins() {
             }
         }
     };
-    let model = Model::new("the largest peak", || Host::<Steps>::new(&peaks::config(2, 3)))
-        .thread("cpu 0", (0, 0), raise(0, &[9]))
-        .thread("cpu 1", (1, 0), raise(1, &[1, 2, 3, 4]))
-        .check_end(|host| assert_eq!(host.state_now(0).peak_exact, 9));
-    assert!(model.explore().complete);
+    Scenario::new("the largest peak", peaks::config(2, 3), |_| {})
+        .cpu(0, raise(0, &[9]))
+        .cpu(1, raise(1, &[1, 2, 3, 4]))
+        .end(|host| assert_eq!(host.state_now(0).peak_exact, 9))
+        .explore();
 }
 
-/// Of two CPUs that fold at once, in opposite directions, one takes the difference.
+/// Not held: of two CPUs that fold at once, in opposite directions, one takes the difference.
 #[test]
 #[should_panic(expected = "churn")]
 fn churn_counts_both_of_opposite_folds() {
     sums::hold_an_mm("opposite folds", [-1, 3]);
 }
 
-/// As above. Those of huge pages can leave the count as it was.
+/// As above, not held. Those of huge pages can leave the count as it was.
 #[test]
 #[should_panic(expected = "uncertainty 0")]
 fn opposite_folds_are_covered() {
-    covers("opposite folds of huge pages", CHURN_FIRST, HOLD, [&[], &[]], [&[3], &[-3]], 2);
+    covers("opposite folds of huge pages", First::Churn, &[&[], &[]], &[&[3], &[-3]], 2);
 }
 
-/// A miss exchanges the word last seen some steps before its churn is counted, and has no busy mark.
+/// A miss exchanges the word last seen some steps before its churn is counted: its busy mark stands from before the one until behind
+/// the other.
 #[test]
 fn a_miss_is_covered() {
-    covers("a miss", CHURN_FIRST, MISS, [&[], &[]], [&[1], &[]], 2);
+    covers("a miss", First::Churn, &[], &[&[1]], 2);
 }
 
-/// The iterator reads the kernel's counters before the churn: what comes between the two is missing from the uncertainty.
+/// Not held: the iterator reads the kernel's counters before the churn. What comes between the two is missing from the uncertainty.
 #[test]
 #[should_panic(expected = "uncertainty 0")]
 fn what_comes_within_a_reading_is_covered() {
-    covers("within a reading", EXACT_FIRST, HOLD, [&[1], &[]], [&[1], &[]], 1);
+    covers("within a reading", First::Exact, &[&[1]], &[&[1]], 1);
 }

@@ -6,7 +6,6 @@ use crate::{
     engine::{Model, Word},
     host::{ANON, Check as _, Config, Host},
 };
-use rss_drift_common::protocol::percpu::life;
 
 /// A host, and the kernel's recursion guard of the event's program on CPU 0.
 struct Guarded {
@@ -143,10 +142,10 @@ fn an_end_is_preempted() {
                     // A kernel thread drops the mm that it runs on.
                     world.host.update(0, A, ANON, -1);
                     world.host.go_on_with(0, 0);
-                    life::end(&world.host.program(0), A);
+                    world.host.end(0, A);
                     world.host.go_on_with(0, B);
                 } else {
-                    life::end(&world.host.program(0), B);
+                    world.host.end(0, B);
                 }
             })
             .thread("task of C", (0, 1), |world: &Guarded| world.preempt(C, || world.update(C, 1)))

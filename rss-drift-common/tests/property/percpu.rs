@@ -100,12 +100,8 @@ impl Host<Cells> {
             };
             let index = at(index);
             let state: State = self.state_now(index);
-            let slots = (0..self.cpus.len()).map(|cpu| self.slot_now(cpu)).filter(|slot| slot.id == state.id);
-            let (mut shadow, mut hits) = (state.totals, 0);
-            for slot in slots {
-                shadow.iter_mut().zip(slot.pending).for_each(|(sum, pages)| *sum += i64::from(pages));
-                hits += slot.hits;
-            }
+            let (held, hits) = self.held(state.id);
+            let shadow: [i64; MEMBERS] = std::array::from_fn(|member| state.totals[member] + held[member]);
             let mut handed_out = state.global;
             for seen in &self.seen {
                 handed_out
@@ -135,7 +131,7 @@ impl Host<Cells> {
         assert_eq!(record.shadow, self.mm(address(mm)).truth());
     }
 
-    fn end(&self, cpu: u32, mm: usize, missed: bool) {
+    fn exits(&self, cpu: u32, mm: usize, missed: bool) {
         let address = address(mm);
         for (member, pages) in (0..).zip(self.mm(address).truth()) {
             if pages != 0 {
@@ -145,15 +141,9 @@ impl Host<Cells> {
                 }
             }
         }
-        life::end(&self.program(cpu), address);
+        self.end(cpu, address);
         assert_eq!(self.table.find(address), None);
         self.kernel_new_mm(address);
-    }
-
-    fn go_on_with(&self, cpu: u32, mm: u64) {
-        self.current[at(cpu)].set(mm);
-        events::switched(&self.program(cpu), mm);
-        assert!(mm == 0 || self.slot_now(at(cpu)).mm == mm);
     }
 }
 
@@ -175,22 +165,24 @@ proptest! {
                         events[mm] += 1;
                     }
                 }
-                Step::Switch { cpu, next } => host.go_on_with(cpu, next.map_or(0, address)),
+                Step::Switch { cpu, next } => {
+                    let mm = next.map_or(0, address);
+                    host.go_on_with(cpu, mm);
+                    assert!(mm == 0 || host.slot_now(at(cpu)).mm == mm);
+                }
                 Step::Execute { cpu, mm } => {
                     host.current[at(cpu)].set(address(mm));
-                    events::executed(&host.program(cpu), address(mm));
+                    host.executes(cpu, address(mm));
                     // The state of an mm that a task had already is taken for that of one that ended unseen.
                     events[mm] = host.table.find(address(mm)).map_or(0, |index| {
-                        let slots = (0..host.cpus.len()).map(|cpu| host.slot_now(cpu));
                         let state = host.state_now(at(index));
-                        let held: u64 = slots.filter(|slot| slot.id == state.id).map(|slot| slot.hits).sum();
-                        state.hits + state.misses + held
+                        state.hits + state.misses + host.held(state.id).1
                     });
                 }
                 Step::Fault { cpu, mm } => events::page_fault(&host.program(cpu), address(mm)),
                 Step::Read { cpu, mm } => host.read_exactly(cpu, mm),
                 Step::End { cpu, mm, missed } => {
-                    host.end(cpu, mm, missed);
+                    host.exits(cpu, mm, missed);
                     events[mm] = 0;
                 }
                 Step::LetGo { mm } => {

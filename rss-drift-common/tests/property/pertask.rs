@@ -4,21 +4,13 @@ use proptest::prelude::*;
 
 use crate::{
     cells::Cells,
-    host::{Config, Host, Table as _, address, at, narrow},
+    host::{Config, Host, IDLE, On, Table as _, address, at, narrow},
 };
-use rss_drift_common::{
-    MEMBERS,
-    member::Pages,
-    memory::Word as _,
-    protocol::pertask::{Task, events},
-};
+use rss_drift_common::{MEMBERS, member::Pages, memory::Word as _, protocol::pertask::events};
 
 const TASKS: usize = 6;
 const MMS: usize = 3;
 const CPUS: u32 = 3;
-
-/// A CPU's task where it has none.
-const IDLE: Task = Task { address: 1, mm: 0, counts: [0; MEMBERS] };
 
 /// A host, and where its tasks run.
 struct Tasks {
@@ -34,28 +26,15 @@ impl Tasks {
         for task in 0..TASKS {
             host.tasks[task].mm.set(address(task % MMS));
             if task < MMS {
-                events::forked(&host.task_program(0), &host.task(task));
+                host.fork(On { cpu: 0, task });
             }
         }
         Self { host, cpus: [None; TASKS] }
     }
 
-    fn event(&self, cpu: u32, task: usize, mm: u64, member: u32, count: i64) {
-        let current = || Some(self.host.task(task));
-        events::updated(&self.host.task_program(cpu), current, mm, member, count);
-    }
-
-    fn page_fault(&self, cpu: u32, task: usize) {
-        events::page_fault(&self.host.task_program(cpu), || Some(self.host.task(task)));
-    }
-
-    fn sync(&self, cpu: u32, task: usize, seen: bool) {
-        let mm = self.host.tasks[task].mm.get();
-        self.host.sync_mm_rss(task, |member, count| {
-            if seen {
-                self.event(cpu, task, mm, member, count);
-            }
-        });
+    /// What a task has cached goes to its mm.
+    fn sync(&self, on: On, seen: bool) {
+        if seen { self.host.sync(on) } else { self.host.sync_unseen(on) }
     }
 
     /// The CPU leaves its task and takes another, if that does not run.
@@ -84,24 +63,16 @@ impl Tasks {
             return self.switch(cpu, next);
         };
         let Some(cpu) = self.cpus[task] else { return };
+        let on = On { cpu, task };
         match *step {
-            Step::Fault { member, delta, .. } => {
-                // A fault's entry sees what the one before it changed.
-                self.page_fault(cpu, task);
-                let mm = self.host.tasks[task].mm.get();
-                let own = |_| unreachable!("it is the task's own mm");
-                self.host.add_mm_counter_fast(task, mm, member, delta, own);
-            }
-            Step::Direct { mm, member, delta, .. } => {
-                let mm = address(mm);
-                let event = |count| self.event(cpu, task, mm, member, count);
-                self.host.add_mm_counter(mm, member, delta, event);
-            }
-            Step::Sync { seen, .. } => self.sync(cpu, task, seen),
+            // A fault's entry sees what the one before it changed.
+            Step::Fault { member, delta, .. } => self.host.fault(on, member, delta),
+            Step::Direct { mm, member, delta, .. } => self.host.direct(on, address(mm), member, delta),
+            Step::Sync { seen, .. } => self.sync(on, seen),
             Step::Execute { mm, seen, .. } => {
-                self.sync(cpu, task, seen);
+                self.sync(on, seen);
                 // execve touches pages of its own between (see below for one that does not).
-                self.page_fault(cpu, task);
+                self.host.entry(on);
                 self.host.tasks[task].mm.set(address(mm));
             }
             Step::Switch { .. } => {}
@@ -113,12 +84,10 @@ impl Tasks {
     fn shadow(&self, mm: usize) -> Pages {
         let index = at(self.host.table.find(address(mm)).expect("it was made at the beginning"));
         let (state, seed) = (self.host.state_now(index), self.host.seed_now(index));
-        let slots = (0..at(CPUS)).map(|cpu| self.host.slot_now(cpu)).filter(|slot| slot.id == state.id);
-        let held: Vec<_> = slots.map(|slot| slot.pending).collect();
+        let (held, _) = self.host.held(state.id);
         let counts = self.host.mm(address(mm)).counts();
         std::array::from_fn(|member| {
-            let pending: i64 = held.iter().map(|pending| i64::from(pending[member])).sum();
-            counts[member] + seed.pages[member] + state.totals[member] + pending
+            counts[member] + seed.pages[member] + state.totals[member] + held[member]
         })
     }
 }
@@ -178,7 +147,7 @@ proptest! {
         }
         for task in 0..TASKS {
             if let Some(cpu) = tasks.cpus[task] {
-                tasks.page_fault(cpu, task);
+                tasks.host.entry(On { cpu, task });
             }
         }
         for mm in 0..MMS {
@@ -197,8 +166,9 @@ fn pages_cached_elsewhere_count_once_after_an_execve() {
     tasks.step(&Step::Fault { task: 1, member: 0, delta: 1 });
     tasks.switch(0, None);
     tasks.switch(2, Some(1));
-    tasks.sync(2, 1, false);
+    let on = On { cpu: 2, task: 1 };
+    tasks.sync(on, false);
     tasks.host.tasks[1].mm.set(address(0));
-    tasks.page_fault(2, 1);
+    tasks.host.entry(on);
     assert_eq!(tasks.shadow(1), tasks.host.mm(address(1)).truth());
 }

@@ -13,25 +13,20 @@ fn host() -> Host<Cells> {
     Host::new(&Config { cpus: 1, mms: 2, states: 2, threshold: 32, batch: 32, ..Config::default() })
 }
 
-fn switch(host: &Host<Cells>, mm: u64) {
-    host.current[0].set(mm);
-    events::switched(&host.program(0), mm);
-}
-
 #[test]
 fn an_idle_cpu_keeps_its_mm_and_shows_its_deltas() {
     let host = host();
-    switch(&host, A);
+    host.go_on_with(0, A);
     host.update(0, A, ANON, 1);
     host.update(0, A, ANON, 5);
     assert_eq!((host.state_now(0).totals[1], host.slot_now(0).pending[1]), (1, 5), "pending");
-    switch(&host, 0);
+    host.go_on_with(0, 0);
     assert_eq!((host.state_now(0).totals[1], host.slot_now(0).pending[1]), (6, 0), "published");
     assert_eq!((host.state_now(0).flushes, host.state_now(0).active), (0, 0), "which is no flush");
-    switch(&host, A);
+    host.go_on_with(0, A);
     host.update(0, A, ANON, 1);
     assert_eq!((host.state_now(0).misses, host.slot_now(0).hits, host.state_now(0).active), (0, 3, 1));
-    switch(&host, B);
+    host.go_on_with(0, B);
     let state = host.state_now(0);
     assert_eq!((state.flushes, state.hits, state.totals[1], state.active), (1, 3, 7, 0));
 }
@@ -40,7 +35,7 @@ fn an_idle_cpu_keeps_its_mm_and_shows_its_deltas() {
 fn a_switch_without_an_update_has_nothing_to_do() {
     let host = host();
     for mm in [A, B, B, 0, A] {
-        switch(&host, mm);
+        host.go_on_with(0, mm);
     }
     let (slot, counts) = (host.slot_now(0), host.all_counts_now());
     assert_eq!((slot.mm, slot.id, slot.busy), (A, 0, 0));
@@ -51,11 +46,11 @@ fn a_switch_without_an_update_has_nothing_to_do() {
 fn faults_alone_are_flushed() {
     let host = host();
     host.read(0, A);
-    switch(&host, A);
+    host.go_on_with(0, A);
     events::page_fault(&host.program(0), A);
     events::page_fault(&host.program(0), B);
     assert_eq!((host.slot_now(0).faults, host.slot_now(0).id), (1, 0), "nothing was looked up");
-    switch(&host, B);
+    host.go_on_with(0, B);
     let state = host.state_now(0);
     assert_eq!((state.faults, state.hits, state.flushes), (1, 0, 0));
     assert_eq!(host.all_counts_now().faults, 2);
@@ -74,7 +69,7 @@ fn rss_of_what_is_pending_leaves_swap_out() {
 #[test]
 fn hits_do_not_run_over() {
     let host = host();
-    switch(&host, A);
+    host.go_on_with(0, A);
     host.update(0, A, ANON, 1);
     host.cpus[0].slot.hits.set(u32::MAX.into());
     host.update(0, A, ANON, 1);
@@ -85,14 +80,14 @@ fn hits_do_not_run_over() {
 #[test]
 fn hits_of_an_mm_whose_address_is_used_again_are_counted() {
     let host = host();
-    switch(&host, A);
+    host.go_on_with(0, A);
     host.update(0, A, ANON, 1);
     host.update(0, A, ANON, -1);
-    switch(&host, 0);
-    rss_drift_common::protocol::percpu::life::end(&host.program(0), A);
+    host.go_on_with(0, 0);
+    host.end(0, A);
     host.kernel_new_mm(A);
-    switch(&host, A);
+    host.go_on_with(0, A);
     host.update(0, A, ANON, 1);
-    switch(&host, B);
+    host.go_on_with(0, B);
     assert_eq!((host.all_counts_now().hits, host.all_counts_now().misses), (3, 0));
 }

@@ -25,7 +25,7 @@ mod search;
 mod word;
 
 pub(crate) use containers::{Fifo, List, Table};
-pub(crate) use model::{Bound, Model, whole};
+pub(crate) use model::{Bound, Model, Statistics, whole};
 pub(crate) use name::{indexed, member};
 pub(crate) use runtime::{choose, forget, note, preempt_disable, preempt_enable, step, wait_until};
 pub(crate) use word::Word;
