@@ -5,6 +5,7 @@ mod common;
 mod engine;
 mod engine_random;
 mod engine_tests;
+mod engine_threads;
 mod exact;
 mod full;
 mod gather;
