@@ -126,6 +126,25 @@ fn an_old_switch_is_not_made_up_for() {
         .explore();
 }
 
+/// A kernel thread that runs lazily on A changes it, and is preempted by a task of C before its event has marked the slot: from then on
+/// the slot is C's, and what C's task does later is not A's.
+#[test]
+fn an_event_that_lost_its_slot_is_a_miss() {
+    let prepare = |host: &World| {
+        host.begin(0, A, 1);
+        host.go_on_with(0, 0);
+    };
+    Model::new("a lost slot", prepared(config(1, 3, 3), prepare))
+        .thread("kernel thread, then C", (0, 0), |world: &Guarded| {
+            world.update(A, 1);
+            world.host.go_on_with(0, C);
+            world.update(C, 1);
+        })
+        .thread("task of C", (0, 1), |world: &Guarded| world.preempt(C, || ()))
+        .check_end(|world| world.check(&[A, C]))
+        .explore();
+}
+
 /// `__mmdrop` of another mm is preempted, and an event comes within.
 #[test]
 fn an_end_is_preempted() {
