@@ -1,7 +1,7 @@
 //! A state's beginning and end beside other CPUs.
 
 use crate::{
-    host::{ANON, APART, Check as _, Config, OWNERS, PEAKS, Quiet, Table as _},
+    host::{ANON, APART, Check as _, Config, List as _, OWNERS, PEAKS, Quiet, Table as _, address, at},
     search::{Bounds, FIGURES, MM, OTHER, Scenario, WHOLE, World},
 };
 use rss_drift_common::memory::Word as _;
@@ -126,4 +126,35 @@ fn a_flush_beside_an_end_reaches_no_other_state() {
 #[test]
 fn a_flush_after_idling_beside_an_end_reaches_no_other_state() {
     an_end_beside_a_flush("end and flush after idling", |host| host.switch(1, 0));
+}
+
+/// Whoever finds no free index says so, so that the next ones need no lock to find that out; whoever gives one back takes that away. The
+/// only index goes back on CPU 0, while each of the other CPUs has the first event of an mm.
+fn the_flag(name: &'static str, claims: u32) -> Scenario {
+    const ALONE: Quiet = QUIET.and(&[
+        "count", "global", "slot", "seen", "seeded", "reader", "visited", "mm", "id", "index", "busy",
+        "pending", "live", "totals", "last_id", "zero", "settling",
+    ]);
+    let cpus = at(claims) + 1;
+    let config = Config { cpus, states: 1, mms: cpus, ..config(ALONE) };
+    (1..=claims)
+        .fold(Scenario::new(name, config, |host| host.updates(0, MM, &[1, -1])), |scenario, cpu| {
+            scenario.updates(cpu, address(at(cpu)), &[1])
+        })
+        .cpu(0, |host| host.end(0, MM))
+        .end(|host| {
+            if host.free.pop().is_some() {
+                assert_eq!(host.full.peek(), 0, "an index is free, and nobody asks for it");
+            }
+        })
+}
+
+#[test]
+fn the_flag_of_a_full_map_goes_beside_a_claim() {
+    the_flag("full flag, one claim", 1).search(WHOLE);
+}
+
+#[test]
+fn the_flag_of_a_full_map_goes_beside_two_claims() {
+    the_flag("full flag, two claims", 2).search(Bounds { daily: Some(3), all: None });
 }
