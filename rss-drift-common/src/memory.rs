@@ -6,7 +6,7 @@
 //! [`Memory`] says where the words are.
 
 use crate::{
-    protocol::{lifecycle::Claimant, observer::Observer},
+    protocol::{lifecycle::Claimant, limbo::Waiting, observer::Observer},
     shadow::{Cpu, Shared, State},
 };
 
@@ -133,6 +133,8 @@ pub trait Memory: Observer {
     fn new_id(&self, by: Claimant) -> Option<u64>;
     /// Calls `step` for each CPU number.
     fn for_each_cpu<S: Step<Self>>(&self, step: &mut S);
+    /// A state waits until no program can be at it.
+    fn wait(&self, waiting: Waiting);
     /// Clears what the scheme keeps of a state beside it, for the next mm at its index.
     fn wipe(&self, index: u32);
 

@@ -1,9 +1,9 @@
 //! Where a state waits that is given up although its mm may live: a program on another CPU can be in the middle of an event
 //! of it. The entry in the hash is gone and the id is 0, so that nobody finds it any more; whoever found it before is long
-//! done when the index is free again.
+//! done when the index is free again. The reader frees it; per-task accounting leaves that to user space.
 
 use super::{lifecycle, percpu::PerCpu};
-use crate::memory::{Next, Step};
+use crate::memory::{Memory, Next, Step};
 
 /// Nanoseconds that a state waits: a program runs for some microseconds, and may be preempted on 7.2.
 pub const WAIT: u64 = 1_000_000_000;
@@ -22,7 +22,7 @@ pub struct Waiting {
 
 /// The state at `index` waits from now on.
 #[inline(always)]
-pub fn enter<M: PerCpu>(memory: &M, index: u32) {
+pub fn enter<M: Memory>(memory: &M, index: u32) {
     memory.wait(Waiting { since: memory.now(), index: u64::from(index) });
 }
 

@@ -58,24 +58,17 @@ impl<K: Kind> Host<K> {
         self.check_indexes();
     }
 
-    /// When time has passed: every index is free or some mm's, once, and nothing is left in the states that are free.
-    pub(crate) fn check_indexes(&self) {
-        let mut waiting = Vec::new();
-        while let Some(packed) = self.limbo.pop() {
-            waiting.push(packed);
-        }
-        let waits = waiting.len();
+    /// Where each index is.
+    pub(crate) fn places(&self) -> Vec<Vec<&'static str>> {
         let mut places = vec![Vec::new(); self.states.len()];
+        let waiting: Vec<_> = std::iter::from_fn(|| self.limbo.pop()).collect();
         for packed in waiting {
             assert!(self.limbo.push(packed));
             places[at(narrow(unpack(packed).index))].push("limbo");
         }
-        let mut free = Vec::new();
-        while let Some(index) = self.free.pop() {
+        let free: Vec<_> = std::iter::from_fn(|| self.free.pop()).collect();
+        for index in free.into_iter().rev() {
             places[at(index)].push("free");
-            free.push(index);
-        }
-        while let Some(index) = free.pop() {
             assert!(self.free.push(index));
         }
         for mm in (0..self.mms.len()).map(address) {
@@ -84,8 +77,14 @@ impl<K: Kind> Host<K> {
                 assert_ne!(self.state_now(at(index)).id, 0, "a state that can be found has an id");
             }
         }
+        places
+    }
+
+    /// When time has passed: every index is free or some mm's, once, and nothing is left in the states that are free.
+    pub(crate) fn check_indexes(&self) {
+        let places = self.places();
         assert!(places.iter().all(|places| places.len() == 1), "each index is in one place: {places:?}");
-        if waits != 0 {
+        if places.iter().any(|places| places[0] == "limbo") {
             self.pass(2 * limbo::WAIT);
             limbo::release(&self.program(0));
             return self.check_indexes();

@@ -128,6 +128,9 @@ impl<K: Kind, S: Scheme> Memory for Program<'_, K, S> {
         let mut cpus = 0..narrow(self.host.cpus.len() as u64);
         let _ = cpus.find(|&cpu| step.step(self, cpu) == Next::Stop);
     }
+    fn wait(&self, waiting: Waiting) {
+        assert!(self.host.limbo.push(pack(waiting)), "more states wait than there are");
+    }
     fn wipe(&self, index: u32) {
         S::wipe(self, index);
     }
@@ -181,9 +184,6 @@ impl<K: Kind> PerCpu for Program<'_, K, ByCpu> {
     }
     fn bound(&self) -> u64 {
         self.host.config.bound
-    }
-    fn wait(&self, waiting: Waiting) {
-        assert!(self.host.limbo.push(pack(waiting)), "more states wait than there are");
     }
     fn oldest(&self) -> Option<Waiting> {
         self.host.limbo.peek().map(unpack)

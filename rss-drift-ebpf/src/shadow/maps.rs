@@ -42,7 +42,7 @@ pub static FREE: Stack<u32> = Stack::with_max_entries(1, 0);
 #[map]
 pub static FULL: Array<Word<u64>> = Array::with_max_entries(1, 0);
 
-/// Indices that are free after a while; per-cpu accounting.
+/// Indices that are free after a while: the reader frees them, or user space (per-task accounting).
 #[map]
 pub static LIMBO: Queue<Waiting> = Queue::with_max_entries(1, 0);
 

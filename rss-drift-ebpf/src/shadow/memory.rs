@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use rss_drift_common::{
     memory::{Memory, Next, StateStep, Step, Word as _},
-    protocol::{lifecycle::Claimant, observer::Observer},
+    protocol::{lifecycle::Claimant, limbo::Waiting, observer::Observer},
     shadow::{Cpu, Shared, State},
 };
 
@@ -124,6 +124,11 @@ impl<K: Kind> Memory for Maps<K> {
     #[inline(always)]
     fn for_each_cpu<S: Step<Self>>(&self, step: &mut S) {
         K::for_each_cpu(step);
+    }
+    #[inline(always)]
+    fn wait(&self, waiting: Waiting) {
+        // It has room for every index, and an index is in it at most once.
+        let _ = maps::LIMBO.push(waiting, 0);
     }
     #[inline(always)]
     fn wipe(&self, index: u32) {

@@ -112,11 +112,6 @@ impl PerCpu for Maps<ByCpu> {
         value(&maps::BOUND, 0).map_or(0, WordOf::get)
     }
     #[inline(always)]
-    fn wait(&self, waiting: Waiting) {
-        // It has room for every index, and an index is in it at most once.
-        let _ = maps::LIMBO.push(waiting, 0);
-    }
-    #[inline(always)]
     fn oldest(&self) -> Option<Waiting> {
         maps::LIMBO.peek().ok().flatten()
     }

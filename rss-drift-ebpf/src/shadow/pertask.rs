@@ -7,7 +7,7 @@ use rss_drift_common::{
     protocol::{
         handle::Handle,
         lifecycle::Claimant,
-        pertask::{PerTask, Task, events, life, reader},
+        pertask::{PerTask, Task, end, events, life, reader},
     },
     record::FLAG_LEADER_GONE,
     running::{Peak, Running, Seed, TaskShadow},
@@ -181,7 +181,7 @@ pub unsafe fn forked(task: *const u8, clone_flags: u64) {
 /// The mm at this address ends.
 #[inline(always)]
 pub fn ended(mm: u64) {
-    life::end(&Maps::<ByTask>::new(), mm);
+    end::end(&Maps::<ByTask>::new(), mm);
 }
 
 const EMPTY: TaskShadow = TaskShadow {

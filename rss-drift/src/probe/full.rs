@@ -122,10 +122,11 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &
         .map_max_entries("CPUS", cpus)
         .map_max_entries("STATES", capacity)
         .map_max_entries("INDEX", capacity)
-        .map_max_entries("FREE", capacity);
+        .map_max_entries("FREE", capacity)
+        .map_max_entries("LIMBO", capacity);
     match kernel.accounting {
         Accounting::PerCpu => {
-            loader.map_max_entries("SEEN", cpus.saturating_mul(capacity)).map_max_entries("LIMBO", capacity);
+            loader.map_max_entries("SEEN", cpus.saturating_mul(capacity));
         }
         Accounting::PerTask => {
             loader

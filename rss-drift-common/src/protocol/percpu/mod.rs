@@ -35,9 +35,7 @@ pub trait PerCpu: Memory {
     fn current_mm(&self) -> u64;
     /// The largest |drift| that the approximate reader can have, in pages.
     fn bound(&self) -> u64;
-    /// A state waits until no program can be at it.
-    fn wait(&self, waiting: Waiting);
-    /// The state that has waited longest.
+    /// The state that has waited longest ([`Memory::wait`]).
     fn oldest(&self) -> Option<Waiting>;
     /// Takes it out.
     fn take_oldest(&self) -> Option<Waiting>;

@@ -1,12 +1,10 @@
-//! From an mm's first event or first visit to its end, without an atomic that returns a value.
+//! From an mm's first event or first visit until its state is given up, without an atomic that returns a value.
 
 use super::{
     PerTask,
     counts::{self, Way},
 };
 use crate::{
-    MEMBERS,
-    member::Pages,
     memory::{Next, Step, Word},
     protocol::{
         handle::Handle,
@@ -17,7 +15,7 @@ use crate::{
 
 /// Our counts on this CPU. Added to by locked instructions: the iterator can be preempted.
 #[inline(always)]
-fn counts_here<M: PerTask>(memory: &M) -> Option<&Counts<M::Words>> {
+pub(super) fn counts_here<M: PerTask>(memory: &M) -> Option<&Counts<M::Words>> {
     Some(&memory.cpu(memory.here())?.counts)
 }
 
@@ -110,28 +108,9 @@ pub fn let_go<M: PerTask>(memory: &M, mm: u64) -> u64 {
     u64::from(handle.index) + 1
 }
 
-/// Ends the state of an mm: this is its last moment, all its counters are 0, and so must be the shadow.
-#[inline(always)]
-pub fn end<M: PerTask>(memory: &M, mm: u64) {
-    let Some(handle) = lifecycle::take_away(memory, mm) else { return };
-    let (Some(seed), Some(counted)) = (memory.seed(handle.index), counts_here(memory)) else { return };
-    let residue = if counts::is_seeded(seed, handle) {
-        residue_of(memory, handle, &counts::seed_pages(seed))
-    } else {
-        0
-    };
-    if residue != 0 {
-        counted.deaths_with_rest.add(1);
-        counted.rest.add(residue);
-    }
-    tell_end(memory, handle.index);
-    lifecycle::finish(handle);
-    lifecycle::free(memory, handle.index);
-}
-
 /// What `run` keeps of a state that ends.
 #[inline(always)]
-fn tell_end<M: PerTask>(memory: &M, index: u32) {
+pub(super) fn tell_end<M: PerTask>(memory: &M, index: u32) {
     if !memory.is_measured(index) {
         return;
     }
@@ -157,60 +136,6 @@ impl<M: PerTask> Step<M> for TellPeaks {
         memory.raise_unsure(self.index, i64::from(peak.hidden.get()), i64::from(peak.twice.get()));
         Next::GoOn
     }
-}
-
-/// What is left of each member, on its way from CPU to CPU.
-struct Residue {
-    id: u64,
-    mm: u64,
-    pages: Pages,
-}
-
-/// Sum of what is left of each member, without signs, in pages.
-///
-/// A CPU whose record still names the mm has not looked since its task let go of it: the task's cache was emptied into the
-/// mm's count before (`sync_mm_rss`).
-#[inline(always)]
-fn residue_of<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, seed: &Pages) -> u64 {
-    let (global, totals) = (handle.global(), handle.totals());
-    let mut residue = Residue {
-        id: handle.id,
-        mm: handle.state.mm.get(),
-        pages: [
-            global[0] + totals[0] + seed[0],
-            global[1] + totals[1] + seed[1],
-            global[2] + totals[2] + seed[2],
-            global[3] + totals[3] + seed[3],
-        ],
-    };
-    memory.for_each_cpu(&mut residue);
-    let pages = residue.pages;
-    pages[0].unsigned_abs() + pages[1].unsigned_abs() + pages[2].unsigned_abs() + pages[3].unsigned_abs()
-}
-
-impl<M: PerTask> Step<M> for Residue {
-    #[inline(always)]
-    fn step(&mut self, memory: &M, cpu: u32) -> Next {
-        let (Some(owner), Some(running)) = (memory.cpu(cpu), memory.running(cpu)) else { return Next::Stop };
-        let slot = &owner.slot;
-        if slot.id.get() == self.id {
-            let pending = slot.pending();
-            add::<1>(&mut self.pages, pending);
-            if running.mm.get() == self.mm {
-                add::<-1>(&mut self.pages, running.seen());
-            }
-        }
-        Next::GoOn
-    }
-}
-
-/// Adds deltas, or takes them away.
-#[inline(always)]
-fn add<const SIGN: i64>(pages: &mut Pages, deltas: [i32; MEMBERS]) {
-    pages[0] += SIGN * i64::from(deltas[0]);
-    pages[1] += SIGN * i64::from(deltas[1]);
-    pages[2] += SIGN * i64::from(deltas[2]);
-    pages[3] += SIGN * i64::from(deltas[3]);
 }
 
 /// What is kept of a state beside it, cleared for the next mm: the peaks of each CPU.

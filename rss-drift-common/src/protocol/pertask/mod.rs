@@ -4,10 +4,11 @@
 //! record, its peaks), or it is only added to (totals), or what is stored is read again until it is what stands (the mirror of
 //! the mm's counts).
 //!
-//! [`look`] turns a task's cached counts into deltas, [`counts`] follows the mm's own counters, [`life`] makes and ends
-//! states, [`events`] is what the tracepoints' programs do, [`reader`] the iterator.
+//! [`look`] turns a task's cached counts into deltas, [`counts`] follows the mm's own counters, [`life`] makes
+//! states, [`end`] ends them, [`events`] is what the tracepoints' programs do, [`reader`] the iterator.
 
 pub mod counts;
+pub mod end;
 pub mod events;
 pub mod life;
 pub mod look;

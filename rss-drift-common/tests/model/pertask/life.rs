@@ -1,6 +1,6 @@
 //! An mm's first event, execve, exit and end, and switches that no program saw.
 
-use super::{forked, running, small};
+use super::{ends, forked, running, small};
 use crate::{
     common::{Scenario, World},
     engine::Model,
@@ -8,7 +8,7 @@ use crate::{
 };
 use rss_drift_common::{
     memory::{Exchange as _, Word as _},
-    protocol::pertask::{events, life, reader},
+    protocol::pertask::{events, reader},
     running::TaskShadow,
 };
 
@@ -23,10 +23,6 @@ fn check_second(host: &World, index: usize, hits_and_misses: (u64, u64)) {
     assert_eq!(host.shadow(1, index), host.mms[1].truth());
     assert!(host.is_seeded(index));
     assert_eq!(host.hits_and_misses(index), hits_and_misses);
-}
-
-fn ends(host: &World, cpu: u32) {
-    life::end(&host.task_program(cpu), address(0));
 }
 
 /// The last CPU starts when the one before it has said that it may.
@@ -60,6 +56,7 @@ fn an_end_leaves_no_residue() {
     .cpu(1, exit(on(1)))
     .end(|host| {
         check_lives(host, 1, 1);
+        assert_eq!(host.all_counts_now().unjudged, 0, "a CPU holds the mm until it has given all");
         assert_eq!(host.state_now(0).id, 0);
     })
     .daily(2);

@@ -1,14 +1,15 @@
 //! Per-task accounting: what the kernel does, with the programs that it runs meanwhile, and what has to hold.
 
+mod ends;
 mod life;
 mod peaks;
 mod sums;
 
 use crate::{
     common::{Scenario, World},
-    host::{Check as _, Config, OWNERS, Quiet, address, each, on},
+    host::{Check as _, Config, OWNERS, Quiet, address, at, each, on},
 };
-use rss_drift_common::{member::rss, running::Peak};
+use rss_drift_common::{member::rss, protocol::pertask::end, running::Peak};
 
 /// Figures that no check of this folder is about, and words that only one CPU uses.
 const QUIET: Quiet = OWNERS.and(&["faults", "births", "visited", "deferred", "users", "task_mm", "task"]);
@@ -33,6 +34,11 @@ fn running(name: &'static str, config: Config, begin: impl Fn(&World) + Send + S
         each(host.config.cpus).for_each(|on| host.begin_on(on));
         begin(host);
     })
+}
+
+/// The first mm ends on this CPU.
+fn ends(host: &World, cpu: u32) {
+    end::end(&host.task_program(cpu), address(0));
 }
 
 impl World {
@@ -92,6 +98,17 @@ impl World {
         }
         let counts = self.all_counts_now();
         assert_eq!((counts.nested, counts.unsettled, counts.refused), (0, 0, 0));
+    }
+
+    /// The index of the state of the mm with this number.
+    fn index_of(&self, mm: usize) -> usize {
+        at(self.table.find(address(mm)).expect("it has a state"))
+    }
+
+    /// When all is quiet: every index is free, some mm's, or waits for user space to free it.
+    fn check_places(&self) {
+        let places = self.places();
+        assert!(places.iter().all(|places| places.len() == 1), "each index is in one place: {places:?}");
     }
 
     fn is_seeded(&self, index: usize) -> bool {
