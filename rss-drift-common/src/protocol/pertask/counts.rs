@@ -14,7 +14,16 @@ const TRIES: u32 = 4;
 /// The same of [`settle`]: another CPU's sync moves two of the words that it reads.
 const SETTLE_TRIES: u32 = 2 * TRIES;
 
-/// Keeps the mirror of `member`'s count: by how much it moved. `None`: it did not settle.
+/// What [`follow`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// By how much the mirror moved.
+    pub pages: i64,
+    /// Whether the mirror is what stands. If not, the count moved on while we looked.
+    pub settled: bool,
+}
+
+/// Keeps the mirror of `member`'s count.
 ///
 /// Two CPUs may store in the other order than the kernel counted. So each reads the kernel's count again after its store,
 /// with a locked instruction in between, and stores once more if that has moved on: who stores last has seen the last.
@@ -25,22 +34,24 @@ pub fn follow<M: PerTask>(
     member: u32,
     count: i64,
     handle: Handle<'_, M::Words>,
-) -> Option<i64> {
+) -> Followed {
     let word = &handle.state.global[member as usize & (MEMBERS - 1)];
     let old = word.get();
     let mut value = count;
+    let mut stored = old;
     let mut tries = 0;
     while tries < TRIES {
         word.set(value);
+        stored = value;
         handle.state.publications.add(1);
-        let now = memory.count(mm, member)?;
+        let Some(now) = memory.count(mm, member) else { break };
         if now == value {
-            return Some(value.wrapping_sub(old));
+            return Followed { pages: value.wrapping_sub(old), settled: true };
         }
         value = now;
         tries += 1;
     }
-    None
+    Followed { pages: stored.wrapping_sub(old), settled: false }
 }
 
 /// Which way an event can have moved what direct updates come to.
@@ -52,7 +63,7 @@ pub enum Way {
     Both,
 }
 
-/// Keeps [`crate::shadow::State::direct`]: by how many pages it went up. As [`follow`], of which `None` tells.
+/// Keeps [`crate::shadow::State::direct`]: by how many pages it went up. `None`: it did not settle.
 ///
 /// The kernel adds a task's cache to the count before the event tells so. Who reads the counts in between finds pages in
 /// them that are in the cache still. So syncs, which are most of the events, let the word go down only: and each sync, when it

@@ -70,8 +70,12 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
     let slot = here.slot();
     let holds = slot.holds(mm);
     let found = if holds { here.hold(mm) } else { life::find_or_create(memory, mm) };
+    let cached = if own && holds { here.running.transfer(member as usize) } else { 0 };
     let Some(handle) = found else {
-        // The map is full. Whether it was a hit can be told all the same.
+        // The map is full. Whether it was a hit can be told all the same: if it was no sync, the next look counts one.
+        if cached != 0 {
+            return;
+        }
         if holds {
             here.cpu.counts.hits.add(1);
         } else {
@@ -83,16 +87,16 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
         let exact = counts::exact(memory, handle, slot);
         memory.last_user_gone(handle.index, mm, handle.approximate(), exact);
     }
-    let cached = if own && holds { here.running.transfer(member as usize) } else { 0 };
     if cached != 0 {
         handle.transfer(member, cached);
     }
-    let Some(delta) = counts::follow(memory, mm, member, count, handle) else {
+    let counts::Followed { pages: delta, settled } = counts::follow(memory, mm, member, count, handle);
+    if !settled {
+        // The update counts all the same; by how many pages is not known for certain.
         here.cpu.counts.unsettled.add(1);
-        return;
-    };
+    }
     if cached != 0 {
-        if i64::from(cached) != delta {
+        if i64::from(cached) != delta || !settled {
             here.running.doubt(member, cached, delta);
         }
         // Less than nothing that was synced leaves more to direct updates.

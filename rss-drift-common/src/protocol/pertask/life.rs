@@ -39,11 +39,11 @@ pub(super) fn create<M: PerTask>(memory: &M, mm: u64, by: Claimant) -> Option<Ha
     };
     // From here on every event finds the state, and whoever stores last has seen the last.
     let count = memory.counts(mm)?;
-    if counts::follow(memory, mm, 0, count[0], handle).is_none()
-        || counts::follow(memory, mm, 1, count[1], handle).is_none()
-        || counts::follow(memory, mm, 2, count[2], handle).is_none()
-        || counts::follow(memory, mm, 3, count[3], handle).is_none()
-    {
+    let settled = counts::follow(memory, mm, 0, count[0], handle).settled
+        & counts::follow(memory, mm, 1, count[1], handle).settled
+        & counts::follow(memory, mm, 2, count[2], handle).settled
+        & counts::follow(memory, mm, 3, count[3], handle).settled;
+    if !settled {
         counts_here(memory)?.unsettled.add(1);
     }
     if counts::settle(memory, mm, handle, Way::Both).is_none() {

@@ -148,7 +148,10 @@ impl<'m, M: PerTask> Here<'m, M> {
     /// The event that was in doubt was no sync: what was cached is not in the count, and the update is counted now.
     #[inline(always)]
     fn was_direct(&self, mm: u64, direct: &Direct) {
-        let Some(handle) = self.hold(mm) else { return };
+        let Some(handle) = self.hold(mm) else {
+            self.cpu.counts.hits.add(1);
+            return;
+        };
         let slot = self.slot();
         handle.transfer(direct.member, -direct.cached);
         slot.direct(direct.delta);
@@ -220,7 +223,7 @@ impl<'m, M: PerTask> Here<'m, M> {
     #[inline(always)]
     fn update(&self, mm: u64, deltas: &Deltas) {
         let Some(handle) = self.hold(mm) else {
-            self.cpu.counts.hits.add(1);
+            self.cpu.counts.hits.add(changed(deltas));
             return;
         };
         self.update_member::<0>(handle.index, deltas);
@@ -257,6 +260,15 @@ impl<'m, M: PerTask> Here<'m, M> {
             flush::publish_now(self.memory, self.cpu);
         }
     }
+}
+
+/// How many members changed.
+#[inline(always)]
+fn changed(deltas: &Deltas) -> u64 {
+    u64::from(deltas[0] != 0)
+        + u64::from(deltas[1] != 0)
+        + u64::from(deltas[2] != 0)
+        + u64::from(deltas[3] != 0)
 }
 
 /// Whether a pending delta of any member has come to the threshold.

@@ -76,6 +76,11 @@ impl World {
     /// At rest nothing is lost, and each update was counted once.
     fn check_all(&self) {
         self.check_sums();
+        self.check_updates();
+    }
+
+    /// Each update was counted once.
+    fn check_updates(&self) {
         let (hits, misses) = self.hits_and_misses(0);
         let updates = self.mms[0].updates.peek();
         assert_eq!(hits + misses, updates, "{hits} hits and {misses} misses, and the updates");

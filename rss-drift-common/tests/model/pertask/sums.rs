@@ -1,10 +1,16 @@
 //! Nothing is lost, and each update counts once, whatever two CPUs do at once.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use super::{forked, running, small};
 use crate::{
     common::World,
-    host::{Check as _, Config, FILE, address, on},
+    host::{ANON, Check as _, Config, FILE, address, on},
 };
+use rss_drift_common::memory::Exchange as _;
 
 /// This CPU's task gives its cache to the count, and is left.
 fn gives_and_leaves(cpu: u32) -> impl Fn(&World) + Send + Sync + 'static {
@@ -161,4 +167,80 @@ fn a_sync_of_two_members() {
     .cpu(1, |host| host.give(on(1)))
     .end(World::check_all)
     .daily(3);
+}
+
+/// Updates of CPU 0 while others move the count so often that its mirror does not settle: each counts once all the same.
+fn unsettled(name: &'static str, updates: impl Fn(&World) + Send + Sync + 'static) {
+    let reached = Arc::new(AtomicBool::new(false));
+    let reach = Arc::clone(&reached);
+    forked(name, Config { mms: 2, ..small() }, |host| host.begin_on(on(0)))
+        .cpu(0, updates)
+        .cpu(1, |host| {
+            for _ in 0..5 {
+                // Their events have yet to come.
+                host.mms[0].count[ANON as usize].fetch_add(1);
+            }
+        })
+        .end(move |host| {
+            host.check_updates();
+            if host.all_counts_now().unsettled != 0 {
+                reach.store(true, Ordering::Relaxed);
+            }
+        })
+        .explore();
+    assert!(reached.load(Ordering::Relaxed), "the count held still in every schedule");
+}
+
+#[test]
+fn an_unsettled_hit_counts_once() {
+    unsettled("per-task: an unsettled hit", |host| host.directly(on(0), 8));
+}
+
+#[test]
+fn an_unsettled_miss_counts_once() {
+    unsettled("per-task: an unsettled miss", |host| {
+        host.tasks[1].mm.poke(address(1));
+        let other = host.change(on(0), 1);
+        host.directly(other, 8);
+    });
+}
+
+/// Whether the event is of a sync shows at the next look.
+#[test]
+fn an_unsettled_event_beside_a_cache_counts_once() {
+    unsettled("per-task: an unsettled event and a cache", |host| {
+        host.touch(on(0), 1);
+        host.directly(on(0), 8);
+        host.leave(on(0));
+    });
+}
+
+/// A sync is no update.
+#[test]
+fn an_unsettled_sync_counts_nothing() {
+    unsettled("per-task: an unsettled sync", |host| {
+        host.touch(on(0), 1);
+        host.sync(on(0));
+        host.leave(on(0));
+    });
+}
+
+/// An mm without a state: its updates are hits all the same, one for each member that a look finds changed.
+#[test]
+fn without_room_each_update_counts_once() {
+    let config = Config { cpus: 1, tasks: 1, states: 0, members: [true, true, false, false], ..small() };
+    forked("per-task: no room", config, |host| host.begin_on(on(0)))
+        .cpu(0, |host| {
+            host.cache(on(0), FILE, 1);
+            host.cache(on(0), ANON, 1);
+            host.entry(on(0));
+            host.directly(on(0), 3);
+            host.sync(on(0));
+            host.leave(on(0));
+        })
+        .end(|host| {
+            let counts = host.all_counts_now();
+            assert_eq!(counts.hits + counts.misses, host.mms[0].updates.peek());
+        })
+        .explore();
 }
