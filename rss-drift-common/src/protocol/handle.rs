@@ -61,11 +61,18 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.id.get() == self.id
     }
 
+    /// Whether the state was that of the mm at this address when it was looked up.
+    #[inline(always)]
+    #[must_use]
+    pub fn lives_at(&self, mm: u64) -> bool {
+        self.id != 0 && self.state.mm.get() == mm
+    }
+
     /// Whether the state is that of the mm at this address, and all words of the mm have been read once.
     #[inline(always)]
     #[must_use]
     pub fn is_of(&self, mm: u64) -> bool {
-        self.id != 0 && self.state.mm.get() == mm && self.state.seeded.get() != 0
+        self.lives_at(mm) && self.state.seeded.get() != 0
     }
 
     /// Adds what a slot gave up.

@@ -3,7 +3,7 @@
 //! Whoever takes the entry of an mm away goes on with its state, and nobody else. An id is never used twice, so a slot that still
 //! names a state which ended finds that out.
 
-use super::handle::Handle;
+use super::{handle::Handle, limbo};
 use crate::{
     memory::{Exchange, Live, Memory, Word},
     shadow::{ORPHANED, READING, State},
@@ -121,10 +121,18 @@ pub(super) fn leave_to_reader<W: Live>(handle: Handle<'_, W>) -> bool {
 
 /// Takes the state of an mm away from everybody who has yet to look it up; `None` where somebody else did. Whoever took it away
 /// goes on with its end.
+///
+/// Who gives up an mm that may end meanwhile can come so late that its address is another mm's, and takes away the entry of that: an
+/// end has freed the state before the address is free. The other one's state is [`limbo::LOST`], unless it is the same one.
 #[inline(always)]
 pub fn take_away<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
     let handle = find(memory, mm)?;
     if !memory.remove(mm) {
+        return None;
+    }
+    let handle = handle.again();
+    if !handle.lives_at(mm) {
+        limbo::lose(memory);
         return None;
     }
     memory.cpu(memory.here())?.counts.deaths.add(1);

@@ -16,7 +16,7 @@ const AT_ONCE: u32 = 4096;
 pub struct Waiting {
     /// Since when, by `bpf_ktime_get_ns`.
     pub since: u64,
-    /// Its index.
+    /// Its index, or [`LOST`].
     pub index: u64,
 }
 
@@ -24,6 +24,16 @@ pub struct Waiting {
 #[inline(always)]
 pub fn enter<M: Memory>(memory: &M, index: u32) {
     memory.wait(Waiting { since: memory.now(), index: u64::from(index) });
+}
+
+/// In the place of an index: a state that no entry leads to, though its mm did not end. On per-task accounting user space looks for
+/// it; else its index is not used again. Its mm gets another state at its next event on a CPU that does not hold it.
+pub const LOST: u64 = u64::MAX;
+
+/// There is a state that has to be looked for.
+#[inline(always)]
+pub fn lose<M: Memory>(memory: &M) {
+    memory.wait(Waiting { since: memory.now(), index: LOST });
 }
 
 /// Frees the states that have waited long enough: the oldest come first. There is one reader, and only it calls this.
@@ -45,8 +55,10 @@ impl<M: PerCpu> Step<M> for Release {
             return Next::Stop;
         }
         let Some(oldest) = memory.take_oldest() else { return Next::Stop };
-        #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
-        lifecycle::free(memory, oldest.index as u32);
+        if oldest.index != LOST {
+            #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
+            lifecycle::free(memory, oldest.index as u32);
+        }
         Next::GoOn
     }
 }

@@ -64,7 +64,10 @@ impl<K: Kind> Host<K> {
         let waiting: Vec<_> = std::iter::from_fn(|| self.limbo.pop()).collect();
         for packed in waiting {
             assert!(self.limbo.push(packed));
-            places[at(narrow(unpack(packed).index))].push("limbo");
+            let index = unpack(packed).index;
+            if index != limbo::LOST {
+                places[at(narrow(index))].push("limbo");
+            }
         }
         let free: Vec<_> = std::iter::from_fn(|| self.free.pop()).collect();
         for index in free.into_iter().rev() {

@@ -35,7 +35,7 @@ pub(crate) use kernel::Watch;
 use rss_drift_common::{
     MEMBERS,
     memory::Words,
-    protocol::limbo::Waiting,
+    protocol::limbo::{self, Waiting},
     running::{Peak, Running, Seed},
     shadow::{Counts, Cpu, ShadowRecord, Shared, State},
     slot::Slot,
@@ -284,13 +284,17 @@ pub(crate) fn narrow(number: u64) -> u32 {
     u32::try_from(number).expect("a small number")
 }
 
+/// [`limbo::LOST`] as it is packed.
+const PACKED_LOST: u64 = 255;
+
 /// The limbo holds integers. Indexes of tests are small.
 pub(crate) fn pack(waiting: Waiting) -> u64 {
-    assert!(waiting.index < 256);
-    waiting.since << 8 | waiting.index
+    assert!(waiting.index < PACKED_LOST || waiting.index == limbo::LOST);
+    waiting.since << 8 | waiting.index.min(PACKED_LOST)
 }
 
 /// See [`pack`].
 pub(crate) const fn unpack(packed: u64) -> Waiting {
-    Waiting { since: packed >> 8, index: packed & 255 }
+    let index = packed & 255;
+    Waiting { since: packed >> 8, index: if index == PACKED_LOST { limbo::LOST } else { index } }
 }

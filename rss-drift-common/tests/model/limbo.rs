@@ -2,8 +2,8 @@
 
 use crate::{
     common::{A, B, Scenario, World, config},
-    engine::{Model, Word, wait_until},
-    host::{ANON, Check as _, Host},
+    engine::{Bound, Model, Word, wait_until},
+    host::{ANON, Check as _, Config, Host},
 };
 use rss_drift_common::{
     protocol::{limbo, percpu::life},
@@ -39,16 +39,15 @@ impl Running {
     }
 }
 
-/// CPU 0 has begun with A, and does this while CPU 1 sweeps and goes on. Then these mms live.
-fn swept(
+/// CPU 0 has begun with A, and does this while CPU 1 sweeps and goes on.
+fn sweeping(
     name: &'static str,
-    (mms, holds): (usize, bool),
+    (config, holds): (Config, bool),
     work: fn(&Running),
     sweep: fn(&Running),
-    living: &'static [u64],
-) {
+) -> Model<Running> {
     Model::new(name, move || {
-        let host = Host::new(&config(2, mms, mms));
+        let host = Host::new(&config);
         host.begin(0, A, 1);
         if !holds {
             host.go_on_with(0, 0);
@@ -58,8 +57,19 @@ fn swept(
     })
     .thread("cpu 0", (0, 0), work)
     .thread("sweep", (1, 0), sweep)
-    .check_end(|world| world.host.check_living(living))
-    .explore();
+}
+
+/// As before. Then these mms live.
+fn swept(
+    name: &'static str,
+    (mms, holds): (usize, bool),
+    work: fn(&Running),
+    sweep: fn(&Running),
+    living: &'static [u64],
+) {
+    sweeping(name, (config(2, mms, mms), holds), work, sweep)
+        .check_end(|world| world.host.check_living(living))
+        .explore();
 }
 
 /// The sweep lets go of the state of an mm that lives and changes (no task of this PID namespace has it): that makes another state, and
@@ -84,6 +94,30 @@ fn a_state_is_let_go_of_or_ended_once() {
         world.counted(|host| host.end(0, A));
     };
     swept("let go and end", (1, true), work, |world| world.sweep(1), &[]);
+}
+
+/// The same where the address is another mm's at once: its entry may go, and with that its index until rss-drift ends; but no index is
+/// given to two.
+#[test]
+fn a_state_is_freed_once_beside_an_address_used_again() {
+    let work = |world: &Running| {
+        world.update(0, A, -1);
+        world.counted(|host| host.end(0, A));
+        // Another one gets the index.
+        world.update(0, B, 1);
+        world.host.kernel_new_mm(A);
+        world.update(0, A, 2);
+    };
+    sweeping("let go, end and again", (config(2, 2, 3), true), work, |world| world.sweep(1))
+        .daily(Bound::Switches(3))
+        .check_end(|Running { host, .. }| {
+            host.check_no_residue();
+            let places = host.places();
+            assert!(places.iter().all(|places| places.len() < 2), "no index is in two places: {places:?}");
+            let nowhere = places.iter().filter(|places| places.is_empty()).count();
+            assert!(nowhere < 2, "one index is lost at most: {places:?}");
+        })
+        .explore();
 }
 
 /// Without fentry: the first mm at the address ended unseen; the slot of CPU 1 names its state still. The next mm at that address is
