@@ -236,8 +236,6 @@ pub struct TaskShadow {
     pub peak: Peak,
     /// How often a change was lost.
     pub lost: u64,
-    /// A state that the reader let go, index plus 1: free when no program can be at it any more. 0: none.
-    pub let_go: u64,
     /// From where it counts.
     pub seed: Seed,
     /// 1: the mm belongs to what `rss-drift run` measures.

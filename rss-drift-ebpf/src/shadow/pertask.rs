@@ -196,7 +196,6 @@ const EMPTY: TaskShadow = TaskShadow {
     churn: 0,
     peak: Peak { exact: 0, drift: 0, active: 0, hidden: 0, twice: 0 },
     lost: 0,
-    let_go: 0,
     seed: Seed { pages: [0; 4], peak_exact: 0, peak_drift: 0, repaired: 0, lost: 0, id: 0 },
     measured: 0,
 };

@@ -52,12 +52,11 @@ pub(super) fn read(ebpf: &mut Ebpf, reader: &mut Reader) -> Result<Snapshot, Pro
     let mut records = Vec::new();
     let mut seeds = Vec::new();
     let mut visited = HashSet::new();
-    let mut let_go = Vec::new();
-    note(&before, &mut visited, &mut let_go);
+    note(&before, &mut visited);
     for _ in 1..PASSES {
         let cpus = [cpus(ebpf)?, cpus(ebpf)?];
         let after = reader.read_records(ebpf)?;
-        note(&after, &mut visited, &mut let_go);
+        note(&after, &mut visited);
         let all;
         (records, seeds, all) = put_together(&before, &cpus, &after);
         if all {
@@ -66,18 +65,13 @@ pub(super) fn read(ebpf: &mut Ebpf, reader: &mut Reader) -> Result<Snapshot, Pro
         before = after;
     }
     store(ebpf, &seeds)?;
-    reader.sweep.after_reading(ebpf, &visited, let_go.into_iter())?;
+    reader.sweep.after_reading(ebpf, &visited)?;
     Ok(Snapshot::with_shadows(time, records))
 }
 
-/// Notes which states the tasks have, and which indices the reader let go.
-fn note(records: &[TaskRecord], visited: &mut HashSet<u64>, let_go: &mut Vec<u32>) {
-    for TaskRecord { shadow, .. } in records {
-        if shadow.id != 0 {
-            visited.insert(shadow.id);
-        }
-        let_go.extend(shadow.let_go.checked_sub(1).and_then(|index| u32::try_from(index).ok()));
-    }
+/// Notes which states the tasks have.
+fn note(records: &[TaskRecord], visited: &mut HashSet<u64>) {
+    visited.extend(records.iter().map(|record| record.shadow.id).filter(|&id| id != 0));
 }
 
 /// The records of [`CpuValue`]'s and [`RunningValue`]'s maps.

@@ -9,6 +9,7 @@ use crate::{
     protocol::{
         handle::Handle,
         lifecycle::{self, Claim, Claimant},
+        limbo,
     },
     shadow::{Counts, OWNED, State},
 };
@@ -98,14 +99,15 @@ fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
 }
 
 /// Gives up the state of an mm that may live: nobody looks for a residue, and a program on another CPU can be in the middle of
-/// an event of it. Its index plus 1, which user space frees after a while; 0 where somebody else took it away.
+/// an event of it. The index is free after a while. (In a queue, not in the reader's record: the kernel throws that away and visits
+/// the task again when its buffer is full, `kernel/bpf/bpf_iter.c:bpf_seq_read`.)
 #[inline(always)]
-pub fn let_go<M: PerTask>(memory: &M, mm: u64) -> u64 {
+pub fn let_go<M: PerTask>(memory: &M, mm: u64) {
     // Where its end came first, whoever saw that goes on with the state.
-    let Some(handle) = lifecycle::take_away(memory, mm) else { return 0 };
+    let Some(handle) = lifecycle::take_away(memory, mm) else { return };
     tell_end(memory, handle.index);
     lifecycle::finish(handle);
-    u64::from(handle.index) + 1
+    limbo::enter(memory, handle.index);
 }
 
 /// What `run` keeps of a state that ends.

@@ -33,7 +33,7 @@ pub fn read<M: PerTask>(memory: &M, visit: &impl Visit<M>, mm: u64, record: &mut
     if visit.mm_now(memory) != mm {
         if known.is_none() {
             // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
-            record.let_go = life::let_go(memory, mm);
+            life::let_go(memory, mm);
         }
         return;
     }

@@ -181,25 +181,52 @@ fn a_missed_switch_is_no_figure() {
         .daily(3);
 }
 
+/// The reader visits the first mm's task, on CPU 1.
+fn reads(host: &World) {
+    let mut record = TaskShadow::default();
+    reader::read(&host.task_program(1), &Visitor { tgid: 1 }, address(0), &mut record);
+}
+
+/// The task lets go of its mm unseen; that changes, and ends.
+fn lets_go_and_ends(host: &World) {
+    host.visited.set(0);
+    host.directly(on(0), 1);
+    host.directly(on(0), -1);
+    ends(host, 0);
+}
+
 /// The reader visits a task that lets go of its mm, which ends: no state is left for an mm that is gone, and none is freed twice.
 #[test]
 fn a_reader_leaves_no_state_behind() {
     Scenario::new("per-task: reader and end", Config { tasks: 1, ..small() }, |_| {})
-        .cpu(0, |host| {
-            host.visited.set(0);
-            host.directly(on(0), 1);
-            host.directly(on(0), -1);
-            ends(host, 0);
-        })
-        .reader(|host| {
-            let mut record = TaskShadow::default();
-            reader::read(&host.task_program(1), &Visitor { tgid: 1 }, address(0), &mut record);
-        })
+        .cpu(0, lets_go_and_ends)
+        .reader(reads)
         .end(|host| {
             let counts = host.all_counts_now();
             assert_eq!(counts.births, counts.deaths, "every state has ended");
             assert!((0..2).all(|index| host.state_now(index).id == 0));
             assert_eq!(counts.rest, 0);
+            host.check_places();
+        })
+        .daily(3);
+}
+
+/// The same where the address is another mm's at once: its state can be found, or user space is told to look for it.
+#[test]
+fn a_reader_leaves_no_state_behind_at_an_address_used_again() {
+    let config = Config { mms: 2, tasks: 1, states: 3, ..small() };
+    Scenario::new("per-task: reader and an address again", config, |_| {})
+        .cpu(0, |host| {
+            lets_go_and_ends(host);
+            // Another one gets the index.
+            host.direct(on(0), address(1), ANON, 1);
+            host.kernel_new_mm(address(0));
+            host.directly(on(0), 1);
+        })
+        .reader(reads)
+        .end(|host| {
+            assert_eq!(host.all_counts_now().rest, 0);
+            host.check_places();
         })
         .daily(3);
 }

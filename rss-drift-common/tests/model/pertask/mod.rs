@@ -7,9 +7,13 @@ mod sums;
 
 use crate::{
     common::{Scenario, World},
-    host::{Check as _, Config, OWNERS, Quiet, address, at, each, on},
+    host::{Check as _, Config, OWNERS, Quiet, address, at, each, on, unpack},
 };
-use rss_drift_common::{member::rss, protocol::pertask::end, running::Peak};
+use rss_drift_common::{
+    member::rss,
+    protocol::{limbo, pertask::end},
+    running::Peak,
+};
 
 /// Figures that no check of this folder is about, and words that only one CPU uses.
 const QUIET: Quiet = OWNERS.and(&["faults", "births", "visited", "deferred", "users", "task_mm", "task"]);
@@ -110,9 +114,17 @@ impl World {
         at(self.table.find(address(mm)).expect("it has a state"))
     }
 
-    /// When all is quiet: every index is free, some mm's, or waits for user space to free it.
+    /// When all is quiet: every index is free, some mm's, or waits for user space to free it. Where user space is told to look for
+    /// a state, there is one that has an id, and no entry leads to it.
     fn check_places(&self) {
-        let places = self.places();
+        let mut places = self.places();
+        let told =
+            std::iter::from_fn(|| self.limbo.pop()).filter(|&packed| unpack(packed).index == limbo::LOST);
+        for _ in 0..told.count() {
+            let lost =
+                (0..places.len()).find(|&index| places[index].is_empty() && self.state_now(index).id != 0);
+            places[lost.expect("a state that is lost")].push("lost");
+        }
         assert!(places.iter().all(|places| places.len() == 1), "each index is in one place: {places:?}");
     }
 
