@@ -96,6 +96,15 @@ pub enum Switch {
     Publish(Batch),
 }
 
+impl Batch {
+    /// Whether there is nothing to give. (A delta without a hit cannot be.)
+    #[inline(always)]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hits | self.faults | u64::from(self.live) == 0
+    }
+}
+
 impl<W: Live> Slot<W> {
     /// Whether the slot is this mm's.
     #[inline(always)]
@@ -113,17 +122,19 @@ impl<W: Live> Slot<W> {
         self.churn.set(self.churn.get().wrapping_add(u64::from(delta.unsigned_abs())));
     }
 
-    /// A page fault of a task with `mm`; false when the slot holds another mm.
+    /// A page fault of a task with `mm`; false when the slot holds another mm. Counted in one step: there is no mark, so a switch that
+    /// preempts us can flush the slot.
     #[inline(always)]
     pub fn fault(&self, mm: u64) -> bool {
         let ours = self.mm.get() == mm && self.busy.get() == 0;
         if ours {
-            self.faults.set(self.faults.get().wrapping_add(1));
+            self.faults.add(1);
         }
         ours
     }
 
-    /// A switch to a task with `next` as its mm; 0 is a task without one, which runs lazily on the mm before it.
+    /// A switch to a task with `next` as its mm; 0 is a task without one, which runs lazily on the mm before it. Nothing may preempt this:
+    /// see [`crate::protocol::flush::catch_up`].
     #[inline(always)]
     pub fn switch(&self, next: u64) -> Switch {
         if self.busy.get() != 0 {

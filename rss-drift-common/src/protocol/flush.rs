@@ -10,7 +10,7 @@ use crate::{
     slot::{Batch, Switch},
 };
 
-/// A switch of this CPU to a task whose mm is `next`, 0 for a task without one.
+/// A switch of this CPU to a task whose mm is `next`, 0 for a task without one, by a program that nothing preempts.
 #[inline(always)]
 pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     match cpu.slot.switch(next) {
@@ -28,6 +28,16 @@ pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     }
 }
 
+/// The running task has the mm at `next`, and no switch told of it. A program that can be preempted says so as if that switch had been
+/// deferred: one that preempts us sets the slot right itself, and takes that back.
+#[inline(always)]
+pub fn catch_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
+    cpu.slot.deferred.set(next);
+    if cpu.slot.busy.get() == 0 {
+        make_up(memory, cpu);
+    }
+}
+
 /// Ends a change of a slot, and makes up for a switch that it deferred.
 #[inline(always)]
 pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
@@ -40,7 +50,10 @@ pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 #[inline(never)]
 fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     if let Some(batch) = cpu.slot.make_up() {
-        give(memory, cpu, &batch, Given::Flushed);
+        cpu.counts.switches.add(1);
+        if !batch.is_empty() {
+            give(memory, cpu, &batch, Given::Flushed);
+        }
     }
     // A switch that was deferred in here is not made up for: the next one, or an update, sets the slot right.
     cpu.slot.done();

@@ -4,8 +4,9 @@
 use crate::{
     common::{A, B, C, World, config},
     engine::{Model, Word},
-    host::{ANON, Check as _, Config, Host},
+    host::{ANON, Check as _, Config, Host, OWNERS, PEAKS, Quiet, at},
 };
+use rss_drift_common::protocol::percpu::events;
 
 /// A host, and the kernel's recursion guard of the event's program on CPU 0.
 struct Guarded {
@@ -169,6 +170,101 @@ fn an_end_is_preempted() {
             })
             .thread("task of C", (0, 1), |world: &Guarded| world.preempt(C, || world.update(C, 1)))
             .check_end(move |world| world.check(if lazy { &[C] } else { &[A, C] }))
+            .explore();
+    }
+}
+
+/// As [`config`], with page faults among what counts.
+fn with_faults(config: Config) -> Config {
+    const QUIET: Quiet = PEAKS.with(OWNERS).and(&[
+        "hits",
+        "misses",
+        "flushes",
+        "churn",
+        "publications",
+        "repaired",
+        "cpus",
+        "visited",
+        "unused",
+        "pass",
+        "zero",
+        "lock",
+    ]);
+    Config { quiet: QUIET, ..config }
+}
+
+/// A page fault's program is preempted by a task of another mm, and counts on a slot that was flushed meanwhile.
+#[test]
+fn a_fault_is_preempted() {
+    let prepare = |host: &World| {
+        host.begin(0, B, 1);
+        host.begin(0, A, 1);
+    };
+    Model::new("a preempted fault", prepared(with_faults(config(1, 2, 2)), prepare))
+        .thread("task of A", (0, 0), |world: &Guarded| {
+            (0..2).for_each(|_| events::page_fault(&world.host.program(0), A));
+        })
+        .thread("task of B", (0, 1), |world: &Guarded| world.preempt(B, || world.update(B, 1)))
+        .thread("kernel thread", (0, 1), |world: &Guarded| world.preempt(0, || world.update(A, 1)))
+        .check_end(|world| {
+            world.check(&[A, B]);
+            world.host.go_on_with(0, C);
+            let state = world.host.table.find(A).expect("A has a state");
+            assert_eq!(world.host.state_now(at(state)).faults, 2, "each fault counts once");
+        })
+        .explore();
+}
+
+/// The program of `sched_process_exec` is preempted by a kernel thread that changes the new mm (khugepaged), or by a task of C.
+#[test]
+fn an_execve_is_preempted() {
+    for (kernel_thread, pages) in [(true, 0), (true, 1), (false, 1)] {
+        let prepare = move |host: &World| {
+            host.begin(0, A, 1);
+            host.go_on_with(0, B);
+            if pages != 0 {
+                host.update(0, B, ANON, pages);
+            }
+            host.current[0].poke(A);
+        };
+        Model::new("a preempted execve", prepared(config(1, 3, 3), prepare))
+            .thread("task of A", (0, 0), |world: &Guarded| {
+                events::executed(&world.host.program(0), A);
+                world.update(A, 1);
+            })
+            .thread("another task", (0, 1), move |world: &Guarded| {
+                let (mm, of) = if kernel_thread { (0, A) } else { (C, C) };
+                world.preempt(mm, || world.update(of, 1));
+            })
+            .check_end(|world| {
+                let live = i64::from(world.host.slot_now(0).live);
+                assert_eq!(
+                    world.host.state_now(0).active,
+                    live,
+                    "A is changed by the CPU whose slot says so"
+                );
+                world.check(&[A, C]);
+            })
+            .explore();
+    }
+}
+
+/// An update of the running task's mm, whose switch was not seen, is preempted.
+#[test]
+fn a_catch_is_preempted() {
+    for pages in [0, 1] {
+        let prepare = move |host: &World| {
+            host.begin(0, A, 1);
+            host.go_on_with(0, B);
+            if pages != 0 {
+                host.update(0, B, ANON, pages);
+            }
+            host.current[0].poke(A);
+        };
+        Model::new("a preempted catch", prepared(config(1, 3, 3), prepare))
+            .thread("task of A", (0, 0), |world: &Guarded| (0..2).for_each(|_| world.update(A, 1)))
+            .thread("task of C", (0, 1), |world: &Guarded| world.preempt(C, || world.update(C, 1)))
+            .check_end(|world| world.check(&[A]))
             .explore();
     }
 }

@@ -106,7 +106,7 @@ fn any_update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm
 #[inline(never)]
 fn catch<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: u64) {
     cpu.counts.caught.add(1);
-    flush::switch(memory, cpu, mm);
+    flush::catch_up(memory, cpu, mm);
 }
 
 /// An update of the mm that this CPU's slot holds. The slot is marked as busy.
@@ -256,7 +256,9 @@ fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, share
 #[inline(always)]
 pub fn executed<M: PerCpu>(memory: &M, mm: M::Mm) {
     life::born(memory, mm);
-    switched(memory, memory.address(mm));
+    if let Some(cpu) = memory.cpu(memory.here()) {
+        flush::catch_up(memory, cpu, memory.address(mm));
+    }
 }
 
 /// This CPU goes on with the mm at `next`; 0 is none.
