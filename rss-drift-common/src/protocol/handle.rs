@@ -288,6 +288,13 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.seeded.get() != 0
     }
 
+    /// Whether a CPU changes the mm now: its slot may have pending deltas.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.state.active.get() != 0
+    }
+
     /// Another CPU begins to change the mm.
     #[inline(always)]
     pub fn enter(&self, cpu: u32) {
@@ -313,10 +320,29 @@ impl<'m, W: Live> Handle<'m, W> {
     /// Raises the peaks to an RSS of so many pages. `bound`: the largest |drift| that can be.
     #[inline(always)]
     pub fn raise_peaks(&self, exact: i64, bound: u64) {
+        self.raise_exact(exact);
+        self.raise_drift(exact, self.seen_approximate(), bound);
+    }
+
+    /// RSS as the approximate reader prints it, in one look.
+    #[inline(always)]
+    #[must_use]
+    pub fn seen_approximate(&self) -> i64 {
+        self.state.approximate.get()
+    }
+
+    /// Raises the peak of RSS.
+    #[inline(always)]
+    pub fn raise_exact(&self, exact: i64) {
         if exact > self.state.peak_exact.get() {
             raise(&self.state.peak_exact, exact);
         }
-        let drift = (exact - self.state.approximate.get()).unsigned_abs().cast_signed();
+    }
+
+    /// Raises that of |drift|: of an RSS of so many pages, while the approximate reader prints so many.
+    #[inline(always)]
+    pub fn raise_drift(&self, exact: i64, approximate: i64, bound: u64) {
+        let drift = (exact - approximate).unsigned_abs().cast_signed();
         // Beyond the bound: a fold of another CPU was half seen.
         if drift > self.state.peak_drift.get() && drift.cast_unsigned() <= bound {
             raise(&self.state.peak_drift, drift);

@@ -38,6 +38,11 @@ impl Quiet {
         Self(bits)
     }
 
+    /// All but these fields.
+    pub(crate) const fn without(self, names: &[&str]) -> Self {
+        Self(self.0 & !Self::of(names).0)
+    }
+
     /// The fields of both.
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -18,6 +18,7 @@ mod peaks;
 mod percpu;
 mod pertask;
 mod preempt;
+mod raised;
 mod smoke;
 #[path = "../host/steps.rs"]
 mod steps;

@@ -2,6 +2,7 @@
 
 use super::{PerCpu, words};
 use crate::{
+    member::Pages,
     memory::{Exchange, Memory, Next, Step, Word},
     protocol::{
         flush,
@@ -35,14 +36,48 @@ pub fn create<M: PerCpu>(memory: &M, mm: M::Mm, by: Claimant) -> Option<Handle<'
     };
     seed(memory, mm, handle);
     handle.state.seeded.swap(1);
-    handle.raise_peaks(handle.rss(), memory.bound());
+    first_peaks(memory, handle);
     Some(handle)
 }
 
-/// Reads every word of the mm once.
+/// The peaks begin. A CPU that changed the mm before they did has raised none, and its slot may have pending deltas: the peaks get an
+/// error. (Which CPUs do is asked first: one that stopped has given its deltas to the totals.)
+#[inline(always)]
+fn first_peaks<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    if handle.is_changed() {
+        handle.doubt_peaks();
+    }
+    handle.raise_peaks(handle.rss(), memory.bound());
+}
+
+/// Counts in one word, which changes with each of them: the stack has no room for four.
+#[inline(always)]
+const fn in_one_word(counts: Pages) -> i64 {
+    counts[0] ^ counts[1].rotate_left(16) ^ counts[2].rotate_left(32) ^ counts[3].rotate_left(48)
+}
+
+/// Those of an mm, and other ones where a fold is on its way. A function of its own, as its caller's stack is full.
+#[inline(never)]
+fn counts_in_one_word<M: PerCpu>(memory: &M, mm: M::Mm) -> i64 {
+    let counts = in_one_word([
+        memory.count::<0>(mm),
+        memory.count::<1>(mm),
+        memory.count::<2>(mm),
+        memory.count::<3>(mm),
+    ]);
+    // Behind the counts.
+    if memory.locks(mm) == 0 { counts } else { !counts }
+}
+
+/// Reads every word of the mm once. The slots come before the counts, so a fold in between is seen in both: then the peaks get an error.
+/// (The rule is that of [`super::exact`]; of the counts the refresh keeps what it saw.)
 #[inline(always)]
 fn seed<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) {
+    let before = counts_in_one_word(memory, mm);
     let refreshed = words::refresh_all(memory, mm, handle);
+    if before != in_one_word(handle.global()) {
+        handle.doubt_peaks();
+    }
     if let Some(cpu) = memory.cpu(memory.here()) {
         cpu.counts.unsettled.add(refreshed.unsettled);
     }
@@ -72,10 +107,10 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     memory.born(handle.index);
     state.id.swap(id);
     let handle = Handle { id, ..handle };
-    seed(memory, mm, handle);
     lifecycle::wipe_figures(state);
+    seed(memory, mm, handle);
     state.visited.set(shared.pass.get());
-    handle.raise_peaks(handle.rss(), memory.bound());
+    first_peaks(memory, handle);
 }
 
 /// Ends the state of an mm that ends: this is its last moment, all its counters are 0, and so must be the shadow. What an event

@@ -82,6 +82,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
         }
         // No reading: nothing is undefined, which the verifier would not let move.
         let mut before = (i64::MIN, 0);
+        let mut approximate = before.0;
         let mut tries = 0;
         while tries < TRIES {
             tries += 1;
@@ -91,18 +92,20 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
                 continue;
             }
             record.flags |= SHADOW_VALID;
-            if moved == 0 {
+            if moved == 0 && known.is_some() {
                 break;
             }
-            // Nor will an event raise the peaks. Two readings that agree are of one instant.
+            // Of these no event will raise the peaks, and of a state that is new none may have. Two readings that agree are of one instant, and so is what was looked at between them.
             let now = (member::rss(&record.shadow), record.churn);
             if before == now {
-                handle.raise_peaks(now.0, memory.bound());
+                handle.raise_exact(now.0);
+                handle.raise_drift(now.0, approximate, memory.bound());
                 record.peak_exact = handle.state.peak_exact.get();
                 record.peak_drift = handle.state.peak_drift.get();
                 break;
             }
             before = now;
+            approximate = handle.seen_approximate();
         }
         record.id = handle.id;
         let state = handle.state;
