@@ -2,7 +2,7 @@
 
 use crate::{
     layout::{Figures, MOST_FIGURES},
-    member::{MEMBERS, Pages},
+    member::{MEMBERS, Pages, rss},
     memory::{Live, Plain, Word, Words},
     slot::Slot,
 };
@@ -184,6 +184,13 @@ impl ShadowRecord {
     #[must_use]
     pub const fn updates(&self) -> u64 {
         self.hits + self.misses
+    }
+
+    /// By how much RSS moved at most, in pages, from an exact figure of it on, which was read before the reading `first`, and until this
+    /// reading: what it moved by until `first` added up, and the churn since. Both readings have to be valid.
+    #[must_use]
+    pub fn moved_since(&self, exact: i64, first: &Self) -> u64 {
+        rss(&first.shadow).abs_diff(exact) + self.churn.saturating_sub(first.churn)
     }
 }
 

@@ -52,7 +52,9 @@ fn check_two_readings(host: &World, first: First) {
     let (low, high) = host.mm(MM).range();
     let after = host.read(0, MM);
     let valid = first.valid && second.valid && before.flags & after.flags & SHADOW_VALID != 0;
-    let uncertainty = i64::try_from(after.churn - before.churn).expect("churn grows");
+    let uncertainty =
+        early.map_or(after.churn - before.churn, |early| after.moved_since(early.rss(), &before));
+    let uncertainty = i64::try_from(uncertainty).expect("a small number");
     let moved = (second.rss() - first.rss()).abs();
     assert!(!valid || moved <= uncertainty, "moved by {moved}, uncertainty {uncertainty}");
     let moved = (low - first.rss()).abs().max((high - first.rss()).abs());

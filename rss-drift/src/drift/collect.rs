@@ -166,11 +166,12 @@ fn shadow_figures(
     counts_faults: bool,
 ) -> Option<ShadowFigures> {
     let shadow = after.shadow(pid).filter(|shadow| shadow.flags & SHADOW_VALID != 0)?;
-    let earlier = before.shadow(pid).filter(|earlier| earlier.id == shadow.id);
+    let earlier = before.shadow(pid).filter(|it| it.id == shadow.id && it.flags & SHADOW_VALID != 0);
+    let first = earlier.zip(before.process(pid));
     let others = shadow.active_max.saturating_sub(1).max(0).unsigned_abs();
     Some(ShadowFigures {
         shadow: member::rss(&shadow.shadow),
-        uncertainty: earlier.map(|earlier| shadow.churn.saturating_sub(earlier.churn)),
+        uncertainty: first.map(|(earlier, mm)| shadow.moved_since(mm.exact_rss(), earlier)),
         peak_exact: shadow.peak_exact,
         peak_drift: shadow.peak_drift,
         peak_error: others * rules.pending_limit + shadow.peak_error,

@@ -115,7 +115,7 @@ pub struct ShadowFigures {
     /// RSS by our own per-CPU cache.
     pub shadow: i64,
     /// Pages by which the counters changed between the readings around /proc, without signs; `None` where one of the
-    /// two had no shadow.
+    /// two had no valid shadow.
     pub uncertainty: Option<u64>,
     /// Largest exact RSS since the mm was seeded.
     pub peak_exact: i64,

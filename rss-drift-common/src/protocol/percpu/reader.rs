@@ -143,11 +143,12 @@ struct Walk<'a> {
 fn add_up<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, record: &mut ShadowRecord) -> bool {
     let state = handle.state;
     let before = handle.given_up();
+    // Churn comes before pages, here and of each slot: what the pages lack is in the churn of a later reading, and not in this one.
+    record.churn = state.churn.get();
     let totals = handle.totals();
     record.shadow = totals;
     record.hits = state.hits.get();
     record.faults = state.faults.get();
-    record.churn = state.churn.get();
     record.holders = 0;
     let mut walk =
         Walk { record, id: handle.id, index: u64::from(handle.index), busy: memory.zero().cast_unsigned() };
@@ -176,6 +177,7 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
         let busy = slot.busy.get();
         if slot.id.get() == self.id {
             let record = &mut *self.record;
+            record.churn += slot.churn.get();
             let pending = slot.pending();
             record.shadow[0] += i64::from(pending[0]);
             record.shadow[1] += i64::from(pending[1]);
@@ -183,7 +185,6 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
             record.shadow[3] += i64::from(pending[3]);
             record.hits += slot.hits.get();
             record.faults += slot.faults.get();
-            record.churn += slot.churn.get();
             record.holders += 1;
         }
         if busy == mark || slot.busy.get() == mark {
