@@ -17,7 +17,7 @@ use core::intrinsics::{
 /// `word` must lie in a map value.
 #[inline(always)]
 pub unsafe fn add<T: Copy>(word: *mut T, value: T) {
-    // SAFETY: by the caller.
+    // SAFETY: the word lies in a map value, which stays as long as the program runs.
     unsafe { atomic_xadd::<T, T, { Relaxed }>(word, value) };
 }
 
@@ -27,7 +27,7 @@ pub unsafe fn add<T: Copy>(word: *mut T, value: T) {
 /// `word` must lie in a map value.
 #[inline(always)]
 pub unsafe fn fetch_add<T: Copy>(word: *mut T, value: T) -> T {
-    // SAFETY: by the caller.
+    // SAFETY: the word lies in a map value, which stays as long as the program runs.
     unsafe { atomic_xadd::<T, T, { SeqCst }>(word, value) }
 }
 
@@ -37,7 +37,7 @@ pub unsafe fn fetch_add<T: Copy>(word: *mut T, value: T) -> T {
 /// `word` must lie in a map value.
 #[inline(always)]
 pub unsafe fn set_bits<T: Copy>(word: *mut T, bits: T) {
-    // SAFETY: by the caller.
+    // SAFETY: the word lies in a map value, which stays as long as the program runs.
     unsafe { atomic_or::<T, T, { SeqCst }>(word, bits) };
 }
 
@@ -47,7 +47,7 @@ pub unsafe fn set_bits<T: Copy>(word: *mut T, bits: T) {
 /// `word` must lie in a map value.
 #[inline(always)]
 pub unsafe fn swap<T: Copy>(word: *mut T, value: T) -> T {
-    // SAFETY: by the caller.
+    // SAFETY: the word lies in a map value, which stays as long as the program runs.
     unsafe { atomic_xchg::<T, { SeqCst }>(word, value) }
 }
 
@@ -57,6 +57,6 @@ pub unsafe fn swap<T: Copy>(word: *mut T, value: T) -> T {
 /// `word` must lie in a map value.
 #[inline(always)]
 pub unsafe fn replace<T: Copy>(word: *mut T, old: T, new: T) -> bool {
-    // SAFETY: by the caller.
+    // SAFETY: the word lies in a map value, which stays as long as the program runs.
     unsafe { atomic_cxchg::<T, { SeqCst }, { SeqCst }>(word, old, new).1 }
 }

@@ -119,7 +119,7 @@ fn marked<const NUMBER: u16, T: Figure>() -> u64 {
 /// As [`load`].
 #[inline(always)]
 pub unsafe fn load_figure<const NUMBER: u16, const PLACE: usize, T: Word>(base: *const u8) -> T {
-    // SAFETY: by the caller.
+    // SAFETY: the verifier takes the base for a kernel struct with a `T` at the figure's offset.
     unsafe { T::load_figure::<NUMBER, PLACE>(base) }
 }
 
@@ -136,7 +136,7 @@ pub trait Word: Copy {
 #[cfg(not(target_arch = "bpf"))]
 macro_rules! marked_load {
     ($instruction:literal, $base:ident, $number:ident, $place:ident) => {
-        // SAFETY: by the caller.
+        // SAFETY: never run: this target has no kernel struct.
         unsafe { load::<u64>($base, (FIGURE_OFFSET + $number + $place as u16).into()) }
     };
 }
@@ -146,7 +146,7 @@ macro_rules! marked_load {
 macro_rules! marked_load {
     ($instruction:literal, $base:ident, $number:ident, $place:ident) => {{
         let value: u64;
-        // SAFETY: by the caller; a fault on a stale pointer reads as 0.
+        // SAFETY: the base is a kernel struct with a value of this width at the offset; a fault on a stale pointer reads as 0.
         unsafe {
             asm!(
                 $instruction,
@@ -180,7 +180,7 @@ impl Word for u32 {
 impl Word for i64 {
     #[inline(always)]
     unsafe fn load_figure<const NUMBER: u16, const PLACE: usize>(base: *const u8) -> Self {
-        // SAFETY: by the caller.
+        // SAFETY: a word of 64 bits at the same place, of the same struct.
         unsafe { u64::load_figure::<NUMBER, PLACE>(base) }.cast_signed()
     }
 }
@@ -188,7 +188,7 @@ impl Word for i64 {
 impl Word for *const u8 {
     #[inline(always)]
     unsafe fn load_figure<const NUMBER: u16, const PLACE: usize>(base: *const u8) -> Self {
-        // SAFETY: by the caller.
+        // SAFETY: a word of 64 bits at the same place, of the same struct.
         unsafe { u64::load_figure::<NUMBER, PLACE>(base) as Self }
     }
 }
