@@ -198,10 +198,8 @@ impl ShadowRecord {
 pub const SHADOW_VALID: u32 = 1;
 /// A word kept changing while it was refreshed.
 pub const SHADOW_UNSETTLED: u32 = 1 << 1;
-/// The mm has no state: the map is full.
-pub const SHADOW_REFUSED: u32 = 1 << 2;
 /// The mm belongs to what `rss-drift run` measures.
-pub const SHADOW_MEASURED: u32 = 1 << 3;
+pub const SHADOW_MEASURED: u32 = 1 << 2;
 
 /// Our own counts on one CPU, never reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -154,7 +154,7 @@ impl<W: Live> Slot<W> {
                 return Switch::Nothing;
             }
             self.begin();
-            return Switch::Publish(self.publish(true));
+            return Switch::Publish(self.leave());
         }
         // A delta without a hit cannot be.
         if self.hits.get() | self.faults.get() | u64::from(self.live.get()) == 0 {
@@ -219,13 +219,17 @@ impl<W: Live> Slot<W> {
         batch
     }
 
-    /// Gives the pending deltas up and keeps the mm and its counts. `leaving`: this CPU stops changing the mm.
+    /// As [`Slot::publish`], and this CPU stops changing the mm.
     #[inline(always)]
-    pub fn publish(&self, leaving: bool) -> Batch {
-        let live = if leaving { self.live.get() } else { 0 };
-        if leaving {
-            self.live.set(0);
-        }
+    pub fn leave(&self) -> Batch {
+        let live = self.live.get();
+        self.live.set(0);
+        Batch { live, ..self.publish() }
+    }
+
+    /// Gives the pending deltas up and keeps the mm and its counts.
+    #[inline(always)]
+    pub fn publish(&self) -> Batch {
         let pending = self.pending();
         self.clear_pending();
         Batch {
@@ -236,7 +240,7 @@ impl<W: Live> Slot<W> {
             hits: 0,
             faults: 0,
             churn: 0,
-            live,
+            live: 0,
         }
     }
 

@@ -75,7 +75,7 @@ extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
     // SAFETY: as above; next is a task.
     let next: u64 = unsafe { kernel::load_at!(pointer(ctx, 2), task_mm) };
     shadow::percpu::switched(next);
-    run::count::switched(next, true);
+    run::count::switched(next);
     0
 }
 
@@ -88,7 +88,7 @@ extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
         let mm: *const u8 = kernel::load_at!(pointer(ctx, 0), task_mm);
         if !mm.is_null() {
             shadow::percpu::executed(mm);
-            run::count::switched(mm as u64, false);
+            run::count::executed(mm as u64);
         }
     }
     0
@@ -257,7 +257,7 @@ extern "C" fn run_exit(ctx: *const u64) -> i32 {
 /// The kernel's function or tracepoint must have this argument.
 #[inline(always)]
 unsafe fn pointer(ctx: *const u64, argument: usize) -> *const u8 {
-    // SAFETY: by the caller.
+    // SAFETY: the context has a word of 8 bytes for each argument, and this is one of them.
     unsafe { core::ptr::read_volatile(ctx.add(argument).cast::<*const u8>()) }
 }
 
@@ -267,7 +267,7 @@ unsafe fn pointer(ctx: *const u64, argument: usize) -> *const u8 {
 /// As [`pointer`].
 #[inline(always)]
 unsafe fn number64(ctx: *const u64, argument: usize) -> u64 {
-    // SAFETY: by the caller.
+    // SAFETY: the context has a word of 8 bytes for each argument, and this is one of them.
     unsafe { core::ptr::read_volatile(ctx.add(argument)) }
 }
 
@@ -277,7 +277,7 @@ unsafe fn number64(ctx: *const u64, argument: usize) -> u64 {
 /// As [`pointer`].
 #[inline(always)]
 unsafe fn number(ctx: *const u64, argument: usize) -> u32 {
-    // SAFETY: by the caller; the upper half of an `int` argument is not defined.
+    // SAFETY: as in `number64`; the upper half of an `int` argument is not defined.
     unsafe { number64(ctx, argument) as u32 }
 }
 

@@ -71,7 +71,7 @@ pub fn publish<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     slot.mark();
     if slot.id.get() != 0 {
         slot.begin();
-        let batch = slot.publish(false);
+        let batch = slot.publish();
         give(memory, cpu, &batch, Given::Published);
     }
     done(memory, cpu);
@@ -80,14 +80,14 @@ pub fn publish<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 /// Publishes the slot of an event that is at work on it, where a pending delta has come to the threshold.
 #[inline(always)]
 pub fn publish_now<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
-    let batch = cpu.slot.publish(false);
+    let batch = cpu.slot.publish();
     give(memory, cpu, &batch, Given::Published);
 }
 
 /// Adds what a slot gave up to its state.
 #[inline(always)]
 pub fn give<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, batch: &Batch, given: Given) {
-    let kind = memory.gives_up();
+    let sought = memory.gives_up();
     let handle = if batch.id == 0 {
         // Only faults were counted, and nothing had to be looked up yet.
         lifecycle::find(memory, batch.mm)
@@ -106,6 +106,6 @@ pub fn give<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, batch: &Batch, given: Gi
     handle.add(batch, given);
     if given == Given::Flushed && batch.hits != 0 {
         cpu.counts.flushes.add(1);
-        memory.flushed(handle.index, kind);
+        memory.flushed(handle.index, sought);
     }
 }

@@ -132,10 +132,16 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
-    /// A reading has taken deltas that it has yet to add to the totals, or has added them.
+    /// A reading takes deltas that it has yet to add to the totals.
     #[inline(always)]
-    pub fn settle(&self, settling: bool) {
-        self.state.settling.set(u64::from(settling));
+    pub fn begin_settling(&self) {
+        self.state.settling.set(1);
+    }
+
+    /// All that it took is in the totals.
+    #[inline(always)]
+    pub fn end_settling(&self) {
+        self.state.settling.set(0);
     }
 
     /// Whether a reading has taken deltas that are not in the totals yet.

@@ -3,7 +3,10 @@
 use aya_ebpf::helpers::generated::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_smp_processor_id,
 };
-use rss_drift_common::run::{Largest, MemberCounts, RunState};
+use rss_drift_common::{
+    protocol::observer::{Sought, Update},
+    run::{Largest, MemberCounts, RunCpu, RunState},
+};
 
 use super::{
     maps::{self, on, run},
@@ -43,30 +46,30 @@ pub fn born(index: u32) {
 /// An update of `member` by this CPU. `context`: of the event's program; null where a look found it. `pages` may be 0: somebody
 /// else saw them first.
 #[inline(always)]
-pub fn update(context: *const u64, index: u32, member: u32, pages: i64, hit: bool) {
+pub fn update(context: *const u64, index: u32, member: u32, pages: i64, update: Update) {
     if on() && maps::measured(index).is_some() {
-        update_measured(context, index, member, pages, hit);
+        update_measured(context, index, member, pages, update);
     }
 }
 
 /// A function of its own, as the stacks of all frames together have 512 bytes: a site is as large as its frames.
 #[inline(never)]
-fn update_measured(context: *const u64, index: u32, member: u32, pages: i64, hit: bool) {
+fn update_measured(context: *const u64, index: u32, member: u32, pages: i64, update: Update) {
     // SAFETY: no preconditions.
     let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
     // SAFETY: a map value, masked to the four members. By locked instructions: on 7.2 one program may interrupt another.
     unsafe {
         let member = (member & 3) as usize;
         let counts = &raw mut (*this).members[member];
-        add(counts, pages, hit);
+        add(counts, pages, update);
         let mut pages = pages;
         if pages == 0 && (*this).born == u64::from(index) + 1 {
             // The first update of an mm has its state made, which finds its pages.
             pages = (*this).found[member];
             (*this).found[member] = 0;
-            add_missed(counts, pages, hit);
+            add_missed(counts, pages, update);
         }
-        sites::count(this, context, pages, hit);
+        sites::count(this, context, pages, update);
     }
 }
 
@@ -95,24 +98,23 @@ pub fn pages(index: u32, pages: &[i64; 4]) {
 
 /// Counts an update of so many pages.
 #[inline(always)]
-pub(super) unsafe fn add(counts: *mut MemberCounts, pages: i64, hit: bool) {
-    // SAFETY: by the caller.
+pub(super) unsafe fn add(counts: *mut MemberCounts, pages: i64, update: Update) {
+    // SAFETY: the counts lie in a map value.
     unsafe {
-        if hit {
-            atomic::add(&raw mut (*counts).hits, 1);
-        } else {
-            atomic::add(&raw mut (*counts).misses, 1);
+        match update {
+            Update::Hit => atomic::add(&raw mut (*counts).hits, 1),
+            Update::Miss => atomic::add(&raw mut (*counts).misses, 1),
         }
-        add_missed(counts, pages, hit);
+        add_missed(counts, pages, update);
         add_pages(counts, pages);
     }
 }
 
 #[inline(always)]
-unsafe fn add_missed(counts: *mut MemberCounts, pages: i64, hit: bool) {
-    // SAFETY: by the caller.
+unsafe fn add_missed(counts: *mut MemberCounts, pages: i64, update: Update) {
+    // SAFETY: as in `add`.
     unsafe {
-        if !hit && pages != 0 {
+        if update == Update::Miss && pages != 0 {
             atomic::add(&raw mut (*counts).missed, pages.unsigned_abs());
         }
     }
@@ -120,7 +122,7 @@ unsafe fn add_missed(counts: *mut MemberCounts, pages: i64, hit: bool) {
 
 #[inline(always)]
 unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
-    // SAFETY: by the caller.
+    // SAFETY: as in `add`.
     unsafe {
         if pages > 0 {
             atomic::add(&raw mut (*counts).added, pages.cast_unsigned());
@@ -132,23 +134,23 @@ unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
 
 /// This CPU's slot gives its deltas up: whether updates by the RFC's own sites are among them.
 #[inline(always)]
-pub fn gives_up() -> bool {
+pub fn gives_up() -> Sought {
     if !on() {
-        return false;
+        return Sought::Absent;
     }
     // SAFETY: no preconditions.
-    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return false };
+    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return Sought::Absent };
     // SAFETY: a map value.
     unsafe {
         let live = (*this).rfc_live != 0;
         (*this).rfc_live = 0;
-        live
+        if live { Sought::Present } else { Sought::Absent }
     }
 }
 
-/// A slot gave the deltas of a state up for another mm; `rfc`: what [`gives_up`] said.
+/// A slot gave the deltas of a state up for another mm; `sought`: what [`gives_up`] said.
 #[inline(always)]
-pub fn flushed(index: u32, rfc: bool) {
+pub fn flushed(index: u32, sought: Sought) {
     if !on() || maps::measured(index).is_none() {
         return;
     }
@@ -157,20 +159,35 @@ pub fn flushed(index: u32, rfc: bool) {
     // SAFETY: a map value.
     unsafe {
         atomic::add(&raw mut (*this).flushes, 1);
-        if rfc {
+        if sought == Sought::Present {
             atomic::add(&raw mut (*this).rfc_flushes, 1);
         }
     }
 }
 
-/// This CPU goes on with the mm at `next`; `switch`: by a context switch, and not by execve.
+/// This CPU goes on with the mm at `next`, by a context switch.
 #[inline(always)]
-pub fn switched(next: u64, switch: bool) {
+pub fn switched(next: u64) {
+    if let Some(this) = go_on_with(next) {
+        // SAFETY: a map value.
+        unsafe { (*this).switches += 1 };
+    }
+}
+
+/// As [`switched`], by execve, which is no switch.
+#[inline(always)]
+pub fn executed(next: u64) {
+    let _ = go_on_with(next);
+}
+
+/// What this CPU has counted, where the mm at `next` is measured and another than the CPU's last one.
+#[inline(always)]
+fn go_on_with(next: u64) -> Option<*mut RunCpu> {
     if !on() || next == 0 {
-        return;
+        return None;
     }
     // SAFETY: no preconditions.
-    let Some(this) = maps::cpu(unsafe { bpf_get_smp_processor_id() }) else { return };
+    let this = maps::cpu(unsafe { bpf_get_smp_processor_id() })?;
     // SAFETY: map values.
     unsafe {
         let (mut id, mut measured) = (0, false);
@@ -180,13 +197,11 @@ pub fn switched(next: u64, switch: bool) {
         }
         // By its id too: the address of an mm that ended is used again.
         if (*this).mm == next && (*this).id == id {
-            return;
+            return None;
         }
         (*this).mm = next;
         (*this).id = id;
-        if measured && switch {
-            (*this).switches += 1;
-        }
+        measured.then_some(this)
     }
 }
 
@@ -293,7 +308,7 @@ pub fn ended(index: u32) {
 /// Field by field: a struct at once becomes a call of memcpy, which this target has not.
 #[inline(always)]
 unsafe fn keep(kept: *mut Largest, of: *const Largest) {
-    // SAFETY: by the caller.
+    // SAFETY: both lie in map values.
     unsafe {
         (*kept).tgid = (*of).tgid;
         copy_comm((&raw mut (*kept).comm).cast(), (&raw const (*of).comm).cast());
@@ -313,7 +328,7 @@ unsafe fn keep(kept: *mut Largest, of: *const Largest) {
 /// Copies a name: two words.
 #[inline(always)]
 unsafe fn copy_comm(to: *mut u64, from: *const u64) {
-    // SAFETY: by the caller.
+    // SAFETY: both are names of 16 bytes in map values, at a multiple of 8.
     unsafe {
         core::ptr::write_volatile(to, core::ptr::read_volatile(from));
         core::ptr::write_volatile(to.add(1), core::ptr::read_volatile(from.add(1)));

@@ -11,8 +11,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, StackTrace},
 };
-use rss_drift_common::run::{
-    CALIBRATION_FRAMES, CODES, Code, MemberCounts, RunCpu, SITE_FRAMES, Site, SiteCounts, kind,
+use rss_drift_common::{
+    protocol::observer::Update,
+    run::{CALIBRATION_FRAMES, CODES, Code, MemberCounts, RunCpu, SITE_FRAMES, Site, SiteCounts, kind},
 };
 
 use super::{count::add, maps};
@@ -60,14 +61,14 @@ pub fn calibrate(context: *const u64) {
 /// Counts an update of a measured mm by its frames; a miss by its whole stack too. `context`: null where no event tells of the
 /// update, but a look at a task's cache: of those the RFC's sites alone made use.
 #[inline(always)]
-pub unsafe fn count(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool) {
-    // SAFETY: by the caller; the context is the program's own.
+pub unsafe fn count(this: *mut RunCpu, context: *const u64, pages: i64, update: Update) {
+    // SAFETY: `this` is a map value; the context is the program's own.
     unsafe {
-        let kind = if context.is_null() { kind::RFC } else { of_event(this, context, pages, hit) };
+        let kind = if context.is_null() { kind::RFC } else { of_event(this, context, pages, update) };
         // The verifier has to see that it lies within.
         let kind = if kind < kind::KINDS as u64 { kind } else { kind::UNKNOWN };
-        add(&raw mut (*this).kinds[kind as usize], pages, hit);
-        if hit && kind == kind::RFC {
+        add(&raw mut (*this).kinds[kind as usize], pages, update);
+        if update == Update::Hit && kind == kind::RFC {
             (*this).rfc_live = 1;
         }
     }
@@ -78,9 +79,9 @@ const FRAMES_OF_OURS: u64 = 1;
 
 /// The kind of the site of an event.
 #[inline(always)]
-unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool) -> u64 {
+unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, update: Update) -> u64 {
     let Some(shared) = maps::shared() else { return kind::UNKNOWN };
-    // SAFETY: by the caller.
+    // SAFETY: map values, and the context of the program that runs.
     unsafe {
         // How many frames to leave out is in the flags' lowest bits.
         let mut skip = ((*shared).skip + FRAMES_OF_OURS) & 0xff;
@@ -92,11 +93,11 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool
             skip = (skip + 1) & 0xff;
             bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
         }
-        if !hit && (*shared).chains != 0 {
+        if update == Update::Miss && (*shared).chains != 0 {
             chain(this, context, skip, pages);
         }
         if let Some(counts) = find_site(&site) {
-            add(&raw mut (*counts).counts, pages, hit);
+            add(&raw mut (*counts).counts, pages, update);
             return (*counts).kind;
         }
         atomic::add(&raw mut (*this).sites_lost, 1);
@@ -107,14 +108,14 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, hit: bool
 /// A miss by its whole stack.
 #[inline(always)]
 unsafe fn chain(this: *mut RunCpu, context: *mut c_void, skip: u64, pages: i64) {
-    // SAFETY: by the caller.
+    // SAFETY: map values, and the context of the program that runs.
     unsafe {
         let stack = bpf_get_stackid(context, (&raw const RUN_STACKS).cast_mut().cast(), skip);
         // Negative: another stack has its place.
         if stack >= 0
             && let Some(counts) = find_chain(stack.cast_unsigned() as u32)
         {
-            add(counts, pages, false);
+            add(counts, pages, Update::Miss);
         } else {
             atomic::add(&raw mut (*this).chains_lost, 1);
         }

@@ -39,7 +39,7 @@ fn current() -> Option<Current> {
 #[inline(always)]
 pub unsafe fn new_task(task: *const u8) {
     let Some(Current { tgid: parent, followed, this }) = current() else { return };
-    // SAFETY: by the caller; a map value.
+    // SAFETY: a task to the verifier; a map value.
     unsafe {
         let tgid: u32 = load(task, layout!(task_tgid));
         if tgid == parent || load::<u64>(task, layout!(task_mm)) == 0 {
@@ -62,7 +62,7 @@ pub unsafe fn new_task(task: *const u8) {
 #[inline(always)]
 pub unsafe fn exec(task: *const u8) {
     let Some(Current { tgid, this, .. }) = current() else { return };
-    // SAFETY: by the caller; map values.
+    // SAFETY: a task to the verifier; map values.
     unsafe {
         atomic::add(&raw mut (*this).execs, 1);
         own(task, tgid);
@@ -82,7 +82,7 @@ pub unsafe fn exec(task: *const u8) {
 #[inline(always)]
 pub unsafe fn exit(task: *const u8) {
     let Some(Current { tgid, followed, this }) = current() else { return };
-    // SAFETY: by the caller; a map value.
+    // SAFETY: a task to the verifier; a map value.
     unsafe {
         atomic::add(&raw mut (*this).faults, faults(task));
         let signal: *const u8 = load(task, layout!(task_signal));
@@ -109,7 +109,7 @@ pub unsafe fn seen(task: *const u8, index: u32) {
         return;
     }
     let Some(state) = maps::measured(index) else { return };
-    // SAFETY: by the caller; map values.
+    // SAFETY: a task to the verifier; map values.
     unsafe {
         if (*state).of.tgid == 0 {
             own(task, load(task, layout!(task_tgid)));
@@ -120,14 +120,14 @@ pub unsafe fn seen(task: *const u8, index: u32) {
 /// A task's page faults by the kernel's own count.
 #[inline(always)]
 unsafe fn faults(task: *const u8) -> u64 {
-    // SAFETY: by the caller.
+    // SAFETY: a task to the verifier.
     unsafe { load::<u64>(task, run!(task_min_flt)) + load::<u64>(task, run!(task_maj_flt)) }
 }
 
 /// The task's mm is that of this thread group, by the task's name.
 #[inline(always)]
 unsafe fn own(task: *const u8, tgid: u32) {
-    // SAFETY: by the caller; map values.
+    // SAFETY: a task to the verifier; map values.
     unsafe {
         let mm: u64 = load(task, layout!(task_mm));
         if let Some(index) = shadow::find(mm)

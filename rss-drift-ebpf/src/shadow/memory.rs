@@ -8,7 +8,11 @@ use aya_ebpf::{
 };
 use rss_drift_common::{
     memory::{Memory, Next, StateStep, Step, Word as _},
-    protocol::{lifecycle::Claimant, limbo::Waiting, observer::Observer},
+    protocol::{
+        lifecycle::Claimant,
+        limbo::Waiting,
+        observer::{Observer, Sought, Update},
+    },
     shadow::{Cpu, Shared, State},
 };
 
@@ -159,24 +163,24 @@ impl<K: Kind> Observer for Maps<K> {
         count::born(index);
     }
     #[inline(always)]
-    fn updated(&self, index: u32, member: u32, pages: i64, hit: bool) {
-        count::update(self.context, index, member, pages, hit);
+    fn updated(&self, index: u32, member: u32, pages: i64, update: Update) {
+        count::update(self.context, index, member, pages, update);
     }
     #[inline(always)]
     fn looked(&self, index: u32, member: u32, pages: i64) {
-        count::update(core::ptr::null(), index, member, pages, true);
+        count::update(core::ptr::null(), index, member, pages, Update::Hit);
     }
     #[inline(always)]
     fn found(&self, index: u32, pages: &[i64; 4]) {
         count::pages(index, pages);
     }
     #[inline(always)]
-    fn gives_up(&self) -> bool {
+    fn gives_up(&self) -> Sought {
         count::gives_up()
     }
     #[inline(always)]
-    fn flushed(&self, index: u32, kind: bool) {
-        count::flushed(index, kind);
+    fn flushed(&self, index: u32, sought: Sought) {
+        count::flushed(index, sought);
     }
     #[inline(always)]
     fn last_user_gone(&self, index: u32, mm: u64, approximate: i64, exact: i64) {

@@ -109,7 +109,7 @@ impl PerTask for Maps<ByTask> {
 #[inline(always)]
 unsafe fn task_of(task: *const u8) -> Task {
     let cache = layout!(task_rss_count);
-    // SAFETY: by the caller; offsets from BTF.
+    // SAFETY: a task to the verifier; offsets from BTF.
     unsafe {
         Task {
             address: task as u64,
@@ -135,10 +135,10 @@ fn current() -> Option<Task> {
 /// Both must be tasks to the verifier.
 #[inline(always)]
 pub unsafe fn switched(prev: *const u8, next: *const u8) {
-    // SAFETY: by the caller.
+    // SAFETY: both are tasks to the verifier.
     let (prev, next) = unsafe { (task_of(prev), task_of(next)) };
     events::switched(&Maps::<ByTask>::new(), &prev, &next);
-    run::count::switched(next.mm, true);
+    run::count::switched(next.mm);
 }
 
 /// A page fault of the current task.
@@ -160,10 +160,10 @@ pub fn updated(context: *const u64, mm: u64, member: u32, count: i64) {
 /// `task` must be a task to the verifier, and the running one.
 #[inline(always)]
 pub unsafe fn executed(task: *const u8) {
-    // SAFETY: by the caller.
+    // SAFETY: a task to the verifier.
     let task = unsafe { task_of(task) };
     events::executed(&Maps::<ByTask>::new(), &task);
-    run::count::switched(task.mm, false);
+    run::count::executed(task.mm);
 }
 
 /// A new task, which has not run yet.
@@ -173,7 +173,7 @@ pub unsafe fn executed(task: *const u8) {
 #[inline(always)]
 pub unsafe fn forked(task: *const u8, clone_flags: u64) {
     if clone_flags & CLONE_VM == 0 {
-        // SAFETY: by the caller.
+        // SAFETY: a task to the verifier.
         events::forked(&Maps::<ByTask>::new(), &unsafe { task_of(task) });
     }
 }

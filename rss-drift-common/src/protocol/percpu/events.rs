@@ -3,7 +3,7 @@
 use super::{PerCpu, life, words};
 use crate::{
     memory::{Live, Memory, Word},
-    protocol::{flush, handle::Handle, lifecycle},
+    protocol::{flush, handle::Handle, lifecycle, observer::Update},
     shadow::Cpu,
     slot::busy_with,
 };
@@ -134,7 +134,7 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
         return;
     };
     slot.update(member as usize, own.delta);
-    memory.updated(handle.index, member, i64::from(own.delta), true);
+    memory.updated(handle.index, member, i64::from(own.delta), Update::Hit);
     settle(memory, cpu, handle, member, own);
 }
 
@@ -228,7 +228,7 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
     }
     handle.reach_out();
     handle.add_miss();
-    memory.updated(handle.index, member, i64::from(delta), false);
+    memory.updated(handle.index, member, i64::from(delta), Update::Miss);
     flush::done(memory, cpu);
 }
 

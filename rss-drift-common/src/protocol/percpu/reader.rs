@@ -8,7 +8,7 @@ use crate::{
         handle::Handle,
         lifecycle::{self, Claimant},
     },
-    shadow::{SHADOW_MEASURED, SHADOW_REFUSED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
+    shadow::{SHADOW_MEASURED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
     slot::busy_with,
 };
 
@@ -37,10 +37,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
         Some(handle) => Some(handle),
         None => life::create(memory, mm, Claimant::Reader),
     };
-    let Some(handle) = handle else {
-        record.flags |= SHADOW_REFUSED;
-        return;
-    };
+    let Some(handle) = handle else { return };
     lifecycle::begin_reading::<M>(handle);
     if visit.mm_now(memory) != Some(address) {
         life::done_reading(memory, handle);

@@ -144,12 +144,12 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
         unsettled: zero.cast_unsigned(),
     };
     memory.for_each_cpu(&mut walk);
-    handle.settle(true);
+    handle.begin_settling();
     take_count::<M, 0>(memory, mm, handle, &mut walk);
     take_count::<M, 1>(memory, mm, handle, &mut walk);
     take_count::<M, 2>(memory, mm, handle, &mut walk);
     take_count::<M, 3>(memory, mm, handle, &mut walk);
-    handle.settle(false);
+    handle.end_settling();
     let Walk { deltas, moved, unsettled, .. } = walk;
     memory.found(handle.index, &deltas);
     let corrected = deltas[0].unsigned_abs()
@@ -195,13 +195,13 @@ impl<M: PerCpu> Step<M> for Walk {
             return Next::GoOn;
         }
         let Some(handle) = Handle::at(memory, index) else { return Next::Stop };
-        handle.settle(true);
+        handle.begin_settling();
         refresh_word::<M, 0>(memory, handle, offset, &seen[0], self);
         refresh_word::<M, 1>(memory, handle, offset, &seen[1], self);
         refresh_word::<M, 2>(memory, handle, offset, &seen[2], self);
         refresh_word::<M, 3>(memory, handle, offset, &seen[3], self);
         if self.folded[0] | self.folded[1] | self.folded[2] | self.folded[3] == 0 {
-            handle.settle(false);
+            handle.end_settling();
         }
         Next::GoOn
     }

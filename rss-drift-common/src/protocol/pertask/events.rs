@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     memory::Word,
-    protocol::{flush, lifecycle},
+    protocol::{flush, lifecycle, observer::Update},
 };
 
 /// This CPU leaves `prev` and takes `next`.
@@ -111,7 +111,7 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
         handle.add_churn(delta.unsigned_abs());
         here.note_outside(handle);
     }
-    memory.updated(handle.index, member, delta, holds);
+    memory.updated(handle.index, member, delta, if holds { Update::Hit } else { Update::Miss });
     here.settle(mm, handle, Way::Both);
     counts::raise_peaks(memory, here.number, handle, slot);
 }

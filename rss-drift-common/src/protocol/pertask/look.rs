@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Member,
     memory::{Live, Word},
-    protocol::{flush, handle::Handle},
+    protocol::{flush, handle::Handle, observer::Update},
     running::{Direct, Running},
     shadow::Cpu,
     slot::{Deltas, Slot},
@@ -155,7 +155,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         let slot = self.slot();
         handle.transfer(direct.member, -direct.cached);
         slot.direct(direct.delta);
-        self.memory.updated(handle.index, direct.member, direct.delta, true);
+        self.memory.updated(handle.index, direct.member, direct.delta, Update::Hit);
         if direct.member != Member::Swap as u32 && direct.delta > 0 {
             // Some of it may be gone again.
             counts::raise_peaks_by(self.memory, self.number, handle, slot, direct.delta);
