@@ -132,10 +132,11 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
-    /// A reading takes deltas that it has yet to add to the totals.
+    /// A reading takes deltas that it has yet to add to the totals. Said in one step with a full barrier, before it reads any of them: an
+    /// event that comes to a word after that sees it.
     #[inline(always)]
     pub fn begin_settling(&self) {
-        self.state.settling.set(1);
+        self.state.settling.swap(1);
     }
 
     /// All that it took is in the totals.
