@@ -174,8 +174,8 @@ fn an_end_is_preempted() {
     }
 }
 
-/// As [`config`], with page faults among what counts.
-fn with_faults(config: Config) -> Config {
+/// As [`config`] of one CPU and two mms, with page faults among what counts.
+fn with_faults() -> Config {
     const QUIET: Quiet = PEAKS.with(OWNERS).and(&[
         "hits",
         "misses",
@@ -190,7 +190,7 @@ fn with_faults(config: Config) -> Config {
         "zero",
         "lock",
     ]);
-    Config { quiet: QUIET, ..config }
+    Config { quiet: QUIET, ..config(1, 2, 2) }
 }
 
 /// A page fault's program is preempted by a task of another mm, and counts on a slot that was flushed meanwhile.
@@ -200,7 +200,7 @@ fn a_fault_is_preempted() {
         host.begin(0, B, 1);
         host.begin(0, A, 1);
     };
-    Model::new("a preempted fault", prepared(with_faults(config(1, 2, 2)), prepare))
+    Model::new("a preempted fault", prepared(with_faults(), prepare))
         .thread("task of A", (0, 0), |world: &Guarded| {
             (0..2).for_each(|_| events::page_fault(&world.host.program(0), A));
         })

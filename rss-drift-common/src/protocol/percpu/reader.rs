@@ -89,10 +89,11 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
                 continue;
             }
             record.flags |= SHADOW_VALID;
-            if moved == 0 && known.is_some() {
+            if moved == 0 && handle.state.tgid.get() != 0 {
                 break;
             }
-            // Of these no event will raise the peaks, and of a state that is new none may have. Two readings that agree are of one instant, and so is what was looked at between them.
+            // Of what the refresh took no event will raise the peaks, and of a state that no reading visited yet none may have. Two
+            // readings that agree are of one instant, and so is what was looked at between them.
             let now = (member::rss(&record.shadow), record.churn);
             if before == now {
                 handle.raise_exact(now.0);
