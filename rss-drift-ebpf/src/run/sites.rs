@@ -88,9 +88,10 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, update: U
         let context: *mut c_void = context.cast_mut().cast();
         let mut site: Site = [0; SITE_FRAMES];
         bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
-        if site[0] == (*shared).last && site[0] != 0 {
-            // Misses are counted in a function of their own.
-            skip = (skip + 1) & 0xff;
+        // Some updates are counted some functions further in: then the last frame of ours stands among these.
+        let further = behind(&site, (*shared).last);
+        if further != 0 {
+            skip = (skip + further) & 0xff;
             bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
         }
         if update == Update::Miss && (*shared).chains != 0 {
@@ -102,6 +103,22 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, update: U
         }
         atomic::add(&raw mut (*this).sites_lost, 1);
         classify(site[0], site[1], site[2])
+    }
+}
+
+/// How many frames there are up to this one and with it; 0 where it is not among them.
+#[inline(always)]
+const fn behind(site: &Site, last: u64) -> u64 {
+    if last == 0 {
+        0
+    } else if site[0] == last {
+        1
+    } else if site[1] == last {
+        2
+    } else if site[2] == last {
+        3
+    } else {
+        0
     }
 }
 
