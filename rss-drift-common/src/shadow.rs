@@ -49,7 +49,7 @@ pub struct State<W: Words = Plain> {
     /// The most CPUs that changed the mm at once so far, those included that did so without holding it: with more than 1 the peaks
     /// have an error.
     pub active_max: W::I64,
-    /// Number of the CPU that was the last to become active, plus 1: where one is active, it is this one.
+    /// Number of the CPU that was the last to become active, plus 1. Where two never were at once, the one that is active is this one.
     pub entered: W::U64,
     /// Slots that gave their deltas up for another mm.
     pub flushes: W::U64,

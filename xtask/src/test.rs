@@ -96,11 +96,14 @@ fn live(root: &Path, arguments: &[OsString], times: &mut Times) -> Result<ExitCo
     let mut printed = String::new();
     let status = times.stage("live tests on this host", || {
         let mut child = command.spawn().with_context(|| format!("cannot run {}", binary.display()))?;
-        let lines = BufReader::new(child.stdout.take().context("the live tests have no stdout")?).lines();
-        for line in lines {
+        // In bytes: what a test prints of a process need not be UTF-8, and the tests are not to be left alone for that.
+        for line in BufReader::new(child.stdout.take().context("the live tests have no stdout")?).split(b'\n')
+        {
             let line = line.context("cannot read what the live tests print")?;
+            let line = String::from_utf8_lossy(&line);
             println!("{line}");
-            printed += &(line + "\n");
+            printed += &line;
+            printed.push('\n');
         }
         child.wait().context("cannot wait for the live tests")
     })?;

@@ -101,15 +101,17 @@ fn a_miss_is_preempted() {
         .explore();
 }
 
+/// CPU 0 has run a task of A, and runs a kernel thread.
+fn lazily_on_a(host: &World) {
+    host.begin(0, A, 1);
+    host.go_on_with(0, 0);
+}
+
 /// A kernel thread that runs lazily on A changes it (khugepaged), and is preempted by a task of C. Whatever came of that switch, it is not
 /// made up for when CPU 0 has gone on to a task of A: that one's updates are hits.
 #[test]
 fn an_old_switch_is_not_made_up_for() {
-    let prepare = |host: &World| {
-        host.begin(0, A, 1);
-        host.go_on_with(0, 0);
-    };
-    Model::new("an old switch", prepared(config(1, 3, 3), prepare))
+    Model::new("an old switch", prepared(config(1, 3, 3), lazily_on_a))
         .thread("kernel thread, then A", (0, 0), |world: &Guarded| {
             world.update(A, 1);
             world.host.go_on_with(0, A);
@@ -131,11 +133,7 @@ fn an_old_switch_is_not_made_up_for() {
 /// the slot is C's, and what C's task does later is not A's.
 #[test]
 fn an_event_that_lost_its_slot_is_a_miss() {
-    let prepare = |host: &World| {
-        host.begin(0, A, 1);
-        host.go_on_with(0, 0);
-    };
-    Model::new("a lost slot", prepared(config(1, 3, 3), prepare))
+    Model::new("a lost slot", prepared(config(1, 3, 3), lazily_on_a))
         .thread("kernel thread, then C", (0, 0), |world: &Guarded| {
             world.update(A, 1);
             world.host.go_on_with(0, C);

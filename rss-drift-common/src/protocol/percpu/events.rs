@@ -53,21 +53,22 @@ fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm
 /// The end of a hit that folded.
 #[inline(never)]
 fn folded_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, delta: i32) {
-    let slot = &cpu.slot;
-    let index = slot.index.get();
-    let delta = delta.wrapping_add(words::refresh_count(memory, cpu, mm, member, index));
-    slot.update(member as usize, delta);
-    if let Some(handle) = Handle::at(memory, index) {
-        settle(memory, cpu, handle, member, words::Own { delta, folded: true });
-    }
-    flush::done(memory, cpu);
+    let delta = delta.wrapping_add(words::refresh_count(memory, cpu, mm, member, cpu.slot.index.get()));
+    cpu.slot.update(member as usize, delta);
+    end_of_hit(memory, cpu, member, words::Own { delta, folded: true });
 }
 
 /// The end of a hit that fills the slot, or that the peaks have to know of.
 #[inline(never)]
 fn rare_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32) {
+    end_of_hit(memory, cpu, member, words::Own { delta, folded: false });
+}
+
+/// The end of a hit that is no common one.
+#[inline(always)]
+fn end_of_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, own: words::Own) {
     if let Some(handle) = Handle::at(memory, cpu.slot.index.get()) {
-        settle(memory, cpu, handle, member, words::Own { delta, folded: false });
+        settle(memory, cpu, handle, member, own);
     }
     flush::done(memory, cpu);
 }

@@ -1,12 +1,12 @@
 //! Ends of mms that another CPU's slot names still.
 
-use super::{ends, forked, running, small};
+use super::{ends, exits, forked, small, two_threads};
 use crate::{
     common::World,
     engine::Model,
-    host::{ANON, Check as _, Config, On, address, on},
+    host::{Check as _, Config, On, address, on},
 };
-use rss_drift_common::{memory::Exchange as _, protocol::pertask::events};
+use rss_drift_common::protocol::pertask::events;
 
 /// No residue is found where nothing was missed, and each state is in one place.
 fn check_ends(host: &World) {
@@ -53,24 +53,17 @@ fn an_end_beside_an_execve() {
 fn an_end_before_the_last_switch() {
     let exit = |on: On| {
         move |host: &World| {
-            host.let_go(on, 0);
-            if host.mms[0].users.fetch_add(-1) == 1 {
-                let pages = i32::try_from(host.mms[0].truth()[ANON as usize]).expect("few pages");
-                host.directly(on, -pages);
+            if exits(host, on) {
                 ends(host, on.cpu);
             }
             host.leave(on);
         }
     };
-    running("per-task: an end before a switch", small(), |host| {
-        host.mms[0].users.poke(2);
-        host.touch(on(0), 2);
-        host.touch(on(1), 3);
-    })
-    .cpu(0, exit(on(0)))
-    .cpu(1, exit(on(1)))
-    .end(check_ends)
-    .daily(3);
+    two_threads("per-task: an end before a switch")
+        .cpu(0, exit(on(0)))
+        .cpu(1, exit(on(1)))
+        .end(check_ends)
+        .daily(3);
 }
 
 /// fentry's programs can be preempted on 6.1: the CPU leaves the task in the middle of the end of its old mm (execve), and

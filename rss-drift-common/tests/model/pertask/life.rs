@@ -1,6 +1,6 @@
 //! An mm's first event, execve, exit and end, and switches that no program saw.
 
-use super::{ends, forked, running, small};
+use super::{ends, exits, forked, running, small, two_threads};
 use crate::{
     common::{Scenario, World},
     engine::Model,
@@ -35,11 +35,7 @@ fn then(scenario: Scenario) -> Model<World> {
 fn an_end_leaves_no_residue() {
     let exit = |on: On| {
         move |host: &World| {
-            host.let_go(on, 0);
-            if host.mms[0].users.fetch_add(-1) == 1 {
-                let pages = i32::try_from(host.mms[0].truth()[ANON as usize]).expect("few pages");
-                host.directly(on, -pages);
-            }
+            exits(host, on);
             host.leave(on);
             // `mm_count`: a CPU holds the mm until its task is switched away.
             if host.now.fetch_add(1) == 2 {
@@ -47,19 +43,15 @@ fn an_end_leaves_no_residue() {
             }
         }
     };
-    running("per-task: an end", small(), |host| {
-        host.mms[0].users.poke(2);
-        host.touch(on(0), 2);
-        host.touch(on(1), 3);
-    })
-    .cpu(0, exit(on(0)))
-    .cpu(1, exit(on(1)))
-    .end(|host| {
-        check_lives(host, 1, 1);
-        assert_eq!(host.all_counts_now().unjudged, 0, "a CPU holds the mm until it has given all");
-        assert_eq!(host.state_now(0).id, 0);
-    })
-    .daily(2);
+    two_threads("per-task: an end")
+        .cpu(0, exit(on(0)))
+        .cpu(1, exit(on(1)))
+        .end(|host| {
+            check_lives(host, 1, 1);
+            assert_eq!(host.all_counts_now().unjudged, 0, "a CPU holds the mm until it has given all");
+            assert_eq!(host.state_now(0).id, 0);
+        })
+        .daily(2);
 }
 
 /// A process is forked: its parent fills its mm before any task has it. Then it runs on another CPU, while the parent goes on.

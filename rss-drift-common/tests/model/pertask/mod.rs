@@ -7,10 +7,11 @@ mod sums;
 
 use crate::{
     common::{Scenario, World},
-    host::{Check as _, Config, OWNERS, Quiet, address, at, each, on, unpack},
+    host::{ANON, Check as _, Config, OWNERS, On, Quiet, address, at, each, on, unpack},
 };
 use rss_drift_common::{
     member::rss,
+    memory::Exchange as _,
     protocol::{limbo, pertask::end},
     running::Peak,
 };
@@ -38,6 +39,26 @@ fn running(name: &'static str, config: Config, begin: impl Fn(&World) + Send + S
         each(host.config.cpus).for_each(|on| host.begin_on(on));
         begin(host);
     })
+}
+
+/// As [`running`]: two threads of a process, which both have pages.
+fn two_threads(name: &'static str) -> Scenario {
+    running(name, small(), |host| {
+        host.mms[0].users.poke(2);
+        host.touch(on(0), 2);
+        host.touch(on(1), 3);
+    })
+}
+
+/// A thread exits: it lets go of the mm, and takes all pages where it is the last that has it. Whether it is.
+fn exits(host: &World, on: On) -> bool {
+    host.let_go(on, 0);
+    let last = host.mms[0].users.fetch_add(-1) == 1;
+    if last {
+        let pages = i32::try_from(host.mms[0].truth()[ANON as usize]).expect("few pages");
+        host.directly(on, -pages);
+    }
+    last
 }
 
 /// The first mm ends on this CPU.
