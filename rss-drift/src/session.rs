@@ -6,20 +6,18 @@ use rss_drift_common::Member;
 
 use crate::{
     drift::{
-        bounds::{Batching, Precision},
+        behaviour::{Precisions, find_precisions},
+        bounds::Batching,
         collect::Rules,
-        sample::{Host, Source},
+        sample::Host,
     },
     kernel::{
         Accounting, Kernel,
         checks::{Check, State, host_checks},
         tunables::ticks_per_second,
     },
-    probe::{
-        FullOptions, Probe, ProbeError,
-        behaviour::{Precisions, find_precisions},
-    },
-    proc::{NoMemory, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
+    probe::{FullOptions, Probe, ProbeError},
+    proc::{NoMemory, Precision, Source, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
 };
 
 /// What to measure with.

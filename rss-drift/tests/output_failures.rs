@@ -15,11 +15,12 @@ use std::{
 
 use rss_drift::{
     drift::{
-        sample::{Host, ProcFigures, Process, Row, Source},
+        sample::{Host, Process, Row},
         stats::Summary,
     },
     kernel::accounting::Accounting,
     output::{Block, Faults, Format, Headline, OutputError, OutputSpec, Target, open_all},
+    proc::{ProcFigures, Source},
 };
 
 /// Bytes that a child may write into one file.

@@ -76,7 +76,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 /// The columns of the files that are exact on this kernel.
 fn exact_sources() -> Vec<String> {
     use rss_drift::{
-        drift::{bounds::Precision, sample::Source},
+        proc::{Precision, Source},
         session::Startup,
     };
     let session = Startup::run(rss_drift::session::Mode::Passive).session().expect("measuring works here");

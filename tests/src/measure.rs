@@ -7,12 +7,12 @@ use std::{
 
 use rss_drift::{
     drift::{
-        bounds::Precision,
+        behaviour::Precisions,
         collect::{self, Rules},
-        sample::{Row, Source},
+        sample::Row,
     },
     probe::{FullOptions, Mm, Snapshot},
-    proc::Wanted,
+    proc::{Precision, Source, Wanted},
     session::{Mode, Session, Startup},
 };
 use rss_drift_common::{Pages, record::FLAG_VALID, shadow::SHADOW_VALID};
@@ -126,7 +126,7 @@ impl Rest {
 
     /// What holds for every process at rest: the counters are what a walk of the page tables finds, member by member, and
     /// drift is what /proc lacks of it.
-    fn assert_exact(&self, precisions: rss_drift::probe::behaviour::Precisions) {
+    fn assert_exact(&self, precisions: Precisions) {
         let Self { mm, row, printed, walk, shadow } = self;
         assert_eq!(self.exact(), printed.rollup, "exact and smaps_rollup: {self:#?}");
         assert_eq!(walk.rss(), printed.rollup, "smaps and smaps_rollup: {self:#?}");

@@ -5,6 +5,7 @@ mod doctor;
 mod duration;
 mod run;
 mod valid;
+mod values;
 mod watch;
 
 use std::{

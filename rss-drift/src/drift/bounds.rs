@@ -2,30 +2,10 @@
 
 use rss_drift_common::Member;
 
-use crate::kernel::{Accounting, tunables::Cpus};
-
-/// Whether a file of /proc prints what the counters add up to, found by behaviour at start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// It sums all caches (`get_mm_counter_sum`): statm and status since 6.16 and where 82241a83cd15 was backported.
-    Exact,
-    /// It prints the global count alone (`get_mm_counter`).
-    Approximate,
-    /// No drift could be made to tell the two apart.
-    Unknown,
-}
-
-impl Precision {
-    /// The word in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Approximate => "approximate",
-            Self::Unknown => "unknown",
-        }
-    }
-}
+use crate::{
+    kernel::{Accounting, tunables::Cpus},
+    proc::Precision,
+};
 
 /// Faults that one task can gather before its cache is added to the mm: `check_sync_rss_stat` tests the number of
 /// earlier faults against `TASK_RSS_EVENTS_THRESH` (64) after it counted one (`mm/memory.c`, 5.10 to 6.1).

@@ -10,13 +10,14 @@ use rss_drift_common::{
 
 use crate::{
     drift::{
-        bounds::{Batching, Precision},
-        sample::{Note, ProcFigures, Process, Row, ShadowFigures, Source},
+        behaviour::Precisions,
+        bounds::Batching,
+        sample::{Note, Process, Row, ShadowFigures},
         stats::Reading,
     },
     kernel::{Accounting, tunables::Cpus},
-    probe::{Mm, Probe, ProbeError, Snapshot, behaviour::Precisions},
-    proc::{Files, TaskFolder, Wanted},
+    probe::{Mm, Probe, ProbeError, Snapshot},
+    proc::{Files, Precision, ProcFigures, Source, TaskFolder, Wanted},
 };
 
 /// Processes whose /proc files are read between two readings of the iterator. Few, so that the time between is short;

@@ -112,7 +112,7 @@ fn plus(sum: Pages, pages: &Pages) -> Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::fixture;
+    use crate::drift::fixture;
 
     /// A row that lacks `missing` anonymous pages.
     fn row(missing: i64) -> Row {

@@ -1,7 +1,10 @@
 //! Drift: samples, bounds and statistics. Knows nothing of commands and outputs.
 
+pub mod behaviour;
 pub mod bounds;
 pub mod collect;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod holders;
 pub mod rest;
 pub mod sample;

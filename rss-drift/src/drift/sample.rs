@@ -1,38 +1,15 @@
 //! One process at one instant: what the kernel reported, what is exact, and what follows from the two.
 //!
-//! Figures are pages in here and bytes outside (`field.rs`).
+//! Figures are pages in here and bytes outside (`field/`).
 
 use std::time::SystemTime;
 
 use rss_drift_common::{Pages, member};
 
-use crate::kernel::accounting::Accounting;
-
-/// A file of /proc that prints RSS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
-pub enum Source {
-    /// Field 24 of `/proc/PID/stat` (`fs/proc/array.c:do_task_stat`).
-    Stat,
-    /// Field 2 of `/proc/PID/statm` (`fs/proc/task_mmu.c:task_statm`).
-    Statm,
-    /// `VmRSS` of `/proc/PID/status` (`fs/proc/task_mmu.c:task_mem`).
-    Status,
-}
-
-impl Source {
-    /// All sources, in the order in which they are printed.
-    pub const ALL: [Self; 3] = [Self::Stat, Self::Statm, Self::Status];
-
-    /// The file's name, as the CSV column `source` and the option `--source` spell it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Stat => "stat",
-            Self::Statm => "statm",
-            Self::Status => "status",
-        }
-    }
-}
+use crate::{
+    kernel::Accounting,
+    proc::{ProcFigures, Source},
+};
 
 /// What a row says of the process itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,33 +31,6 @@ pub struct Process {
     /// Page faults of all its tasks since it began, as the kernel counts them (`min_flt` and `maj_flt` of
     /// `/proc/PID/stat`); `None` when unreadable.
     pub faults: Option<u64>,
-}
-
-/// What the process's /proc files said, in pages. `None` is unreadable, which is not 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProcFigures {
-    /// Field 24 of `stat`.
-    pub stat: Option<i64>,
-    /// Field 2 of `statm`.
-    pub statm: Option<i64>,
-    /// `VmRSS` of `status`.
-    pub status: Option<i64>,
-    /// `VmHWM` of `status`.
-    pub vm_hwm: Option<i64>,
-    /// `Rss` of `smaps_rollup`, only read with `--resident`.
-    pub resident: Option<i64>,
-}
-
-impl ProcFigures {
-    /// The figure of one source.
-    #[must_use]
-    pub const fn of(&self, source: Source) -> Option<i64> {
-        match source {
-            Source::Stat => self.stat,
-            Source::Statm => self.statm,
-            Source::Status => self.status,
-        }
-    }
 }
 
 /// A remark that a reader of the row has to know.

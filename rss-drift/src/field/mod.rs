@@ -183,7 +183,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::output::fixture;
+    use crate::{drift::fixture, proc::ProcFigures};
 
     #[test]
     fn pages_stop_at_the_end_of_the_range() {
@@ -205,7 +205,7 @@ mod tests {
     fn unreadable_is_empty_and_what_follows_from_it_too() {
         let host = fixture::host();
         let mut row = fixture::row(7, "sh", 100, 90);
-        row.files = crate::drift::sample::ProcFigures::default();
+        row.files = ProcFigures::default();
         row.process.uid = None;
         row.bound = None;
         row.moved = None;

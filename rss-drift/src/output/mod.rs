@@ -12,10 +12,11 @@ use crate::{
     drift::{
         holders::Holders,
         rest::RestFindings,
-        sample::{Host, Row, Source},
+        sample::{Host, Row},
         stats::{Distribution, Largest, Summary},
     },
     field::Field,
+    proc::Source,
 };
 
 pub mod csv;

@@ -6,13 +6,13 @@ use std::{
 };
 
 /// How reports are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// A table for people
+    /// A table for people.
     Table,
-    /// RFC 4180, one row per process and interval
+    /// RFC 4180, one row per process and interval.
     Csv,
-    /// One JSON object per process and interval
+    /// One JSON object per process and interval.
     Jsonl,
 }
 

@@ -1,6 +1,5 @@
 //! The probe: our eBPF programs in the kernel, and what they read. The only part that knows aya.
 
-pub mod behaviour;
 pub mod caches;
 pub mod code;
 mod fentry;

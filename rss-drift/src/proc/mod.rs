@@ -1,5 +1,7 @@
 //! Readers of /proc: what the kernel reports of one process. Pages inside; `None` is unreadable, never 0.
 
+mod source;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -9,8 +11,7 @@ use procfs::{
     FromRead,
     process::{SmapsRollup, Stat, StatM, Status},
 };
-
-use crate::drift::sample::ProcFigures;
+pub use source::{Precision, ProcFigures, Source};
 
 /// What to read of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Drift itself: how large it gets, which files have it, and that figures add up.
 
 use rss_drift::{
-    drift::{bounds::Precision, sample::Source},
     kernel::Accounting,
+    proc::{Precision, Source},
 };
 use rss_drift_common::Member;
 

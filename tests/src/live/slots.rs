@@ -6,7 +6,11 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use rss_drift::{drift::sample::Source, kernel::Accounting, probe::FullOptions, proc::Wanted};
+use rss_drift::{
+    kernel::Accounting,
+    probe::FullOptions,
+    proc::{Source, Wanted},
+};
 use rss_drift_common::shadow::ShadowRecord;
 
 use super::shadow::{counts, open, shadow};

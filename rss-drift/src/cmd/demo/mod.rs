@@ -12,11 +12,11 @@ use crate::{
     cmd::{demo::child::Child, print},
     drift::{
         collect::{self, Rules},
-        sample::{Note, Row, Source},
+        sample::{Note, Row},
     },
     kernel::tunables::Cpus,
     probe::Probe,
-    proc::Wanted,
+    proc::{Source, Wanted},
     session::{Mode, Startup},
 };
 use limits::{Need, check, host};

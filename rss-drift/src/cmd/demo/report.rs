@@ -8,13 +8,13 @@ use rss_drift_common::Pages;
 use super::limits::Need;
 use crate::{
     drift::{
-        bounds::Precision,
         collect::Rules,
-        sample::{Host, Row, Source},
+        sample::{Host, Row},
     },
     field::{bytes, unsigned_bytes},
     kernel::tunables::Cpus,
     output::clean,
+    proc::{Precision, Source},
 };
 
 /// What `ps` said of the RFC's demo (10,000 threads x 32 pages), in KiB.
@@ -180,7 +180,7 @@ fn share(drift: i64, used: i64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{kernel::Accounting, output::fixture, probe::behaviour::Precisions, proc::Wanted};
+    use crate::{drift::behaviour::Precisions, kernel::Accounting, output::fixture, proc::Wanted};
 
     /// What a kernel with per-task accounting makes of the RFC's demo.
     /// After a change to the row and to whether it is at rest: as text and as JSON.

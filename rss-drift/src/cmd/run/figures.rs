@@ -12,9 +12,10 @@ use super::{
     report::{COMMAND, LARGEST, Peak, Report, updates_per_miss},
 };
 use crate::{
-    drift::{bounds::Precision, stats::Percentiles},
-    field::{Value, unsigned_bytes},
+    drift::stats::Percentiles,
+    field::{Value, bytes, unsigned_bytes},
     probe::Scope,
+    proc::Precision,
 };
 
 /// One figure.
@@ -88,7 +89,7 @@ pub const FIGURES: &[Figure] = figures! {
     drift_p99_bytes "bytes" "99 of 100 readings are not above this" |it| drift(it, |found| found.p99);
     drift_max_bytes "bytes" "the largest of the readings" |it| drift(it, |found| found.max);
     drift_bound_bytes "bytes" "the largest that they can have here; empty without a reading" |it| if it.watcher.readings > 0 { Value::Bytes(unsigned_bytes(it.watcher.bound, it.rules.page_size)) } else { Value::Empty };
-    drift_peak_bytes "bytes" "the largest |drift| that the events saw" |it| it.totals.drift.map_or(Value::Empty, |of| Value::Bytes(crate::field::bytes(of.drift, it.rules.page_size)));
+    drift_peak_bytes "bytes" "the largest |drift| that the events saw" |it| it.totals.drift.map_or(Value::Empty, |of| Value::Bytes(bytes(of.drift, it.rules.page_size)));
     drift_peak_pid "number" "pid of the process that had it" |it| it.totals.drift.map(|of| of.tgid).into();
     threshold_bytes "bytes" "`--threshold`" |it| Value::Bytes(i64::try_from(it.threshold).unwrap_or(i64::MAX));
     above_threshold_percent "percent" "readings whose |drift| was that or more" |it| it.above_percent().map_or(Value::Empty, Value::Percent);

@@ -6,15 +6,12 @@ use rss_drift_common::run::{Largest, MemberCounts};
 
 use crate::{
     cmd::run::{child::Ended, opened::Openings, sites::Sites, watcher::Watcher},
-    drift::{
-        bounds::Precision,
-        collect::Rules,
-        sample::{Host, Source},
-    },
+    drift::{collect::Rules, sample::Host},
+    field::unsigned_bytes,
     kernel::Accounting,
     output::ShadowFaults,
     probe::{RunTotals, Scope},
-    proc::TaskFolder,
+    proc::{Precision, Source, TaskFolder},
 };
 
 /// The command's own among [`Report::peaks`].
@@ -118,7 +115,7 @@ impl Peak {
             pid: of.tgid,
             comm: String::from_utf8_lossy(&of.comm[..end]).into_owned(),
             exact: bytes(exact),
-            error: crate::field::unsigned_bytes(
+            error: unsigned_bytes(
                 others
                     .saturating_mul(rules.pending_limit.saturating_add(of.hidden.unsigned_abs()))
                     .saturating_add(twice),

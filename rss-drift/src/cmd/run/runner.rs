@@ -20,14 +20,11 @@ use super::{
 };
 use crate::{
     cmd::watch::{CpuClock, give_memory_back},
-    drift::{
-        collect::Rules,
-        sample::{Host, Source},
-    },
+    drift::{collect::Rules, sample::Host},
     kernel::{symbols::Symbols, tunables::Cpus},
     output::ShadowFaults,
     probe::{Mm, RunTotals, Scope},
-    proc::{self, Wanted, faults_of_threads, thread_name},
+    proc::{self, Source, Wanted, faults_of_threads, thread_name},
     session::{Session, Startup},
 };
 

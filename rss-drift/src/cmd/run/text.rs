@@ -12,10 +12,10 @@ use super::{
     sites::Caller,
 };
 use crate::{
-    drift::bounds::Precision,
     field::{bytes, unsigned_bytes},
     output::{clean, tells_all},
     probe::Scope,
+    proc::Precision,
 };
 
 /// Columns of the figures.

@@ -2,12 +2,12 @@
 
 use crate::{
     drift::{
-        bounds::Precision,
         collect::{Rules, comm, reading},
         rest::{RestFindings, RestTracker},
         stats::RunDrift,
     },
     probe::{Probe, ProbeError},
+    proc::Precision,
 };
 
 /// What the looks so far have found.

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    cmd::duration,
-    drift::sample::Source,
+    cmd::{duration, values},
     field::{self, Field},
     output::Format,
     probe::{FaultPrograms, FullOptions},
+    proc::Source,
     session::Mode,
 };
 
@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true, value_parser = parse_sort)]
     pub sort: Sort,
     /// The /proc file whose figure is the reported one
-    #[arg(long, value_enum, default_value_t = Source::Stat)]
+    #[arg(long, default_value = Source::Stat.name(), value_parser = values::source())]
     pub source: Source,
     /// Columns of the table, separated by commas; `help` lists them
     #[arg(long, value_name = "LIST", value_parser = parse_columns)]
@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
     /// How to write to standard output, and to files whose ending does not say
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = values::format())]
     pub format: Option<Format>,
     /// Write here instead of standard output (`-`); several allowed, format by the ending: .csv, .jsonl, .txt
     #[arg(short, long = "output", value_name = "FILE")]

@@ -5,17 +5,16 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     cmd::watch::{Args, cost::CpuClock, guard::OverheadGuard, select::Selection},
     drift::{
-        bounds::Precision,
         collect::{self, Rules, comm, reading},
         holders::{self, Holders},
         rest::{RestFindings, RestTracker},
-        sample::{Host, Note, Row, Source},
+        sample::{Host, Note, Row},
         stats::{RunDrift, Summary},
     },
     kernel::tunables::Cpus,
     output::{Block, Faults, Format, Headline, RunSummary, ShadowFaults, Sink},
     probe::{Probe, Snapshot},
-    proc::{Wanted, thread_name},
+    proc::{Precision, Source, Wanted, thread_name},
     session::Session,
 };
 

@@ -16,9 +16,8 @@ use nix::{
 };
 
 use crate::{
-    drift::{bounds::Precision, sample::Source},
     probe::{Probe, ProbeError},
-    proc::{TaskFolder, Wanted},
+    proc::{Precision, Source, TaskFolder, Wanted},
 };
 
 /// What was found of each source.

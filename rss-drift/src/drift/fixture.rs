@@ -1,0 +1,57 @@
+//! Rows for tests.
+
+use std::time::{Duration, SystemTime};
+
+use super::sample::{Host, Process, Row};
+use crate::{
+    kernel::Accounting,
+    proc::{ProcFigures, Source},
+};
+
+/// 2026-01-02 03:04:05.678 UTC.
+pub fn time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_323_045_678)
+}
+
+pub fn host() -> Host {
+    Host {
+        hostname: "box".to_owned(),
+        boot_id: "00000000-1111-2222-3333-444444444444".to_owned(),
+        kernel: "6.12.0".to_owned(),
+        accounting: Accounting::PerCpu,
+        mode: "passive",
+        page_size: 4096,
+    }
+}
+
+/// A row whose exact pages are all anonymous.
+pub fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
+    Row {
+        time: time(),
+        process: Process {
+            pid,
+            start_ticks: 1234,
+            mm_generation: 2,
+            comm: comm.to_owned(),
+            uid: Some(1000),
+            cgroup: Some("/user.slice".to_owned()),
+            threads: 3,
+            faults: Some(77),
+        },
+        source: Source::Stat,
+        exact: [0, exact, 0, 0],
+        global: [0, reported, 0, 0],
+        files: ProcFigures {
+            stat: Some(reported),
+            statm: Some(reported),
+            status: Some(exact),
+            vm_hwm: Some(exact),
+            resident: None,
+        },
+        moved: Some(0),
+        bound: Some(192),
+        shadow: None,
+        missed_events: None,
+        notes: Vec::new(),
+    }
+}
