@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::{Ebpf, maps::Array};
+use aya::Ebpf;
 use nix::{
     errno::Errno,
     sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity},
@@ -14,7 +14,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork},
 };
 
-use crate::probe::load::{Probe, ProbeError};
+use super::{error::ProbeError, maps};
 
 const MAP: &str = "END_SEEN";
 
@@ -56,22 +56,11 @@ impl fmt::Display for NoFentry {
     }
 }
 
-impl Probe {
-    /// Why full mode does not see ends by fentry, where that was tried in vain.
-    #[must_use]
-    pub fn no_fentry(&self) -> Option<NoFentry> {
-        self.full.as_ref()?.ends.no_fentry
-    }
-}
-
 /// Whether the attached program runs when an mm ends: children end until it does, or until there were enough.
 ///
 /// Must be called while this process has no other thread that holds a lock; the child makes one system call.
 pub(super) fn fires(ebpf: &mut Ebpf) -> Result<bool, ProbeError> {
-    let map = ebpf.map_mut(MAP).ok_or(ProbeError::Missing(MAP))?;
-    let error = |error| ProbeError::Map { map: MAP, error };
-    let mut seen = Array::<_, u64>::try_from(map).map_err(error)?;
-    seen.set(0, 0, 0).map_err(error)?;
+    maps::set(ebpf, MAP, 0, 0_u64)?;
     // An mm is let go when the CPU that ran it last runs another program: on one CPU that program is this one.
     let _here = OneCpu::stay();
     let began = Instant::now();
@@ -79,7 +68,7 @@ pub(super) fn fires(ebpf: &mut Ebpf) -> Result<bool, ProbeError> {
         end_an_mm()?;
         let mut wait = FIRST_WAIT;
         for _ in 0..LOOKS {
-            if seen.get(&0, 0).map_err(error)? != 0 {
+            if maps::get::<u64>(ebpf, MAP, 0)? != 0 {
                 log::debug!(
                     "fentry on __mmdrop fired at the end of child {child}, after {:?}",
                     began.elapsed()

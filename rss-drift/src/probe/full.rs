@@ -1,22 +1,17 @@
 //! Full mode: the shadow's maps filled and its programs attached.
 
-use aya::{
-    Btf, Ebpf, EbpfLoader,
-    maps::{Array, Stack},
-    programs::Program,
-};
+use aya::{Btf, Ebpf, EbpfLoader, programs::Program};
 use aya_log::EbpfLogger;
-use rss_drift_common::shadow::{Counts, Cpu, ShadowConfig};
+use rss_drift_common::shadow::{Cpu, ShadowConfig};
 
-use crate::{
-    kernel::{Accounting, Cast, Kernel},
-    probe::{
-        fentry::{self, NoFentry},
-        load::{ProbeError, program_error},
-        run::{self, Scope},
-        tasks,
-    },
+use super::{
+    error::ProbeError,
+    fentry::{self, NoFentry},
+    maps::{self, Value, array_mut, failed, stack_mut},
+    programs::attach as attach_one,
+    run::{self, Scope},
 };
+use crate::kernel::{Accounting, Cast, Kernel};
 
 /// Options of full mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,14 +132,6 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &
     }
 }
 
-/// An element of `CPUS` as aya wants it.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-pub(super) struct CpuValue(pub(super) Cpu);
-
-// SAFETY: `Cpu` is plain old data (it is `bytemuck::Pod`): any bytes are a value, and it has no padding.
-unsafe impl aya::Pod for CpuValue {}
-
 /// Fills the maps: where each CPU's memory lies (per-cpu accounting), and every index as free.
 pub(super) fn fill_maps(
     ebpf: &mut Ebpf,
@@ -152,27 +139,22 @@ pub(super) fn fill_maps(
     offsets: &[u64],
     capacity: u32,
 ) -> Result<(), ProbeError> {
-    let map = ebpf.map_mut("CPUS").ok_or(ProbeError::Missing("CPUS"))?;
-    let error = |error| ProbeError::Map { map: "CPUS", error };
-    let mut array = Array::<_, CpuValue>::try_from(map).map_err(error)?;
+    let mut array = array_mut(ebpf, "CPUS")?;
     for (&cpu, &offset) in cpus.iter().zip(offsets) {
-        array.set(cpu, CpuValue(Cpu { offset, ..Cpu::default() }), 0).map_err(error)?;
+        let value: Cpu = Cpu { offset, ..Cpu::default() };
+        array.set(cpu, Value(value), 0).map_err(failed("CPUS"))?;
     }
-    let map = ebpf.map_mut("FREE").ok_or(ProbeError::Missing("FREE"))?;
-    let error = |error| ProbeError::Map { map: "FREE", error };
-    let mut free = Stack::<_, u32>::try_from(map).map_err(error)?;
+    let mut free = stack_mut::<u32>(ebpf, "FREE")?;
     // From the top, so that the lowest indices are used first: what is never used is never touched.
     for index in (0..capacity).rev() {
-        free.push(index, 0).map_err(error)?;
+        free.push(index, 0).map_err(failed("FREE"))?;
     }
     Ok(())
 }
 
 /// Tells the programs the largest |drift| of the approximate reader, in pages.
 pub(super) fn set_bound(ebpf: &mut Ebpf, bound: u64) -> Result<(), ProbeError> {
-    let map = ebpf.map_mut("BOUND").ok_or(ProbeError::Missing("BOUND"))?;
-    let error = |error| ProbeError::Map { map: "BOUND", error };
-    Array::<_, u64>::try_from(map).map_err(error)?.set(0, bound, 0).map_err(error)
+    maps::set(ebpf, "BOUND", 0, bound)
 }
 
 /// The log of our programs. Without it everything goes on: what it says is counted too.
@@ -213,7 +195,7 @@ static PER_CPU: Scheme = Scheme {
 /// per-task accounting: who says which task a CPU runs is first, and who says that nothing was cached of an mm before is
 /// last, because that is true only where nothing is missed from there on.
 static PER_TASK: Scheme = Scheme {
-    reader: tasks::READER,
+    reader: "tasks_read",
     mmdrop: "tasks_mmdrop",
     exit_mmap: "tasks_exit_mmap",
     newtask: None,
@@ -337,7 +319,7 @@ fn attach_fentry(
             let Some(Program::FEntry(program)) = ebpf.program_mut(scheme.mmdrop) else {
                 return Err(ProbeError::Missing(scheme.mmdrop));
             };
-            program.unload().map_err(|error| program_error(kernel, scheme.mmdrop, error))?;
+            program.unload().map_err(|error| ProbeError::program(kernel, scheme.mmdrop, error))?;
             Ok(Some(NoFentry::Silent))
         }
         Err(error) => {
@@ -346,42 +328,6 @@ fn attach_fentry(
             Ok(None)
         }
     }
-}
-
-fn attach_one(
-    ebpf: &mut Ebpf,
-    btf: &Btf,
-    name: &'static str,
-    target: &str,
-    kernel: &str,
-) -> Result<(), ProbeError> {
-    let failed = |error| program_error(kernel, name, error);
-    match ebpf.program_mut(name).ok_or(ProbeError::Missing(name))? {
-        Program::FEntry(program) => {
-            program.load(target, btf).map_err(failed)?;
-            program.attach().map_err(failed)?;
-        }
-        Program::BtfTracePoint(program) => {
-            program.load(target, btf).map_err(failed)?;
-            program.attach().map_err(failed)?;
-        }
-        _ => return Err(ProbeError::Missing(name)),
-    }
-    Ok(())
-}
-
-/// Our own counts, summed over the CPUs; hits that the slots still hold included.
-pub(super) fn counts(ebpf: &Ebpf) -> Result<Counts, ProbeError> {
-    let map = ebpf.map("CPUS").ok_or(ProbeError::Missing("CPUS"))?;
-    let error = |error| ProbeError::Map { map: "CPUS", error };
-    let array = Array::<_, CpuValue>::try_from(map).map_err(error)?;
-    let mut sum = Counts::default();
-    for cpu in array.iter() {
-        let CpuValue(cpu) = cpu.map_err(error)?;
-        sum.add(&cpu.counts);
-        sum.hits += cpu.slot.hits;
-    }
-    Ok(sum)
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use rss_drift_common::{
     shadow::ShadowConfig,
 };
 
-use crate::probe::load::ProbeError;
+use super::error::ProbeError;
+
+/// The object that build.rs makes from rss-drift-ebpf.
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSS_DRIFT_EBPF"));
 
 /// Bytes of an instruction (`include/uapi/linux/bpf.h:bpf_insn`): code, registers, offset, immediate.
 const INSTRUCTION: usize = 8;

@@ -5,7 +5,6 @@ use std::mem::offset_of;
 use rss_drift_common::layout::figure;
 
 use super::*;
-use crate::probe::load::OBJECT;
 
 /// The two instructions of a constant in register 3.
 fn constant(value: u64) -> [[u8; INSTRUCTION]; 2] {

@@ -1,6 +1,6 @@
 //! Reading where an mm's missing pages sit: a program of its own on per-cpu accounting, the tasks' records on per-task.
 
-use aya::{Btf, Ebpf, Endianness, Pod, maps::Array};
+use aya::{Btf, Ebpf, Endianness};
 use rss_drift_common::record::{TARGETS, Targets};
 
 use crate::{
@@ -10,8 +10,10 @@ use crate::{
     },
     probe::{
         caches::{Caches, agree, of_slots, of_tasks},
-        load::{ProbeError, load_iterator},
-        snapshot::Reader,
+        error::ProbeError,
+        maps,
+        programs::load_iterator,
+        stream::Stream,
     },
 };
 
@@ -22,23 +24,15 @@ const MAP: &str = "WHERE_TARGETS";
 /// How often a reading that a fold or a sync disturbed is repeated.
 const ATTEMPTS: usize = 6;
 
-/// [`Targets`] as a value of aya's maps.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct TargetsValue(Targets);
-
-// SAFETY: plain numbers without padding: `Targets` is `bytemuck::Pod`.
-unsafe impl Pod for TargetsValue {}
-
 /// per-task accounting: passes over all tasks until two of them agree.
 pub(super) fn in_tasks(
     ebpf: &mut Ebpf,
-    reader: &mut Reader,
+    stream: &mut Stream,
     pids: &[u32],
 ) -> Result<Vec<Caches>, ProbeError> {
-    let mut before = of_tasks(&reader.read_records(ebpf)?, pids);
+    let mut before = of_tasks(&stream.read(ebpf)?, pids);
     for _ in 1..ATTEMPTS {
-        let mut after = of_tasks(&reader.read_records(ebpf)?, pids);
+        let mut after = of_tasks(&stream.read(ebpf)?, pids);
         let all = agree(&before, &mut after);
         before = after;
         if all {
@@ -51,7 +45,7 @@ pub(super) fn in_tasks(
 /// per-cpu accounting: reads slots. Its program is loaded when it is first asked for.
 #[derive(Debug)]
 pub(super) struct SlotReader {
-    reader: Option<Reader>,
+    stream: Option<Stream>,
     /// Numbers of the possible CPUs, by their place in `CPU_OFFSETS`.
     possible: Vec<u32>,
     /// What its program attaches to.
@@ -61,7 +55,7 @@ pub(super) struct SlotReader {
 impl SlotReader {
     /// A reader for this kernel.
     pub(super) fn new(kernel: &Kernel) -> Self {
-        Self { reader: None, possible: kernel.cpus.possible.clone(), targets: kernel.targets.clone() }
+        Self { stream: None, possible: kernel.cpus.possible.clone(), targets: kernel.targets.clone() }
     }
 
     /// What the slots of all CPUs hold of the mms of `pids`.
@@ -71,17 +65,17 @@ impl SlotReader {
         pids: &[u32],
         kernel: &str,
     ) -> Result<Vec<Caches>, ProbeError> {
-        if self.reader.is_none() {
+        if self.stream.is_none() {
             let btf = Btf::parse(&blob_of(&self.targets), Endianness::default())?;
             load_iterator(ebpf, PROGRAM, &btf, kernel)?;
         }
-        let reader = self.reader.get_or_insert(Reader::new(PROGRAM));
+        let stream = self.stream.get_or_insert(Stream::new(PROGRAM));
         let mut found = Vec::with_capacity(pids.len());
         for group in pids.chunks(TARGETS) {
             set_targets(ebpf, group)?;
             let mut lists: Vec<Caches> = Vec::new();
             for _ in 0..ATTEMPTS {
-                merge(&mut lists, of_slots(&reader.read_records(ebpf)?, &self.possible));
+                merge(&mut lists, of_slots(&stream.read(ebpf)?, &self.possible));
                 if lists.iter().all(|list| list.valid) {
                     break;
                 }
@@ -98,9 +92,7 @@ fn set_targets(ebpf: &mut Ebpf, group: &[u32]) -> Result<(), ProbeError> {
     for (target, pid) in targets.0.iter_mut().zip(group) {
         *target = *pid;
     }
-    let error = |error| ProbeError::Map { map: MAP, error };
-    let map = ebpf.map_mut(MAP).ok_or(ProbeError::Missing(MAP))?;
-    Array::<_, TargetsValue>::try_from(map).map_err(error)?.set(0, TargetsValue(targets), 0).map_err(error)
+    maps::set(ebpf, MAP, 0, targets)
 }
 
 /// Takes over what a repeated reading found: what was valid already stays, of the rest the last is as good as any.

@@ -2,24 +2,31 @@
 
 pub mod caches;
 pub mod code;
+mod counts;
+mod error;
 mod fentry;
 mod full;
+mod handle;
 mod link;
 mod load;
 mod locate;
+mod maps;
+mod measure;
 mod percpu;
+mod programs;
+mod reader;
 mod run;
-mod sites;
 pub mod snapshot;
 mod statistics;
+mod stream;
 mod sweep;
 mod tasks;
 
 pub use caches::{Cache, Caches};
+pub use error::ProbeError;
 pub use fentry::NoFentry;
 pub use full::{EndOfMm, FaultPrograms, FullOptions, Hidden};
-pub use load::{Footprint, Probe, ProbeError};
-pub use run::{RunTotals, Scope};
-pub use sites::Chain;
+pub use handle::{Footprint, Probe};
+pub use run::{Chain, RunTotals, Scope};
 pub use snapshot::{Mm, Snapshot};
 pub use statistics::{Counting, RunStatistics, of_programs};

@@ -1,32 +1,14 @@
-//! One reading of all processes: the iterator's stream, and what it says of each mm.
+//! One reading of all processes: what the iterator says of each mm.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    time::SystemTime,
-};
+use std::{collections::HashMap, time::SystemTime};
 
-use aya::Ebpf;
-use bytemuck::Pod;
 use rss_drift_common::{
     record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID, MmRecord},
     shadow::{SHADOW_MEASURED, ShadowRecord},
 };
 
-use crate::{
-    kernel::Accounting,
-    probe::{
-        load::{ProbeError, iterator},
-        sweep::Sweep,
-        tasks,
-    },
-};
-
 /// What one reading saw of one process's mm.
 pub type Mm = MmRecord;
-
-/// Passes over all tasks that per-task accounting may take until two are identical.
-pub(super) const PASSES: usize = 4;
 
 /// All processes of the host that have memory, at one reading.
 #[derive(Clone, Debug)]
@@ -51,7 +33,7 @@ pub(super) struct FullRecord {
 
 impl Snapshot {
     /// Orders what an iterator wrote: one record per process. A process whose leader has exited wrote one per thread.
-    fn new(time: SystemTime, mut processes: Vec<Mm>) -> Self {
+    pub(super) fn new(time: SystemTime, mut processes: Vec<Mm>) -> Self {
         // A stable sort keeps the first thread of a dead leader's process in front of its others.
         processes.sort_by_key(|record| record.tgid);
         processes.dedup_by_key(|record| (record.tgid, record.mm));
@@ -124,89 +106,9 @@ impl Snapshot {
     }
 }
 
-/// Reads one iterator program, again and again.
-#[derive(Debug)]
-pub(super) struct Reader {
-    program: &'static str,
-    /// Records of the largest reading so far: the next one starts with room for as many.
-    expected: usize,
-    /// States without a task; full mode on per-task accounting.
-    pub(super) sweep: Sweep,
-}
-
-impl Reader {
-    /// A reader of the loaded program of this name.
-    pub(super) fn new(program: &'static str) -> Self {
-        Self { program, expected: 256, sweep: Sweep::default() }
-    }
-
-    /// One reading, ordered.
-    pub(super) fn read(&mut self, ebpf: &mut Ebpf, accounting: Accounting) -> Result<Snapshot, ProbeError> {
-        let time = SystemTime::now();
-        let records = match accounting {
-            Accounting::PerCpu if self.program == "shadow_read" => {
-                return Ok(Snapshot::with_shadows(time, self.read_records(ebpf)?));
-            }
-            Accounting::PerCpu => self.read_records(ebpf)?,
-            Accounting::PerTask if self.program == tasks::READER => return tasks::read(ebpf, self),
-            Accounting::PerTask => {
-                let mut before = sum_tasks(&self.read_records(ebpf)?);
-                for _ in 1..PASSES {
-                    let mut after = sum_tasks(&self.read_records(ebpf)?);
-                    if agree(&before, &mut after) {
-                        before = after;
-                        break;
-                    }
-                    before = after;
-                }
-                before
-            }
-        };
-        Ok(Snapshot::new(time, records))
-    }
-
-    /// All records of one reading, in the kernel's order, written by the kernel into where they stay.
-    pub(super) fn read_records<T: Pod>(&mut self, ebpf: &mut Ebpf) -> Result<Vec<T>, ProbeError> {
-        let program = iterator(ebpf, self.program)?;
-        let attach = |error| ProbeError::Attach { program: self.program, error };
-        let id = program.attach().map_err(attach)?;
-        let mut stream = program.take_link(id).map_err(attach)?.into_file()?;
-        let records = read_all(&mut stream, self.expected)?;
-        self.expected = self.expected.max(records.len() + records.len() / 8);
-        Ok(records)
-    }
-}
-
-/// Reads `stream` to its end as records of type `T`.
-fn read_all<T: Pod>(stream: &mut File, expected: usize) -> Result<Vec<T>, ProbeError> {
-    let mut records = vec![T::zeroed(); expected.max(1)];
-    let mut filled = 0;
-    loop {
-        let bytes = bytemuck::cast_slice_mut::<T, u8>(&mut records);
-        if filled == bytes.len() {
-            let larger = records.len() * 2;
-            records.resize(larger, T::zeroed());
-            continue;
-        }
-        match stream.read(&mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            // The kernel gives up a long walk that wrote nothing and asks for another read (bpf_seq_read, EAGAIN).
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if filled % size_of::<T>() != 0 {
-        return Err(ProbeError::Torn(filled));
-    }
-    records.truncate(filled / size_of::<T>());
-    Ok(records)
-}
-
 /// per-task accounting: one record per process of one record per task, with the caches and the number of ALL tasks that use
 /// the mm, those of other processes and kernel threads on a borrowed mm too.
 pub(super) fn sum_tasks(tasks: &[MmRecord]) -> Vec<MmRecord> {
-    use std::collections::HashMap;
     let mut caches = HashMap::<u64, MmRecord>::new();
     for task in tasks {
         let sum = caches.entry(task.mm).or_insert_with(|| MmRecord { cached: [0; 4], tasks: 0, ..*task });

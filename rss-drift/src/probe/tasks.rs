@@ -4,28 +4,31 @@
 //! A shadow is the mm's count, and of the caches: the seed, the totals, and the pending deltas of the slots that hold the
 //! mm. The first is the kernel's own word; the others are ours, and at rest they must come to what the tasks' caches hold.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::SystemTime,
-};
+use std::collections::{HashMap, HashSet};
 
-use aya::{Ebpf, maps::Array};
+use aya::Ebpf;
 use rss_drift_common::{
     MEMBERS, Pages, member,
     record::{FLAG_VALID, MmRecord},
     running::{Peak, Running, Seed, TaskShadow, is_cached_still},
-    shadow::{SHADOW_MEASURED, SHADOW_VALID, ShadowRecord},
+    shadow::{self, SHADOW_MEASURED, SHADOW_VALID, ShadowRecord},
     slot::{BUSY_UNKNOWN, Slot},
 };
 
-use crate::probe::{
-    full::CpuValue,
-    load::ProbeError,
-    snapshot::{FullRecord, PASSES, Reader, Snapshot, agree, sum_tasks},
+use super::{
+    error::ProbeError,
+    maps::{self, Value, array, array_mut, failed},
+    snapshot::{FullRecord, agree, sum_tasks},
+    stream::Stream,
 };
 
-/// The iterator.
-pub(super) const READER: &str = "tasks_read";
+/// Passes over all tasks that a reading may take until two are identical.
+pub(super) const PASSES: usize = 4;
+
+const CPUS: &str = "CPUS";
+const RUNNING: &str = "RUNNING";
+const SEEDS: &str = "SEEDS";
+const PEAKS: &str = "PEAKS";
 
 /// What the iterator writes of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -45,17 +48,20 @@ struct Cpu {
 /// A seed to be stored at an index.
 type NewSeed = (u32, Seed);
 
-/// One reading: passes over all tasks with a look at the CPUs in between, until two agree.
-pub(super) fn read(ebpf: &mut Ebpf, reader: &mut Reader) -> Result<Snapshot, ProbeError> {
-    let time = SystemTime::now();
-    let mut before: Vec<TaskRecord> = reader.read_records(ebpf)?;
+/// One reading: passes over all tasks with a look at the CPUs in between, until two agree. Also the ids of all states that a
+/// task has.
+pub(super) fn read(
+    ebpf: &mut Ebpf,
+    stream: &mut Stream,
+) -> Result<(Vec<FullRecord>, HashSet<u64>), ProbeError> {
+    let mut before: Vec<TaskRecord> = stream.read(ebpf)?;
     let mut records = Vec::new();
     let mut seeds = Vec::new();
     let mut visited = HashSet::new();
     note(&before, &mut visited);
     for _ in 1..PASSES {
         let cpus = [cpus(ebpf)?, cpus(ebpf)?];
-        let after = reader.read_records(ebpf)?;
+        let after = stream.read(ebpf)?;
         note(&after, &mut visited);
         let all;
         (records, seeds, all) = put_together(&before, &cpus, &after);
@@ -65,8 +71,7 @@ pub(super) fn read(ebpf: &mut Ebpf, reader: &mut Reader) -> Result<Snapshot, Pro
         before = after;
     }
     store(ebpf, &seeds)?;
-    reader.sweep.after_reading(ebpf, &visited)?;
-    Ok(Snapshot::with_shadows(time, records))
+    Ok((records, visited))
 }
 
 /// Notes which states the tasks have.
@@ -74,80 +79,42 @@ fn note(records: &[TaskRecord], visited: &mut HashSet<u64>) {
     visited.extend(records.iter().map(|record| record.shadow.id).filter(|&id| id != 0));
 }
 
-/// The records of [`CpuValue`]'s and [`RunningValue`]'s maps.
+/// What the CPUs have: their slots and their running tasks.
 fn cpus(ebpf: &Ebpf) -> Result<Vec<Cpu>, ProbeError> {
-    let slots: Array<_, CpuValue> = array(ebpf, "CPUS")?;
-    let running: Array<_, RunningValue> = array(ebpf, "RUNNING")?;
+    let slots = array::<shadow::Cpu>(ebpf, CPUS)?;
+    let running = array(ebpf, RUNNING)?;
     slots
         .iter()
         .zip(running.iter())
         .map(|(slot, running)| {
-            let CpuValue(cpu) = slot.map_err(|error| ProbeError::Map { map: "CPUS", error })?;
-            let RunningValue(running) = running.map_err(|error| ProbeError::Map { map: "RUNNING", error })?;
+            let Value(cpu) = slot.map_err(failed(CPUS))?;
+            let Value(running) = running.map_err(failed(RUNNING))?;
             Ok(Cpu { slot: cpu.slot, running })
         })
         .collect()
 }
 
-pub(super) fn array<'a, T: aya::Pod>(
-    ebpf: &'a Ebpf,
-    map: &'static str,
-) -> Result<Array<&'a aya::maps::MapData, T>, ProbeError> {
-    let found = ebpf.map(map).ok_or(ProbeError::Missing(map))?;
-    Array::try_from(found).map_err(|error| ProbeError::Map { map, error })
-}
-
 /// The largest figures of the state at `index`, of all CPUs and of its seed.
 pub(super) fn peak(ebpf: &Ebpf, index: u32, cpus: u32, capacity: u32) -> Result<Peak, ProbeError> {
-    const SEEDS: &str = "SEEDS";
-    const PEAKS: &str = "PEAKS";
-    let seeds: Array<_, SeedValue> = array(ebpf, SEEDS)?;
-    let peaks: Array<_, PeakValue> = array(ebpf, PEAKS)?;
-    let SeedValue(seed) = seeds.get(&index, 0).map_err(|error| ProbeError::Map { map: SEEDS, error })?;
+    let seed: Seed = maps::get(ebpf, SEEDS, index)?;
+    let peaks = array(ebpf, PEAKS)?;
     let drift = u32::try_from(seed.peak_drift).unwrap_or(u32::MAX);
     let mut largest: Peak = Peak { exact: seed.peak_exact, drift, ..Peak::default() };
     for cpu in 0..cpus {
         let place = cpu.saturating_mul(capacity).saturating_add(index);
-        let PeakValue(peak) = peaks.get(&place, 0).map_err(|error| ProbeError::Map { map: PEAKS, error })?;
+        let Value(peak) = peaks.get(&place, 0).map_err(failed(PEAKS))?;
         largest = largest.max(peak);
     }
     Ok(largest)
 }
 
 fn store(ebpf: &mut Ebpf, seeds: &[NewSeed]) -> Result<(), ProbeError> {
-    const MAP: &str = "SEEDS";
-    let map = ebpf.map_mut(MAP).ok_or(ProbeError::Missing(MAP))?;
-    let error = |error| ProbeError::Map { map: MAP, error };
-    let mut array = Array::<_, SeedValue>::try_from(map).map_err(error)?;
+    let mut array = array_mut(ebpf, SEEDS)?;
     for &(index, seed) in seeds {
-        array.set(index, SeedValue(seed), 0).map_err(error)?;
+        array.set(index, Value(seed), 0).map_err(failed(SEEDS))?;
     }
     Ok(())
 }
-
-/// An element of `RUNNING` as aya wants it.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct RunningValue(Running);
-
-// SAFETY: `Running` is plain old data (it is `bytemuck::Pod`): any bytes are a value, and it has no padding.
-unsafe impl aya::Pod for RunningValue {}
-
-/// An element of `PEAKS` as aya wants it.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct PeakValue(Peak);
-
-// SAFETY: as above.
-unsafe impl aya::Pod for PeakValue {}
-
-/// An element of `SEEDS` as aya wants it.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct SeedValue(Seed);
-
-// SAFETY: as above.
-unsafe impl aya::Pod for SeedValue {}
 
 /// What the CPUs have of one mm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,6 @@
 //! The maps as the sweep uses them.
 
-use aya::{
-    Ebpf,
-    maps::{Array, HashMap as BpfHash, MapData, MapError, Queue, Stack},
-};
+use aya::{Ebpf, maps::MapError};
 use rss_drift_common::{
     protocol::limbo::Waiting,
     running::{Peak, Seed},
@@ -11,29 +8,30 @@ use rss_drift_common::{
 };
 
 use super::{Found, Table};
-use crate::probe::{full, load::ProbeError};
+use crate::probe::{
+    counts::counts,
+    error::ProbeError,
+    maps::{self, Value, array, array_mut, failed, hash, hash_mut, queue_mut, stack_mut},
+};
 
-/// An element of a map as aya wants it.
+const STATES: &str = "STATES";
+const INDEX: &str = "INDEX";
+const SEEDS: &str = "SEEDS";
+const PEAKS: &str = "PEAKS";
+const FREE: &str = "FREE";
+const LIMBO: &str = "LIMBO";
+
+/// An element of `LIMBO` as aya wants it.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Value<T>(T);
+struct WaitingValue(Waiting);
 
-// SAFETY: plain old data (it is `bytemuck::Pod`): any bytes are a value, and it has no padding.
-unsafe impl aya::Pod for Value<State> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Value<Seed> {}
-// SAFETY: as above.
-unsafe impl aya::Pod for Value<Peak> {}
 // SAFETY: two integers of 64 bits: any bytes are a value, and it has no padding.
-unsafe impl aya::Pod for Value<Waiting> {}
+unsafe impl aya::Pod for WaitingValue {}
 
 /// The maps of the programs that are loaded.
 pub(super) struct Maps<'a> {
     ebpf: &'a mut Ebpf,
-}
-
-const fn failed(map: &'static str) -> impl Fn(MapError) -> ProbeError {
-    move |error| ProbeError::Map { map, error }
 }
 
 impl<'a> Maps<'a> {
@@ -41,25 +39,12 @@ impl<'a> Maps<'a> {
         Self { ebpf }
     }
 
-    fn array<T>(&mut self, map: &'static str) -> Result<Array<&mut MapData, T>, ProbeError>
-    where
-        T: aya::Pod,
-    {
-        let found = self.ebpf.map_mut(map).ok_or(ProbeError::Missing(map))?;
-        Array::try_from(found).map_err(failed(map))
-    }
-
-    fn index(&mut self) -> Result<BpfHash<&mut MapData, u64, u32>, ProbeError> {
-        let map = self.ebpf.map_mut("INDEX").ok_or(ProbeError::Missing("INDEX"))?;
-        BpfHash::try_from(map).map_err(failed("INDEX"))
-    }
-
-    fn state(&mut self, index: u32) -> Result<State, ProbeError> {
-        Ok(self.array::<Value<State>>("STATES")?.get(&index, 0).map_err(failed("STATES"))?.0)
+    fn state(&self, index: u32) -> Result<State, ProbeError> {
+        maps::get(self.ebpf, STATES, index)
     }
 
     fn set_state(&mut self, index: u32, state: &State) -> Result<(), ProbeError> {
-        self.array("STATES")?.set(index, Value(*state), 0).map_err(failed("STATES"))
+        maps::set(self.ebpf, STATES, index, *state)
     }
 }
 
@@ -69,19 +54,20 @@ const fn found(mm: u64, index: u32, state: &State) -> Found {
 
 impl Table for Maps<'_> {
     fn counts(&mut self) -> Result<Counts, ProbeError> {
-        full::counts(self.ebpf)
+        counts(self.ebpf)
     }
 
     fn entries(&mut self) -> Result<Vec<Found>, ProbeError> {
-        let entries: Vec<_> = self.index()?.iter().filter_map(Result::ok).collect();
+        let index = hash::<u64, u32>(self.ebpf, INDEX)?;
+        let entries: Vec<_> = index.iter().filter_map(Result::ok).collect();
         entries.into_iter().map(|(mm, index)| Ok(found(mm, index, &self.state(index)?))).collect()
     }
 
     fn states(&mut self) -> Result<Vec<Found>, ProbeError> {
-        let states = self.array::<Value<State>>("STATES")?;
+        let states = array::<State>(self.ebpf, STATES)?;
         let mut all = Vec::new();
         for index in 0..states.len() {
-            let Value(state) = states.get(&index, 0).map_err(failed("STATES"))?;
+            let Value(state) = states.get(&index, 0).map_err(failed(STATES))?;
             if state.id != 0 {
                 all.push(found(state.mm, index, &state));
             }
@@ -90,10 +76,10 @@ impl Table for Maps<'_> {
     }
 
     fn entry(&mut self, mm: u64) -> Result<Option<u32>, ProbeError> {
-        match self.index()?.get(&mm, 0) {
+        match hash(self.ebpf, INDEX)?.get(&mm, 0) {
             Ok(index) => Ok(Some(index)),
             Err(MapError::KeyNotFound) => Ok(None),
-            Err(error) => Err(failed("INDEX")(error)),
+            Err(error) => Err(failed(INDEX)(error)),
         }
     }
 
@@ -102,7 +88,7 @@ impl Table for Maps<'_> {
     }
 
     fn remove(&mut self, mm: u64) -> Result<bool, ProbeError> {
-        Ok(self.index()?.remove(&mm).is_ok())
+        Ok(hash_mut::<u64, u32>(self.ebpf, INDEX)?.remove(&mm).is_ok())
     }
 
     fn finish(&mut self, index: u32) -> Result<(), ProbeError> {
@@ -114,27 +100,23 @@ impl Table for Maps<'_> {
     /// Whoever gets this index next begins with nothing.
     fn free(&mut self, index: u32) -> Result<(), ProbeError> {
         self.set_state(index, &State::default())?;
-        self.array("SEEDS")?.set(index, Value(Seed::default()), 0).map_err(failed("SEEDS"))?;
-        let capacity = self.array::<Value<Seed>>("SEEDS")?.len();
-        let mut peaks = self.array("PEAKS")?;
+        maps::set(self.ebpf, SEEDS, index, <Seed>::default())?;
+        let capacity = array::<Seed>(self.ebpf, SEEDS)?.len();
+        let mut peaks = array_mut::<Peak>(self.ebpf, PEAKS)?;
         let mut place = index;
         while place < peaks.len() {
-            peaks.set(place, Value(Peak::default()), 0).map_err(failed("PEAKS"))?;
+            peaks.set(place, Value(<Peak>::default()), 0).map_err(failed(PEAKS))?;
             place += capacity;
         }
-        let map = self.ebpf.map_mut("FREE").ok_or(ProbeError::Missing("FREE"))?;
-        let mut indices = Stack::<_, u32>::try_from(map).map_err(failed("FREE"))?;
-        indices.push(index, 0).map_err(failed("FREE"))?;
-        self.array::<u64>("FULL")?.set(0, 0, 0).map_err(failed("FULL"))
+        stack_mut::<u32>(self.ebpf, FREE)?.push(index, 0).map_err(failed(FREE))?;
+        maps::set(self.ebpf, "FULL", 0, 0_u64)
     }
 
     fn waiting(&mut self) -> Result<Option<u64>, ProbeError> {
-        let map = self.ebpf.map_mut("LIMBO").ok_or(ProbeError::Missing("LIMBO"))?;
-        let mut limbo = Queue::<_, Value<Waiting>>::try_from(map).map_err(failed("LIMBO"))?;
-        match limbo.pop(0) {
-            Ok(Value(waiting)) => Ok(Some(waiting.index)),
+        match queue_mut(self.ebpf, LIMBO)?.pop(0) {
+            Ok(WaitingValue(waiting)) => Ok(Some(waiting.index)),
             Err(MapError::ElementNotFound) => Ok(None),
-            Err(error) => Err(failed("LIMBO")(error)),
+            Err(error) => Err(failed(LIMBO)(error)),
         }
     }
 }

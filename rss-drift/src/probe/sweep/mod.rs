@@ -14,7 +14,7 @@ use std::{
 use aya::Ebpf;
 use rss_drift_common::{protocol::limbo, shadow::Counts};
 
-use crate::probe::load::ProbeError;
+use crate::probe::error::ProbeError;
 
 /// Readings that have to find a state without a task.
 const READINGS: u32 = 3;

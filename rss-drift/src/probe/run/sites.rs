@@ -1,17 +1,14 @@
 //! From where updates come, for `rss-drift run`: the frames above their events.
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapError, StackTraceMap},
-};
+use aya::{Ebpf, EbpfLoader, maps::StackTraceMap};
 use rss_drift_common::run::{CALIBRATION_FRAMES, CODES, Code, MemberCounts, RunShared, Site, SiteCounts};
 
+use super::SHARED;
 use crate::{
     kernel::{rfc, symbols::Symbols},
     probe::{
-        load::ProbeError,
-        run::{SHARED, SharedValue, set_all, values},
-        tasks::array,
+        error::ProbeError,
+        maps::{self, Value, array_mut, failed, hash, hash_mut, map, set_all},
     },
 };
 
@@ -25,12 +22,6 @@ const CODE: &str = "RUN_CODES";
 const MOST_SITES: u32 = 2048;
 /// Stacks that are kept apart, of a KiB each. They share places by a hash: many more places than stacks.
 const MOST_STACKS: u32 = 4096;
-
-values! {
-    SiteValue(SiteCounts)
-    ChainValue(MemberCounts)
-    CodeValue(Code)
-}
 
 /// Misses with one stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,46 +40,41 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>) {
         .map_max_entries(CHAINS, MOST_STACKS);
 }
 
-fn error(map: &'static str) -> impl Fn(MapError) -> ProbeError + Copy {
-    move |error| ProbeError::Map { map, error }
-}
-
 /// Begins anew.
 pub(super) fn forget(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
-    let map = ebpf.map_mut(SITES).ok_or(ProbeError::Missing(SITES))?;
-    let mut sites = HashMap::<_, Site, SiteValue>::try_from(map).map_err(error(SITES))?;
+    let mut sites = hash_mut::<Site, Value<SiteCounts>>(ebpf, SITES)?;
     for site in sites.keys().filter_map(Result::ok).collect::<Vec<_>>() {
-        sites.remove(&site).map_err(error(SITES))?;
+        sites.remove(&site).map_err(failed(SITES))?;
     }
-    let map = ebpf.map_mut(CHAINS).ok_or(ProbeError::Missing(CHAINS))?;
-    let mut chains = HashMap::<_, u32, ChainValue>::try_from(map).map_err(error(CHAINS))?;
+    let mut chains = hash_mut::<u32, Value<MemberCounts>>(ebpf, CHAINS)?;
     for stack in chains.keys().filter_map(Result::ok).collect::<Vec<_>>() {
-        chains.remove(&stack).map_err(error(CHAINS))?;
+        chains.remove(&stack).map_err(failed(CHAINS))?;
     }
     Ok(())
 }
 
 /// Tells the programs where the functions are by which sites are told, and has sites and stacks begin above the event; before
-/// [`Probe::begin_run`](super::Probe::begin_run). `chains`: the stacks of misses are counted.
-pub(super) fn prepare(ebpf: &mut Ebpf, symbols: Option<&Symbols>, chains: bool) -> Result<(), ProbeError> {
+/// `Probe::begin_run`. `chains`: the stacks of misses are counted.
+pub(in crate::probe) fn prepare(
+    ebpf: &mut Ebpf,
+    symbols: Option<&Symbols>,
+    chains: bool,
+) -> Result<(), ProbeError> {
     let codes = symbols.map(rfc::codes).unwrap_or_default();
-    let map = ebpf.map_mut(CODE).ok_or(ProbeError::Missing(CODE))?;
-    let mut array = Array::<_, CodeValue>::try_from(map).map_err(error(CODE))?;
+    let mut array = array_mut::<Code>(ebpf, CODE)?;
     for (index, code) in (0..).zip(codes.iter().take(CODES)) {
-        array.set(index, CodeValue(*code), 0).map_err(error(CODE))?;
+        array.set(index, Value(*code), 0).map_err(failed(CODE))?;
     }
     // Without names the frames of our program and of the tracepoint cannot be told from the others: they stay.
     let ours = symbols.map_or(Ok(Vec::new()), |symbols| calibrate(ebpf, symbols))?;
     let (skip, last) = (ours.len() as u64, ours.last().copied().unwrap_or(0));
-    let change =
-        |SharedValue(shared)| SharedValue(RunShared { skip, last, chains: u64::from(chains), ..shared });
-    set_all(ebpf, SHARED, change)
+    set_all(ebpf, SHARED, |shared| RunShared { skip, last, chains: u64::from(chains), ..shared })
 }
 
 /// The frames of a stack that are ours and the tracepoint's, by the stack of an event of our own.
 fn calibrate(ebpf: &mut Ebpf, symbols: &Symbols) -> Result<Vec<u64>, ProbeError> {
     let pid = std::process::id();
-    set_all(ebpf, SHARED, |SharedValue(shared)| SharedValue(RunShared { calibrate: pid.into(), ..shared }))?;
+    set_all(ebpf, SHARED, |shared| RunShared { calibrate: pid.into(), ..shared })?;
     // A page that comes and goes is an event under both accountings.
     // SAFETY: a new mapping that nobody else knows, written to and given back.
     unsafe {
@@ -100,8 +86,7 @@ fn calibrate(ebpf: &mut Ebpf, symbols: &Symbols) -> Result<Vec<u64>, ProbeError>
             libc::munmap(page, 4096);
         }
     }
-    let frames: Array<_, [u64; CALIBRATION_FRAMES]> = array(ebpf, FRAMES)?;
-    let frames = frames.get(&0, 0).map_err(error(FRAMES))?;
+    let frames: [u64; CALIBRATION_FRAMES] = maps::get(ebpf, FRAMES, 0)?;
     let names: Vec<_> = frames.iter().map(|&frame| symbols.caller(frame).unwrap_or("?")).collect();
     log::debug!("frames of an event: {}", names.join(" "));
     let ours = names.iter().take_while(|name| is_of_the_event(name)).count();
@@ -116,23 +101,20 @@ fn is_of_the_event(name: &str) -> bool {
 }
 
 /// Updates by where they came from.
-pub(super) fn sites(ebpf: &Ebpf) -> Result<Vec<(Site, SiteCounts)>, ProbeError> {
-    let map = ebpf.map(SITES).ok_or(ProbeError::Missing(SITES))?;
-    let map = HashMap::<_, Site, SiteValue>::try_from(map).map_err(error(SITES))?;
-    let sites = map.iter().map(|entry| entry.map(|(site, SiteValue(counts))| (site, counts)));
-    sites.collect::<Result<_, _>>().map_err(error(SITES))
+pub(in crate::probe) fn sites(ebpf: &Ebpf) -> Result<Vec<(Site, SiteCounts)>, ProbeError> {
+    let map = hash::<Site, Value<SiteCounts>>(ebpf, SITES)?;
+    let sites = map.iter().map(|entry| entry.map(|(site, Value(counts))| (site, counts)));
+    sites.collect::<Result<_, _>>().map_err(failed(SITES))
 }
 
 /// Misses by their stacks, the commonest first.
-pub(super) fn chains(ebpf: &Ebpf) -> Result<Vec<Chain>, ProbeError> {
-    let map = ebpf.map(CHAINS).ok_or(ProbeError::Missing(CHAINS))?;
-    let map = HashMap::<_, u32, ChainValue>::try_from(map).map_err(error(CHAINS))?;
-    let stacks = ebpf.map(STACKS).ok_or(ProbeError::Missing(STACKS))?;
-    let stacks = StackTraceMap::try_from(stacks).map_err(error(STACKS))?;
+pub(in crate::probe) fn chains(ebpf: &Ebpf) -> Result<Vec<Chain>, ProbeError> {
+    let counted = hash::<u32, Value<MemberCounts>>(ebpf, CHAINS)?;
+    let stacks = StackTraceMap::try_from(map(ebpf, STACKS)?).map_err(failed(STACKS))?;
     let mut chains = Vec::new();
-    for entry in &map {
-        let (stack, ChainValue(counts)) = entry.map_err(error(CHAINS))?;
-        let stack = stacks.get(&stack, 0).map_err(error(STACKS))?;
+    for entry in &counted {
+        let (stack, Value(counts)) = entry.map_err(failed(CHAINS))?;
+        let stack = stacks.get(&stack, 0).map_err(failed(STACKS))?;
         let frames = stack.frames().iter().map(|frame| frame.ip).collect();
         chains.push(Chain { frames, misses: counts.misses });
     }

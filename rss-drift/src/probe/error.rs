@@ -1,0 +1,117 @@
+//! Why the programs could not be loaded or read.
+
+use std::io;
+
+use aya::{
+    maps::MapError,
+    programs::{ProgramError, links::LinkError},
+};
+
+use crate::kernel::KernelError;
+
+/// Why the programs could not be loaded or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The object is not one this aya can load: a broken build.
+    #[error("the eBPF object inside this program cannot be loaded: {0:#}; build it again")]
+    Object(aya::EbpfError),
+    /// The kernel refused to make a map: there is no memory for it, or a limit is in the way.
+    #[error("the kernel refuses our map {map}: {error}")]
+    NoMap {
+        /// Name of the map.
+        map: String,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// aya could not use the kernel's BTF.
+    #[error("the kernel's type information (BTF) cannot be used: {0}")]
+    Btf(#[from] aya::BtfError),
+    /// The object lacks a program or map that this code names: a broken build.
+    #[error("the eBPF object inside this program has no {0:?}; build it again")]
+    Missing(&'static str),
+    /// The object is no ELF file: a broken build.
+    #[error("the eBPF object inside this program cannot be read: {0}; build it again")]
+    NoElf(object::Error),
+    /// The object's code is not what the figures can be put into: a broken build.
+    #[error(
+        "the eBPF object inside this program has no place for what is known of the kernel; build it again"
+    )]
+    Unlinked,
+    /// The object wants a figure that this program does not have: a broken build.
+    #[error("the eBPF object inside this program wants the unknown figure {0:#x}; build it again")]
+    Mark(u16),
+    /// A field lies too far from the start of its struct.
+    #[error("a field of a kernel struct lies {0} bytes behind its start: a load of our eBPF programs reaches {max}", max = i16::MAX)]
+    Offset(u32),
+    /// The kernel's structs are not what `run` knows.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The kernel refused a program.
+    #[error("kernel {kernel} refuses the eBPF program {program}: {}", refusal(.error))]
+    Program {
+        /// Release of the running kernel.
+        kernel: String,
+        /// Name of the program.
+        program: &'static str,
+        /// What the kernel said.
+        error: ProgramError,
+    },
+    /// A map could not be written.
+    #[error("cannot write our map {map}: {error}")]
+    Map {
+        /// Name of the map.
+        map: &'static str,
+        /// What the kernel said.
+        error: MapError,
+    },
+    /// The kernel does not start the iterator.
+    #[error("cannot start the task iterator {program}: {error}")]
+    Attach {
+        /// Name of the program.
+        program: &'static str,
+        /// What the kernel said.
+        error: ProgramError,
+    },
+    /// The iterator could not be opened.
+    #[error("cannot open the task iterator: {0}")]
+    Link(#[from] LinkError),
+    /// Reading the iterator failed.
+    #[error("cannot read the task iterator: {0}")]
+    Read(#[from] io::Error),
+    /// What the iterator wrote is not whole records.
+    #[error("the task iterator wrote {0} bytes, not a whole number of records; build this program again")]
+    Torn(usize),
+    /// A CPU whose per-CPU memory was not found.
+    #[error("the per-CPU memory of CPU {0} was not found: its slots cannot be read on kernel {1}")]
+    NoOffset(u32, String),
+}
+
+impl ProbeError {
+    /// A program that the kernel refused.
+    pub(super) fn program(kernel: &str, program: &'static str, error: ProgramError) -> Self {
+        Self::Program { kernel: kernel.to_owned(), program, error }
+    }
+}
+
+impl From<aya::EbpfError> for ProbeError {
+    fn from(error: aya::EbpfError) -> Self {
+        match error {
+            aya::EbpfError::MapError(MapError::CreateError { name, io_error }) => {
+                Self::NoMap { map: name, error: io_error }
+            }
+            error => Self::Object(error),
+        }
+    }
+}
+
+/// What the kernel said of a program, with the last lines of the verifier's log, where there is one: the reason of a
+/// refusal stands there. (aya's own text holds the whole log: hundreds of lines.)
+fn refusal(error: &ProgramError) -> String {
+    const LINES: usize = 6;
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return error.to_string() };
+    let log = verifier_log.to_string();
+    let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LINES)..]
+        .iter()
+        .fold(io_error.to_string(), |text, line| text + "\n    " + line)
+}

@@ -1,0 +1,195 @@
+//! A probe: our programs, loaded, and what can be asked of them.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use aya::{Ebpf, maps::Map};
+use aya_log::EbpfLogger;
+use rss_drift_common::shadow::Counts;
+
+use super::{
+    caches::Caches,
+    code::{self, Code},
+    counts::counts,
+    error::ProbeError,
+    fentry::NoFentry,
+    full::{self, EndOfMm, Ends},
+    locate::{self, SlotReader},
+    reader::Reader,
+    snapshot::Snapshot,
+    statistics::{self, RunStatistics},
+    stream::Stream,
+};
+use crate::kernel::{Accounting, symbols::Symbols};
+
+/// The iterator of passive mode on per-task accounting; it reads every task's cache for `--where` too.
+pub(super) const TASKS: &str = "rss_pertask";
+
+/// What one of our programs or maps costs the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes of kernel memory locked by our programs and maps, where the kernel tells.
+    pub bytes: u64,
+    /// Name and verified instructions of each loaded program (0 where the kernel does not tell: before 5.16).
+    pub programs: Vec<(String, u32)>,
+}
+
+/// Our programs, loaded; nothing is attached to a hot path. Dropping it unloads everything.
+#[derive(Debug)]
+pub struct Probe {
+    pub(super) ebpf: Ebpf,
+    pub(super) accounting: Accounting,
+    pub(super) reader: Reader,
+    pub(super) slots: SlotReader,
+    pub(super) kernel: String,
+    /// Set in full mode.
+    pub(super) full: Option<Full>,
+}
+
+/// What our programs write to the log; drained once per reading.
+pub(super) type EventLog = EbpfLogger<&'static dyn log::Log>;
+
+/// What full mode adds to a probe.
+pub(super) struct Full {
+    /// Mms that the maps hold.
+    pub(super) capacity: u32,
+    /// How ends of mms are seen.
+    pub(super) ends: Ends,
+    /// Whether faults are counted.
+    pub(super) faults: bool,
+    /// The largest |drift| of `stat` that the programs know of, in pages.
+    pub(super) bound: u64,
+    /// Rare events that the programs told of; none where the log could not be opened.
+    pub(super) log: Option<EventLog>,
+}
+
+impl std::fmt::Debug for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { capacity, ends, faults, bound, log: _ } = self;
+        f.debug_struct("Full")
+            .field("capacity", capacity)
+            .field("ends", ends)
+            .field("faults", faults)
+            .field("bound", bound)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Probe {
+    /// Mms that full mode can follow, and how it sees their end; `None` in passive mode.
+    #[must_use]
+    pub fn full_mode(&self) -> Option<(u32, EndOfMm)> {
+        self.full.as_ref().map(|full| (full.capacity, full.ends.seen_by))
+    }
+
+    /// Why full mode does not see ends by fentry, where that was tried in vain.
+    #[must_use]
+    pub fn no_fentry(&self) -> Option<NoFentry> {
+        self.full.as_ref()?.ends.no_fentry
+    }
+
+    /// Whether our programs count the page faults of each mm.
+    #[must_use]
+    pub fn counts_faults(&self) -> bool {
+        self.full.as_ref().is_some_and(|full| full.faults)
+    }
+
+    /// Tells full mode the largest |drift| of `stat` that there can be now, in pages: it follows the CPUs that are online.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn set_bound(&mut self, bound: u64) -> Result<(), ProbeError> {
+        if let Some(full) = self.full.as_mut().filter(|full| full.bound != bound) {
+            full::set_bound(&mut self.ebpf, bound)?;
+            full.bound = bound;
+        }
+        Ok(())
+    }
+
+    /// Our own counts in full mode; `None` in passive mode.
+    #[must_use]
+    pub fn counts(&self) -> Option<Result<Counts, ProbeError>> {
+        self.full.as_ref().map(|_| {
+            let mut counts = counts(&self.ebpf)?;
+            self.reader.add_to(&mut counts);
+            Ok(counts)
+        })
+    }
+
+    /// One reading of all processes; what our programs had to tell meanwhile goes to the log.
+    pub fn snapshot(&mut self) -> Result<Snapshot, ProbeError> {
+        if let Some(log) = self.full.as_mut().and_then(|full| full.log.as_mut()) {
+            log.flush();
+        }
+        self.reader.read(&mut self.ebpf)
+    }
+
+    /// Where the pages of `pids` sit that their global counts lack: a reading of its own. A process that is gone has no
+    /// list; what never held still is marked as not valid.
+    pub fn caches(&mut self, pids: &[u32]) -> Result<Vec<Caches>, ProbeError> {
+        match self.accounting {
+            Accounting::PerTask => locate::in_tasks(&mut self.ebpf, &mut Stream::new(TASKS), pids),
+            Accounting::PerCpu => self.slots.read(&mut self.ebpf, pids, &self.kernel),
+        }
+    }
+
+    /// Events that our programs missed so far: runs that the recursion guard left out, and updates that came while a slot
+    /// was busy. `None` in passive mode.
+    #[must_use]
+    pub fn missed_events(&self) -> Option<u64> {
+        self.full.as_ref()?;
+        let refused: RunStatistics = self.run_statistics().into_iter().map(|(_, one)| one).sum();
+        let nested = counts(&self.ebpf).map_or(0, |counts| counts.nested);
+        Some(refused.recursion_misses + nested)
+    }
+
+    /// What the kernel counted of each of our programs.
+    #[must_use]
+    pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
+        statistics::of_programs(&self.ebpf)
+    }
+
+    /// What the kernel's JIT made of our programs.
+    ///
+    /// # Errors
+    /// When the kernel does not show it.
+    pub fn code(&self, symbols: &Symbols) -> io::Result<Vec<Code>> {
+        code::code_of(&self.ebpf, symbols)
+    }
+
+    /// What our programs and maps cost the kernel.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let mut footprint = Footprint::default();
+        for (name, program) in self.ebpf.programs() {
+            // A program that is not loaded has no info: that is not an error here.
+            if let Ok(info) = program.info() {
+                footprint.bytes += u64::from(info.memory_locked().unwrap_or(0));
+                footprint.programs.push((name.to_owned(), info.verified_instruction_count().unwrap_or(0)));
+            }
+        }
+        footprint.bytes += self.ebpf.maps().map(|(_, map)| map_bytes(map)).sum::<u64>();
+        footprint
+    }
+}
+
+/// Bytes of kernel memory that a map locks, from its fdinfo; 0 where the kernel does not tell.
+fn map_bytes(map: &Map) -> u64 {
+    let (Map::Array(data)
+    | Map::PerCpuArray(data)
+    | Map::HashMap(data)
+    | Map::Queue(data)
+    | Map::StackTraceMap(data)
+    | Map::Stack(data)) = map
+    else {
+        return 0;
+    };
+    let path = format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd());
+    let Ok(text) = std::fs::read_to_string(path) else { return 0 };
+    text.lines()
+        .find_map(|line| line.strip_prefix("memlock:"))
+        .and_then(|bytes| bytes.trim().parse().ok())
+        .unwrap_or(0)
+}
