@@ -131,6 +131,10 @@ fn check_order(btf: &Btf<'_>) -> Result<(), BtfError> {
 }
 
 #[cfg(test)]
+#[path = "corrupt_tests.rs"]
+mod corrupt_tests;
+
+#[cfg(test)]
 #[path = "fixture_tests.rs"]
 mod fixture_tests;
 

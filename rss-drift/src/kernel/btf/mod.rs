@@ -5,15 +5,15 @@
 
 mod blob;
 mod error;
+mod kind;
 mod member;
 mod numbers;
 mod shape;
+mod structure;
 mod types;
 
 #[cfg(test)]
 pub(super) mod builder;
-#[cfg(test)]
-mod corrupt_tests;
 #[cfg(test)]
 mod tests;
 
@@ -21,10 +21,12 @@ use std::{borrow::Cow, fs, path::Path};
 
 use blob::{Blob, HEAD, Index, word};
 pub use error::BtfError;
-pub use member::{Member, Structure};
+pub use kind::Kind;
+pub use member::Member;
 pub use numbers::{Target, blob_of};
 pub use shape::Shape;
-pub use types::{Int, Kind, RawMember, Type};
+pub use structure::Structure;
+pub use types::{Int, RawMember, Type};
 
 /// The running kernel's own BTF (`kernel/bpf/sysfs_btf.c`, since 5.4).
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";

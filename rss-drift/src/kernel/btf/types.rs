@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    Btf, BtfError,
+    Btf, BtfError, Kind,
     blob::{HEAD, elements_of, kind_of, word},
 };
 
@@ -15,83 +15,6 @@ const MAX_ARRAYS: usize = 16;
 
 /// Bytes of a pointer: `x86_64` only.
 const POINTER: u64 = 8;
-
-/// What a type is (`include/uapi/linux/btf.h`: `BTF_KIND_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// No type: what an untyped pointer points to.
-    Void = 0,
-    /// An integer, character or truth value.
-    Int = 1,
-    /// A pointer to another type.
-    Pointer = 2,
-    /// An array of another type.
-    Array = 3,
-    /// A struct with its members.
-    Struct = 4,
-    /// A union with its members.
-    Union = 5,
-    /// An enum of up to 32 bits.
-    Enum = 6,
-    /// A struct or union that is only declared.
-    Forward = 7,
-    /// Another name of another type.
-    Typedef = 8,
-    /// A qualifier.
-    Volatile = 9,
-    /// A qualifier.
-    Const = 10,
-    /// A qualifier.
-    Restrict = 11,
-    /// A function with a name; its type is a [`Kind::Prototype`].
-    Function = 12,
-    /// Result and parameters of a function.
-    Prototype = 13,
-    /// A variable.
-    Variable = 14,
-    /// A section of the kernel's image and its variables.
-    Section = 15,
-    /// A floating-point number.
-    Float = 16,
-    /// An attribute of a declaration.
-    DeclTag = 17,
-    /// An attribute of a type, such as `__rcu` and `__percpu`.
-    TypeTag = 18,
-    /// An enum of up to 64 bits.
-    Enum64 = 19,
-    /// Newer than this program; stepped over by its length in the layout section.
-    Other = 0x80,
-}
-
-impl Kind {
-    const ALL: [Self; 20] = [
-        Self::Void,
-        Self::Int,
-        Self::Pointer,
-        Self::Array,
-        Self::Struct,
-        Self::Union,
-        Self::Enum,
-        Self::Forward,
-        Self::Typedef,
-        Self::Volatile,
-        Self::Const,
-        Self::Restrict,
-        Self::Function,
-        Self::Prototype,
-        Self::Variable,
-        Self::Section,
-        Self::Float,
-        Self::DeclTag,
-        Self::TypeTag,
-        Self::Enum64,
-    ];
-
-    fn of(info: u32) -> Self {
-        Self::ALL.get(usize::from(kind_of(info))).copied().unwrap_or(Self::Other)
-    }
-}
 
 /// One type of a BTF blob.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +79,7 @@ impl<'a> Type<'a> {
     /// What it is.
     #[must_use]
     pub fn kind(&self) -> Kind {
-        Kind::of(self.word(4))
+        Kind::of(kind_of(self.word(4)))
     }
 
     /// How many members, parameters or enumerators it has.

@@ -2,10 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::{super::layout::resolve, builder::Builder, *};
+use super::{
+    super::btf::{Btf, Kind, builder::Builder},
+    resolve,
+};
 
-const FIXTURE: &[u8] = include_bytes!("../fixtures/6.18.btf");
-const OLD_FIXTURE: &[u8] = include_bytes!("../fixtures/5.10.btf");
+const FIXTURE: &[u8] = include_bytes!("fixtures/6.18.btf");
+const OLD_FIXTURE: &[u8] = include_bytes!("fixtures/5.10.btf");
 
 /// Asks everything there is to ask.
 fn exercise(data: &[u8]) {
