@@ -19,7 +19,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2},
 };
 
-use crate::cmd::demo::limits::Need;
+use super::need::{Need, STACK};
 
 /// Why the child did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -233,10 +233,6 @@ impl Crowd<'_> {
         unsafe { libc::write(self.touched, (&raw const done).cast(), 1) };
     }
 }
-
-/// Bytes of one thread's stack: twice glibc's least, because the thread's own data lies on it too. All stacks lie in one
-/// mapping, without guard pages: 10,000 mappings of their own would come near `vm.max_map_count`.
-pub const STACK: usize = 32 * 1024;
 
 /// Starts a thread on the stack that begins at `stack`; returns 0 or an error number.
 ///

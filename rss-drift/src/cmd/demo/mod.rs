@@ -2,6 +2,7 @@
 
 mod child;
 mod limits;
+mod need;
 mod report;
 
 use std::{process::ExitCode, thread::sleep, time::Duration};
@@ -19,7 +20,8 @@ use crate::{
     proc::{Source, Wanted},
     session::{Mode, Startup},
 };
-use limits::{Need, check, host};
+use limits::{check, host};
+use need::Need;
 use report::Report;
 
 /// Options of `demo`.

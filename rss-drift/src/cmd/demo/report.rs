@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use rss_drift_common::Pages;
 
-use super::limits::Need;
+use super::need::Need;
 use crate::{
     drift::{
         collect::Rules,

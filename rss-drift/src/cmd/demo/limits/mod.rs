@@ -5,18 +5,7 @@ pub mod host;
 
 use std::fmt::Write as _;
 
-use crate::cmd::demo::child::STACK;
-
-/// What the demo needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Need {
-    /// Threads that touch memory.
-    pub threads: u64,
-    /// Pages that each touches.
-    pub pages: u64,
-    /// Bytes per page.
-    pub page_size: u64,
-}
+use super::need::{Need, STACK};
 
 /// Kernel memory of one thread, in bytes: its stack of 16 KiB, the `task_struct` with its registers, and the rest.
 const KERNEL_BYTES: u64 = 32 * 1024;
@@ -30,18 +19,6 @@ const MAPPINGS: u64 = 8;
 const RESERVED_PIDS: u64 = 300;
 
 impl Need {
-    /// Bytes that all threads touch.
-    #[must_use]
-    pub const fn touched_bytes(&self) -> u64 {
-        self.threads.saturating_mul(self.pages).saturating_mul(self.page_size)
-    }
-
-    /// Bytes of all stacks; few of them are ever touched.
-    #[must_use]
-    pub const fn stack_bytes(&self) -> u64 {
-        self.threads.saturating_mul(STACK as u64)
-    }
-
     /// Memory that one thread takes, the kernel's included, in bytes.
     const fn memory_of_thread(&self) -> u64 {
         (self.pages + STACK_PAGES).saturating_mul(self.page_size).saturating_add(KERNEL_BYTES)
