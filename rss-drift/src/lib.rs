@@ -1,13 +1,18 @@
 //! rss-drift: the exact resident set of every process beside what the kernel reports.
 //!
-//! `kernel` <- `probe`, `proc` <- `drift` <- `cmd`; `output` takes plain rows. Only `probe` knows aya, only `cmd` knows the
-//! command line.
+//! The parts use each other in one direction: `cli` -> the verbs `watch`, `run`, `demo` and `doctor` -> `session` ->
+//! `output` -> `field` -> `drift` -> `probe` -> `kernel` and `proc`. `cargo xtask lint` checks it. Only `probe` knows aya, only
+//! `cli` knows the command line.
 
-pub mod cmd;
+pub mod cli;
+mod demo;
+mod doctor;
 pub mod drift;
 pub mod field;
 pub mod kernel;
 pub mod output;
 pub mod probe;
 pub mod proc;
+mod run;
 pub mod session;
+mod watch;

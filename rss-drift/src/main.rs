@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rss_drift::cmd::main(std::env::args_os())
+    rss_drift::cli::main(std::env::args_os())
 }

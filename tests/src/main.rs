@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     match arguments.first().and_then(|first| first.to_str()) {
         Some(command::AS_RSS_DRIFT) => {
             arguments[0] = "rss-drift".into();
-            rss_drift::cmd::main(arguments)
+            rss_drift::cli::main(arguments)
         }
         Some(helper::AS_HELPER) => helper::main(&arguments[1..]),
         Some(harness::AS_TEST) => harness::main_of_test(&arguments[1..], live::TESTS),

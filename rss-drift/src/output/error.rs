@@ -12,6 +12,9 @@ pub enum OutputError {
     /// Whoever read our output has closed it: the end of the run, and no failure.
     #[error("the reader of the output has closed it")]
     ClosedPipe,
+    /// Standard output takes nothing.
+    #[error("cannot write to standard output: {0}")]
+    Print(io::Error),
     /// The file cannot be opened or created.
     #[error("cannot open {target} for writing: {}{}", reason(.source), open_remedy(.source))]
     Open {

@@ -190,6 +190,12 @@ fn check(
     if last == *b"\n" { Ok(()) } else { Err(OutputError::PartialLine { path: path.to_owned() }) }
 }
 
+/// A write beyond `RLIMIT_FSIZE` is to fail with an error that we can tell, not to kill us.
+pub fn ignore_file_size_signal() {
+    // SAFETY: ignoring a signal runs no handler.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 #[cfg(test)]
 #[path = "file_tests.rs"]
 mod tests;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io::{self, Write as _},
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -30,6 +31,7 @@ pub mod table;
 mod text;
 
 pub use error::OutputError;
+pub use file::ignore_file_size_signal;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub use text::clean;
 
@@ -42,6 +44,27 @@ pub trait Sink {
 
     /// Ends the output; where the format has one, with a summary of the whole run.
     fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError>;
+}
+
+/// How a report that is printed once is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Prints a text that is no report of an interval to standard output.
+///
+/// # Errors
+/// [`OutputError::ClosedPipe`] where nobody reads it.
+pub fn print(text: &str) -> Result<(), OutputError> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => OutputError::ClosedPipe,
+        _ => OutputError::Print(error),
+    })
 }
 
 /// A file that whole reports are appended to.

@@ -17,7 +17,8 @@ use tree::{Place, Tree};
 /// The crate's parts, in layers from the top down. A part uses what is in the layers below its own: nothing above, and
 /// nothing beside it.
 const LAYERS: &[&[&str]] = &[
-    &["cmd"],
+    &["cli"],
+    &["demo", "doctor", "run", "watch"],
     &["session"],
     &["output"],
     &["field"],

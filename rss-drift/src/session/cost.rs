@@ -17,7 +17,7 @@ pub struct CpuClock {
 impl CpuClock {
     /// Begins now.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         let now = (Instant::now(), cpu_time());
         Self { began: now, last: now }
     }

@@ -1,53 +1,32 @@
 //! `rss-drift watch`: every interval, what the kernel reports beside what is exact.
 
-mod args;
-mod cost;
 mod guard;
+mod options;
 mod run;
 mod select;
 
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-pub use args::Args;
-pub use cost::CpuClock;
+pub use options::{Options, Sort};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, MissedTickBehavior},
 };
 
 use crate::{
-    cmd::{Usage, ignore_file_size_signal, print},
-    field::fields_help,
-    output::{UsageError, check_table, open_all, plan_outputs},
-    session::Startup,
+    output::{ignore_file_size_signal, open_all},
+    session::{Startup, give_memory_back},
 };
-use args::Columns;
 use run::Run;
 
 /// Runs `watch`.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if matches!(args.fields, Some(Columns::Help)) {
-        print(&fields_help())?;
-        return Ok(ExitCode::SUCCESS);
-    }
+pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     ignore_file_size_signal();
-    let specs = plan_outputs(args.format, &args.outputs, args.csv.as_deref())
-        .map_err(|error| Usage(error.to_string()))?;
-    let columns = match &args.fields {
-        Some(Columns::Fields(fields)) => {
-            check_table(&specs, UsageError::FieldsWithoutTable).map_err(|error| Usage(error.to_string()))?;
-            Some(fields.as_slice())
-        }
-        _ => None,
-    };
-    if args.holders {
-        check_table(&specs, UsageError::WhereWithoutTable).map_err(|error| Usage(error.to_string()))?;
-    }
     // The fork of the start-up checks comes before anything that may start a thread.
-    let session = Startup::run(args.mode()).session()?;
-    let sinks = open_all(&specs, columns)?;
-    let mut run = Run::new(args, session, sinks)?;
+    let session = Startup::run(options.mode).session()?;
+    let sinks = open_all(&options.outputs, options.columns.as_deref())?;
+    let mut run = Run::new(options, session, sinks)?;
     give_memory_back();
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -85,15 +64,5 @@ async fn report(run: &mut Run) -> anyhow::Result<()> {
                 }
             }
         }
-    }
-}
-
-/// Start-up reads the kernel's type information, megabytes in many small pieces, and needs none of it later: the allocator
-/// would keep them for as long as we run.
-pub fn give_memory_back() {
-    // SAFETY: gives back pages that nothing uses; it has no other effect.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

@@ -5,28 +5,19 @@ use std::{fmt::Write as _, process::ExitCode};
 use anyhow::Context as _;
 
 use crate::{
-    cmd::print,
     kernel::checks::Check,
-    output::clean,
+    output::{ReportFormat, clean, print},
     probe::FullOptions,
     session::{Mode, Startup},
 };
 
-/// Options of `doctor`.
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit: 0 when measuring works, else 1.\n\nExample:\n  rss-drift doctor --json | jq '.checks[] | select(.state != \"ok\")'"
-)]
-pub struct Args {
-    /// One JSON object instead of lines
-    #[arg(long)]
-    json: bool,
-}
-
 /// Runs the checks and prints them.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(format: ReportFormat) -> anyhow::Result<ExitCode> {
     let startup = Startup::run(Mode::Full(FullOptions::default()));
-    let text = if args.json { json(&startup)? } else { lines(&startup) };
+    let text = match format {
+        ReportFormat::Text => lines(&startup),
+        ReportFormat::Json => json(&startup)?,
+    };
     print(&text)?;
     Ok(ExitCode::from(u8::from(!startup.works())))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::options::{Options, Sort};
 use crate::{
-    cmd::watch::args::{Args, Sort},
     drift::{
         collect::{Rules, comm, of_record},
         sample::{Host, Row},
@@ -39,24 +39,22 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// The selection of `args`; every pid must be there.
+    /// The selection of `options`; every pid must be there.
     ///
     /// # Errors
     /// The first pid that cannot be watched.
-    pub fn new(args: &Args, snapshot: &Snapshot) -> Result<Self, NoMemory> {
-        let watched = (!args.pids.is_empty())
+    pub fn new(options: &Options, snapshot: &Snapshot) -> Result<Self, NoMemory> {
+        let watched = (!options.pids.is_empty())
             .then(|| {
                 let start = |&pid: &u32| match snapshot.process(pid) {
                     Some(mm) => Ok((pid, mm.start_boottime_ns)),
                     None => Err(why_no_memory(pid)),
                 };
-                args.pids.iter().map(start).collect::<Result<BTreeMap<_, _>, _>>()
+                options.pids.iter().map(start).collect::<Result<BTreeMap<_, _>, _>>()
             })
             .transpose()?;
-        let comms = args.comms.iter().map(|name| cut(name)).collect();
-        // Whoever names processes wants to see each of them.
-        let limit = (!args.all && watched.is_none()).then_some(args.top);
-        Ok(Self { comms, limit, sort: args.sort, watched })
+        let comms = options.comms.iter().map(|name| cut(name)).collect();
+        Ok(Self { comms, limit: options.limit, sort: options.sort, watched })
     }
 
     /// Whether all watched processes have ended.

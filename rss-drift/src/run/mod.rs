@@ -1,12 +1,12 @@
 //! `rss-drift run`: a command and all that descends from it, measured from its first instruction to its end.
 
-mod args;
 mod child;
 #[cfg(test)]
 mod doc;
 mod figures;
 mod machine;
 mod opened;
+mod options;
 mod progress;
 mod repeat;
 mod report;
@@ -24,10 +24,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use args::Args;
+pub use options::{Format, Options, Until};
 
-use crate::{cmd::ignore_file_size_signal, output::ReportFile};
-use args::Format;
+use crate::output::{ReportFile, ignore_file_size_signal};
 use child::NotExecuted;
 use runner::Runner;
 use sites::Sites;
@@ -36,8 +35,8 @@ use sites::Sites;
 pub const FAILURE: u8 = 125;
 
 /// Runs `run`. Whatever fails on our side is told here.
-pub fn run(args: &Args) -> ExitCode {
-    match measure(args) {
+pub fn run(options: &Options) -> ExitCode {
+    match measure(options) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
@@ -47,13 +46,12 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn measure(args: &Args) -> anyhow::Result<u8> {
+fn measure(options: &Options) -> anyhow::Result<u8> {
     ignore_file_size_signal();
-    let format = args.format();
-    let header = if format == Format::Csv { machine::header() } else { Vec::new() };
-    let mut file = args.output.as_ref().map(|path| ReportFile::open(path, &header)).transpose()?;
-    let mut folded = args.folded.as_ref().map(Folded::create).transpose()?;
-    let mut runner = Runner::new(args)?;
+    let header = if options.format == Format::Csv { machine::header() } else { Vec::new() };
+    let mut file = options.output.as_ref().map(|path| ReportFile::open(path, &header)).transpose()?;
+    let mut folded = options.folded.as_ref().map(Folded::create).transpose()?;
+    let mut runner = Runner::new(options)?;
     let mut reports = Vec::new();
     let mut code = 0;
     let mut write = |bytes: &[u8]| {
@@ -65,14 +63,14 @@ fn measure(args: &Args) -> anyhow::Result<u8> {
         }
         anyhow::Ok(())
     };
-    if args.output.is_none() {
+    if options.output.is_none() {
         write(&header)?;
     }
-    for _ in 0..args.repeat {
+    for _ in 0..options.repeat {
         let (report, course_code, interrupted) = runner.run()?;
         code = course_code;
-        match format {
-            Format::Text if args.repeat > 1 => {}
+        match options.format {
+            Format::Text if options.repeat > 1 => {}
             Format::Text => write(text::text(&report).as_bytes())?,
             Format::Json => write(&machine::json(&report))?,
             Format::Csv => write(&machine::csv(&report))?,
@@ -82,7 +80,7 @@ fn measure(args: &Args) -> anyhow::Result<u8> {
             break;
         }
     }
-    if args.repeat > 1 && format == Format::Text {
+    if options.repeat > 1 && options.format == Format::Text {
         write(repeat::text(&reports).as_bytes())?;
     }
     if let (Some(folded), Some(last)) = (&mut folded, reports.last()) {

@@ -1,8 +1,9 @@
-//! The command line: one file per verb. Each composes the parts; nothing below knows of it.
+//! The command line: parsed, and handed to the verb. One file per verb, which knows its options; only here is clap known.
 
 mod demo;
 mod doctor;
 mod duration;
+mod full;
 mod run;
 mod valid;
 mod values;
@@ -14,10 +15,12 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
-use crate::output::OutputError;
+use crate::{
+    field::fields_help,
+    output::{OutputError, UsageError, print},
+};
 
 /// The exact resident set of every process beside what the kernel reports.
 #[derive(Debug, Parser)]
@@ -25,7 +28,8 @@ use crate::output::OutputError;
     name = "rss-drift",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Without a command: watch. Needs root, or CAP_BPF and CAP_PERFMON; try `rss-drift doctor`.\n\n\
+    after_help = "Without a command: watch. Needs root, or CAP_BPF and CAP_PERFMON; try `rss-drift doctor`.",
+    after_long_help = "Without a command: watch. Needs root, or CAP_BPF and CAP_PERFMON; try `rss-drift doctor`.\n\n\
         Examples:\n  rss-drift                              the ten processes that drift most, every second\n  \
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
@@ -38,11 +42,11 @@ use crate::output::OutputError;
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
-    #[command(flatten)]
-    watch: watch::Args,
     /// Say more on standard error (-vv: even more)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
+    #[command(flatten)]
+    watch: watch::Args,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,7 +75,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             return ExitCode::from(match (error.use_stderr(), is_run(&args)) {
                 (false, _) => 0,
-                (true, true) => run::FAILURE,
+                (true, true) => crate::run::FAILURE,
                 (true, false) => 2,
             });
         }
@@ -84,11 +88,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // A second call in one process (tests) keeps the first logger.
     let _ = env_logger::Builder::new().filter_level(level).format_timestamp(None).try_init();
     let outcome = match cli.verb {
-        None => watch::run(cli.watch),
-        Some(Verb::Watch(args)) => watch::run(*args),
-        Some(Verb::Run(args)) => return run::run(&args),
-        Some(Verb::Demo(args)) => demo::run(&args),
-        Some(Verb::Doctor(args)) => doctor::run(&args),
+        None => watch(cli.watch),
+        Some(Verb::Watch(args)) => watch(*args),
+        Some(Verb::Run(args)) => return crate::run::run(&args.options()),
+        Some(Verb::Demo(args)) => crate::demo::run(&args.options()),
+        Some(Verb::Doctor(args)) => crate::doctor::run(args.format()),
     };
     match outcome {
         Ok(code) => code,
@@ -101,6 +105,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// `watch`, or the list of its fields.
+fn watch(args: watch::Args) -> anyhow::Result<ExitCode> {
+    if args.lists_fields() {
+        print(&fields_help())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    crate::watch::run(args.options()?)
+}
+
 /// Whether the verb is `run`, whose exit statuses are the command's.
 fn is_run(args: &[OsString]) -> bool {
     let verb = args.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
@@ -109,21 +122,26 @@ fn is_run(args: &[OsString]) -> bool {
 
 /// Words of the command line that do not go together: exit 2.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Usage(String);
+#[error(transparent)]
+struct Usage(#[from] UsageError);
 
-/// Prints a text that is no report of an interval to standard output.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(OutputError::ClosedPipe.into()),
-        Err(error) => Err(error).context("cannot write to standard output"),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
     }
-}
 
-/// A write beyond `RLIMIT_FSIZE` is to fail with an error that we can tell, not to kill us.
-fn ignore_file_size_signal() {
-    // SAFETY: ignoring a signal runs no handler.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    #[test]
+    fn the_short_help_of_a_verb_fits_a_screen() {
+        for verb in ["watch", "run", "demo", "doctor"] {
+            let mut command = Cli::command();
+            command.build();
+            let command = command.find_subcommand(verb).expect(verb).clone();
+            let help = command.term_width(80).render_help().to_string();
+            assert!(help.lines().count() <= 40, "{help}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Start-up: every check that `doctor` prints, and, when all that is needed is there, a probe that measures.
 
+mod cost;
+
 use std::fmt::{Display, Write as _};
 
 use rss_drift_common::Member;
@@ -20,6 +22,8 @@ use crate::{
     proc::{NoMemory, Precision, Source, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
 };
 
+pub use cost::CpuClock;
+
 /// What to measure with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -30,6 +34,12 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Whether every update is published, so that peaks do not lack what other CPUs hold back.
+    #[must_use]
+    pub const fn precise_peaks(&self) -> bool {
+        matches!(self, Self::Full(FullOptions { precise_peaks: true, .. }))
+    }
+
     /// The word in reports and in the CSV column `mode`.
     const fn name(full: bool) -> &'static str {
         if full { "full" } else { "passive" }
@@ -332,5 +342,15 @@ impl Session {
             mode: Mode::name(self.probe.full_mode().is_some()),
             page_size: self.kernel.page_size,
         }
+    }
+}
+
+/// Start-up reads the kernel's type information, megabytes in many small pieces, and needs none of it later: the allocator
+/// would keep them for as long as we run.
+pub fn give_memory_back() {
+    // SAFETY: gives back pages that nothing uses; it has no other effect.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }

@@ -5,7 +5,7 @@ use clap::{
     builder::{EnumValueParser, TypedValueParser},
 };
 
-use crate::{output::Format, proc::Source};
+use crate::{output::Format, proc::Source, run};
 
 /// The words of `--source`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,5 +44,25 @@ pub fn format() -> impl TypedValueParser<Value = Format> {
         FormatWord::Table => Format::Table,
         FormatWord::Csv => Format::Csv,
         FormatWord::Jsonl => Format::Jsonl,
+    })
+}
+
+/// The words of `--format` of `run`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RunFormatWord {
+    /// For people
+    Text,
+    /// One JSON object in one line
+    Json,
+    /// RFC 4180: one row per run
+    Csv,
+}
+
+/// Parses `--format` of `run`.
+pub fn run_format() -> impl TypedValueParser<Value = run::Format> {
+    EnumValueParser::<RunFormatWord>::new().map(|word| match word {
+        RunFormatWord::Text => run::Format::Text,
+        RunFormatWord::Json => run::Format::Json,
+        RunFormatWord::Csv => run::Format::Csv,
     })
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use rss_drift_common::run::{Largest, MemberCounts};
 
+use super::{child::Ended, opened::Openings, sites::Sites, watcher::Watcher};
 use crate::{
-    cmd::run::{child::Ended, opened::Openings, sites::Sites, watcher::Watcher},
     drift::{collect::Rules, sample::Host},
     field::unsigned_bytes,
     kernel::Accounting,

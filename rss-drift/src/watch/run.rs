@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::{Options, guard::OverheadGuard, select::Selection};
 use crate::{
-    cmd::watch::{Args, cost::CpuClock, guard::OverheadGuard, select::Selection},
     drift::{
         collect::{self, Rules, comm, reading},
         holders::{self, Holders},
@@ -12,15 +12,15 @@ use crate::{
         stats::{RunDrift, Summary},
     },
     kernel::tunables::Cpus,
-    output::{Block, Faults, Format, Headline, RunSummary, ShadowFaults, Sink},
+    output::{Block, Faults, Headline, RunSummary, ShadowFaults, Sink},
     probe::{Probe, Snapshot},
     proc::{Precision, Source, Wanted, thread_name},
-    session::Session,
+    session::{CpuClock, Session, give_memory_back},
 };
 
 /// A run: the session, what it shows, where to, and what it remembers for the summary.
 pub struct Run {
-    args: Args,
+    options: Options,
     session: Session,
     sinks: Vec<Box<dyn Sink>>,
     host: Host,
@@ -43,32 +43,31 @@ pub struct Run {
 
 impl Run {
     /// Prepares a run; every pid of `-p` must be there.
-    pub fn new(args: Args, mut session: Session, sinks: Vec<Box<dyn Sink>>) -> anyhow::Result<Self> {
+    pub fn new(options: Options, mut session: Session, sinks: Vec<Box<dyn Sink>>) -> anyhow::Result<Self> {
         let snapshot = session.probe.snapshot()?;
-        let selection = Selection::new(&args, &snapshot)?;
-        let guard_limit = args.max_overhead;
-        if args.holders {
+        let selection = Selection::new(&options, &snapshot)?;
+        if options.holders {
             // Its program is loaded now: at the first report the rows would have moved on meanwhile.
             session.probe.caches(&[])?;
         }
-        let wanted =
-            Wanted { resident: args.resident || shows(&args, "resident_bytes"), cgroup: wants_cgroup(&args) };
-        let mut rules = session.rules(args.source, wanted);
-        rules.pending_limit = rules.unpublished(args.precise_peaks);
+        let resident = options.resident || options.shows("resident_bytes");
+        let wanted = Wanted { resident, cgroup: options.wants_cgroup() };
+        let mut rules = session.rules(options.source, wanted);
+        rules.pending_limit = rules.unpublished(options.mode.precise_peaks());
         Ok(Self {
             host: session.host(),
             map_bytes: session.probe.footprint().bytes,
-            args,
+            guard: OverheadGuard::new(options.max_overhead),
+            options,
             session,
             sinks,
             rules,
             selection,
-            clock: CpuClock::new(),
+            clock: CpuClock::begin(),
             intervals: 0,
             drift: RunDrift::default(),
             faults: Faults::default(),
             rest: RestTracker::default(),
-            guard: OverheadGuard::new(guard_limit),
             seen: 0,
             present: Vec::new(),
             last_rows: BTreeMap::new(),
@@ -77,23 +76,23 @@ impl Run {
 
     /// Time from one report to the next.
     pub const fn interval(&self) -> Duration {
-        self.args.interval
+        self.options.interval
     }
 
     /// How long the run may last.
     pub const fn duration(&self) -> Option<Duration> {
-        self.args.duration
+        self.options.duration
     }
 
     /// Whether the wanted number of reports was made, or nobody is left to be watched.
     pub fn is_over(&self) -> bool {
-        self.args.count.is_some_and(|count| self.intervals >= count) || self.selection.is_over()
+        self.options.count.is_some_and(|count| self.intervals >= count) || self.selection.is_over()
     }
 
     /// Reads and reports one interval.
     pub fn interval_over(&mut self) -> anyhow::Result<()> {
         // CPUs come and go, and the bound with them.
-        self.rules.follow(Cpus::read()?, &mut self.session.probe, self.args.precise_peaks)?;
+        self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.precise_peaks())?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
         let at_rest = self.rest.look(&snapshot);
@@ -105,7 +104,7 @@ impl Run {
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
         let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut faults)?;
         left_out += self.selection.order(&mut rows, &self.host);
-        let holders = if self.args.holders { self.holders(&rows)? } else { Vec::new() };
+        let holders = if self.options.holders { self.holders(&rows)? } else { Vec::new() };
         let mut events = Vec::new();
         self.say_farewell(&gone, &mut rows, &mut events);
         let shadow = self.shadow_faults(&at_rest)?;
@@ -128,7 +127,7 @@ impl Run {
         for sink in &mut self.sinks {
             sink.block(&block)?;
         }
-        if !self.args.pids.is_empty() {
+        if !self.options.pids.is_empty() {
             // Those before stay: a process that ended while its row was made has none in this report, and is gone in the next.
             self.last_rows.extend(rows.into_iter().map(|row| (row.process.pid, row)));
         }
@@ -191,12 +190,12 @@ impl Run {
     fn step_down(&mut self, events: &mut Vec<String>) -> anyhow::Result<()> {
         let share = self.guard.share().unwrap_or(0.0);
         self.session.probe = Probe::open(&self.session.kernel)?;
-        super::give_memory_back();
+        give_memory_back();
         self.host.mode = self.session.host().mode;
         self.map_bytes = self.session.probe.footprint().bytes;
         events.push(format!(
             "our programs took {share:.2} % of the host's CPU time, more than --max-overhead {}: passive mode from here on",
-            self.args.max_overhead
+            self.options.max_overhead
         ));
         Ok(())
     }
@@ -258,22 +257,4 @@ impl Run {
 
 fn pages_to_bytes(pages: i64, rules: &Rules) -> u64 {
     pages.max(0).unsigned_abs().saturating_mul(rules.page_size)
-}
-
-/// Whether the table shows or sorts by this field.
-fn shows(args: &Args, name: &str) -> bool {
-    let column = match &args.fields {
-        Some(super::Columns::Fields(fields)) => fields.iter().any(|field| field.name == name),
-        _ => false,
-    };
-    column || args.sort.field.name == name
-}
-
-/// Whether any output has the cgroup: reading it costs a file more per process.
-fn wants_cgroup(args: &Args) -> bool {
-    let for_machines = |format: Format| format != Format::Table;
-    shows(args, "cgroup")
-        || args.csv.is_some()
-        || args.format.is_some_and(for_machines)
-        || args.outputs.iter().filter_map(|path| Format::of_ending(path)).any(for_machines)
 }

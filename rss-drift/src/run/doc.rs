@@ -7,7 +7,7 @@ use super::figures::FIGURES;
 const INTRODUCTION: &str = "\
 # The report of `rss-drift run`
 
-<!-- Made from rss-drift/src/cmd/run/: UPDATE_DOCS=1 cargo test -p rss-drift --lib run::doc -->
+<!-- Made from rss-drift/src/run/: UPDATE_DOCS=1 cargo test -p rss-drift --lib run::doc -->
 
 `rss-drift run [OPTIONS] -- COMMAND [ARGS]` measures a command and all that descends from it, also what leaves it behind as a
 daemon. The report goes to standard error, or is appended to a file (`-o`), as text, CSV or JSON.

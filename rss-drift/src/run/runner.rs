@@ -1,6 +1,7 @@
 //! One run: the command started, followed to its end, and what it came to.
 
 use std::{
+    ffi::OsString,
     io, thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -9,7 +10,7 @@ use anyhow::{Context as _, bail};
 use nix::sys::signal::Signal;
 
 use super::{
-    Args, FAILURE,
+    FAILURE, Options, Until,
     child::{Child, Ended},
     opened::{Opened, Openings},
     progress::{Now, Progress},
@@ -19,13 +20,12 @@ use super::{
     watcher::Watcher,
 };
 use crate::{
-    cmd::watch::{CpuClock, give_memory_back},
     drift::{collect::Rules, sample::Host},
     kernel::{symbols::Symbols, tunables::Cpus},
     output::ShadowFaults,
     probe::{Mm, RunTotals, Scope},
     proc::{self, Source, Wanted, faults_of_threads, thread_name},
-    session::{Session, Startup},
+    session::{CpuClock, Mode, Session, Startup, give_memory_back},
 };
 
 /// How long the command has to end after a signal that asks it to.
@@ -40,7 +40,7 @@ const ASK_ENDS: Duration = Duration::from_millis(10);
 
 /// What measures.
 pub struct Runner<'a> {
-    args: &'a Args,
+    options: &'a Options,
     session: Session,
     host: Host,
     rules: Rules,
@@ -76,9 +76,9 @@ impl Course {
 
 impl<'a> Runner<'a> {
     /// Attaches everything.
-    pub fn new(args: &'a Args) -> anyhow::Result<Self> {
+    pub fn new(options: &'a Options) -> anyhow::Result<Self> {
         // The forks of the start-up checks come before anything that may start a thread.
-        let startup = Startup::run(args.mode());
+        let startup = Startup::run(Mode::Full(options.full));
         let why =
             startup.checks.iter().find(|check| check.name == "full-mode").map(|check| check.found.clone());
         let session = startup.session()?;
@@ -86,9 +86,9 @@ impl<'a> Runner<'a> {
             bail!("run needs full mode: {}", why.unwrap_or_default());
         }
         let mut rules = session.rules(Source::Stat, Wanted::default());
-        rules.pending_limit = rules.unpublished(args.precise_peaks);
+        rules.pending_limit = rules.unpublished(options.full.precise_peaks);
         let signals = Signals::block().context("cannot take signals")?;
-        Ok(Self { args, host: session.host(), session, rules, signals, clock: CpuClock::new() })
+        Ok(Self { options, host: session.host(), session, rules, signals, clock: CpuClock::begin() })
     }
 
     /// One run: its report, the exit status, and whether a signal ended it.
@@ -96,14 +96,14 @@ impl<'a> Runner<'a> {
         // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
         give_memory_back();
         let mut child =
-            Child::start(&self.args.command, self.signals.before()).context("cannot start the command")?;
+            Child::start(&self.options.command, self.signals.before()).context("cannot start the command")?;
         // Mms that live by now get their states, so that none of them is taken for one of the command's.
         self.session.probe.snapshot()?;
         let symbols = Symbols::read().map_err(|error| error.to_string());
-        let chains = self.args.misses > 0 || self.args.folded.is_some();
+        let chains = self.options.misses > 0 || self.options.folded.is_some();
         self.session.probe.prepare_sites(symbols.as_ref().ok(), chains)?;
         self.session.probe.begin_run(child.pid())?;
-        if self.args.system {
+        if self.options.scope == Scope::System {
             // Whose the mms are that live by now.
             self.session.probe.snapshot()?;
         }
@@ -114,7 +114,8 @@ impl<'a> Runner<'a> {
 
     /// From the start of the command to its end, or to a signal that ends the run.
     fn follow(&mut self, child: &mut Child) -> anyhow::Result<Course> {
-        let faults_before = self.args.system.then(|| self.faults_of_living()).transpose()?;
+        let faults_before =
+            (self.options.scope == Scope::System).then(|| self.faults_of_living()).transpose()?;
         let opened = self.opened()?;
         let began = SystemTime::now();
         let clock = Instant::now();
@@ -128,7 +129,7 @@ impl<'a> Runner<'a> {
             faults_before,
             openings: Err(String::new()),
         };
-        let threshold = self.args.threshold.div_ceil(self.rules.page_size);
+        let threshold = self.options.threshold.div_ceil(self.rules.page_size);
         let mut next_look = clock;
         let mut deadline = None;
         let mut progress = Progress::new();
@@ -148,7 +149,7 @@ impl<'a> Runner<'a> {
                 if progress.is_wanted() {
                     progress.show(self.now(&course, clock.elapsed(), rss)?);
                 }
-                next_look = Instant::now() + self.args.interval;
+                next_look = Instant::now() + self.options.interval;
             }
             let mut until = next_look;
             if course.ended.is_some() {
@@ -174,7 +175,7 @@ impl<'a> Runner<'a> {
                 }
             }
         }
-        if self.args.wait || course.ended.is_none() {
+        if self.options.until == Until::LastDescendant || course.ended.is_none() {
             course.duration = clock.elapsed();
         }
         course.openings = opened.map(Opened::end).map_err(|error| error.to_string());
@@ -183,12 +184,12 @@ impl<'a> Runner<'a> {
 
     /// CPUs come and go, and the bound with them.
     fn follow_cpus(&mut self) -> anyhow::Result<()> {
-        Ok(self.rules.follow(Cpus::read()?, &mut self.session.probe, self.args.precise_peaks)?)
+        Ok(self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.full.precise_peaks)?)
     }
 
     /// Counts openings of files of /proc from here on, where that can be had.
     fn opened(&self) -> anyhow::Result<io::Result<Opened>> {
-        Ok(match self.args.scope() {
+        Ok(match self.options.scope {
             Scope::System => Opened::begin(|_| true),
             Scope::Command => Opened::begin(self.session.probe.run_follows()?),
         })
@@ -206,7 +207,7 @@ impl<'a> Runner<'a> {
 
     /// The processes that are measured and live.
     fn alive(&self) -> anyhow::Result<Vec<u32>> {
-        match self.args.scope() {
+        match self.options.scope {
             Scope::System => proc::processes().context("cannot read /proc"),
             Scope::Command => Ok(self.session.probe.run_alive()?),
         }
@@ -233,7 +234,7 @@ impl<'a> Runner<'a> {
 
     /// Whether `--wait` has somebody to wait for.
     fn waits_on(&self) -> anyhow::Result<bool> {
-        Ok(self.args.wait && !self.session.probe.run_alive()?.is_empty())
+        Ok(self.options.until == Until::LastDescendant && !self.session.probe.run_alive()?.is_empty())
     }
 
     /// Nobody lives: waits until their mms are gone as well. An mm outlives its process while somebody else holds it: who reads its
@@ -257,7 +258,7 @@ impl<'a> Runner<'a> {
             self.wait_for_mms()?;
         }
         self.follow_cpus()?;
-        let threshold = self.args.threshold.div_ceil(self.rules.page_size);
+        let threshold = self.options.threshold.div_ceil(self.rules.page_size);
         course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
         let probe = &self.session.probe;
         let alive = probe.run_alive()?;
@@ -274,25 +275,25 @@ impl<'a> Runner<'a> {
                 probe.run_sites().map(|sites| sites::callers(&sites, symbols))
             })?,
             chains: probe.run_chains()?,
-            printed: self.args.misses,
+            printed: self.options.misses,
             symbols: Some(symbols),
         };
         Ok(Report {
             sites,
             host: self.host.clone(),
-            command: command_line(self.args),
+            command: command_line(&self.options.command),
             began: course.began,
             duration: course.duration,
             ended: course.ended,
             faults_of_living: self.faults_of_living()?,
-            scope: self.args.scope(),
+            scope: self.options.scope,
             openings: course.openings,
             outlived: outlived(&alive, child.pid(), course.ended.is_some()),
             peaks: [command, largest],
             faults: ShadowFaults::new(&counts, probe.missed_events().unwrap_or(0), &course.watcher.at_rest),
             totals,
             watcher: course.watcher,
-            threshold: self.args.threshold,
+            threshold: self.options.threshold,
             rules: self.rules.clone(),
             costs: self.costs(),
         })
@@ -310,8 +311,8 @@ impl<'a> Runner<'a> {
 }
 
 /// The words as they were given.
-fn command_line(args: &Args) -> String {
-    args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+fn command_line(command: &[OsString]) -> String {
+    command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// Who still runs. A command that has ended is not among them, though the kernel may not have told our programs yet.

@@ -10,42 +10,34 @@ use std::{process::ExitCode, thread::sleep, time::Duration};
 use anyhow::Context as _;
 
 use crate::{
-    cmd::{demo::child::Child, print},
     drift::{
         collect::{self, Rules},
         sample::{Note, Row},
     },
     kernel::tunables::Cpus,
+    output::{ReportFormat, print},
     probe::Probe,
     proc::{Source, Wanted},
     session::{Mode, Startup},
 };
+pub use child::Placement;
+
+use child::Child;
 use limits::{check, host};
 use need::Need;
 use report::Report;
 
-/// Options of `demo`.
-#[derive(Clone, Debug, clap::Args)]
-#[command(
-    after_help = "Every thread touches memory of its own and sleeps; then all figures are read beside each other.\n\
-        Exit: 0 done; 1 when it cannot be measured or a limit forbids it (which one, and the number that fits).\n\n\
-        Examples:\n  rss-drift demo                         the RFC's size: 10,000 threads, 1.4 GiB\n  \
-        rss-drift demo --spread                the pages in the slots of all CPUs\n  \
-        rss-drift demo --threads 500 --json | jq .sources.stat.missing_percent"
-)]
-pub struct Args {
-    /// Threads that touch memory
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
-    threads: u32,
-    /// Pages of 4 KiB that each of them touches, once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
-    pages: u32,
-    /// Bind each thread to a CPU, round and round over all that may be used
-    #[arg(long)]
-    spread: bool,
-    /// One JSON object instead of text, sizes in bytes
-    #[arg(long)]
-    json: bool,
+/// What `demo` is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Threads that touch memory.
+    pub threads: u32,
+    /// Pages that each of them touches.
+    pub pages: u32,
+    /// Where the threads run.
+    pub placement: Placement,
+    /// How to write the report.
+    pub format: ReportFormat,
 }
 
 /// How often the child is read until two readings are equal.
@@ -54,27 +46,33 @@ const READINGS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs the demo and prints its report.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // The forks of the start-up checks and of the child come before anything that may start a thread.
     let mut session = Startup::run(Mode::Passive).session()?;
-    let need =
-        Need { threads: args.threads.into(), pages: args.pages.into(), page_size: session.kernel.page_size };
+    let need = Need {
+        threads: options.threads.into(),
+        pages: options.pages.into(),
+        page_size: session.kernel.page_size,
+    };
     check(&host::figures(), &need)?;
-    let mut child = Child::start(&need, args.spread)?;
+    let mut child = Child::start(&need, options.placement)?;
     child.wait_until_touched()?;
     let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
     let (row, at_rest) = measure(&mut session.probe, child.pid(), &rules)?;
     let cpus = Cpus::read()?;
     let report = Report {
         need: &need,
-        spread: args.spread,
+        spread: options.placement == Placement::Spread,
         host: &session.host(),
         cpus: &cpus,
         rules: &rules,
         row: &row,
         at_rest,
     };
-    let text = if args.json { report.json()? } else { report.text() };
+    let text = match options.format {
+        ReportFormat::Text => report.text(),
+        ReportFormat::Json => report.json()?,
+    };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -45,6 +45,15 @@ pub enum ChildError {
     Ended(String),
 }
 
+/// Where the child's threads run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Where the kernel lets them.
+    Anywhere,
+    /// Each is bound to a CPU, round and round over all that may be used.
+    Spread,
+}
+
 /// The running child. Killed when dropped; killed by the kernel when this process ends in any other way.
 #[derive(Debug)]
 pub struct Child {
@@ -56,12 +65,15 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the child with its threads; `spread` binds them round and round to all CPUs that may be used.
+    /// Starts the child with its threads.
     ///
     /// Must be called while this process has one thread: the child is a fork of it.
-    pub fn start(need: &Need, spread: bool) -> Result<Self, ChildError> {
+    pub fn start(need: &Need, placement: Placement) -> Result<Self, ChildError> {
         let start = |error: Errno| ChildError::Start(error.into());
-        let cpus = if spread { allowed_cpus().map_err(start)? } else { Vec::new() };
+        let cpus = match placement {
+            Placement::Anywhere => Vec::new(),
+            Placement::Spread => allowed_cpus().map_err(start)?,
+        };
         let (touched_read, touched_write) = pipe2(OFlag::O_CLOEXEC).map_err(start)?;
         let (failures_read, failures_write) = pipe2(OFlag::O_CLOEXEC).map_err(start)?;
         let parent = getpid();

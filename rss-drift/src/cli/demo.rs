@@ -1,0 +1,42 @@
+//! Options of `demo`.
+
+use crate::{
+    demo::{Options, Placement},
+    output::ReportFormat,
+};
+
+/// Options of `demo`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Every thread touches memory of its own and sleeps; then all figures are read beside each other.\n\
+        Exit: 0 done; 1 when it cannot be measured or a limit forbids it (which one, and the number that fits).\n\n\
+        Examples:\n  rss-drift demo                         the RFC's size: 10,000 threads, 1.4 GiB\n  \
+        rss-drift demo --spread                the pages in the slots of all CPUs\n  \
+        rss-drift demo --threads 500 --json | jq .sources.stat.missing_percent"
+)]
+pub struct Args {
+    /// Threads that touch memory
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    threads: u32,
+    /// Pages of 4 KiB that each of them touches, once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pages: u32,
+    /// Bind each thread to a CPU, round and round over all that may be used
+    #[arg(long)]
+    spread: bool,
+    /// One JSON object instead of text, sizes in bytes
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    /// What is asked for.
+    pub(super) fn options(self) -> Options {
+        Options {
+            threads: self.threads,
+            pages: self.pages,
+            placement: if self.spread { Placement::Spread } else { Placement::Anywhere },
+            format: if self.json { ReportFormat::Json } else { ReportFormat::Text },
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Options of full mode that several verbs have.
+
+use crate::probe::FullOptions;
+
+/// Room, and how exact peaks are.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct FullMode {
+    /// Smaller errors of peaks, for an atomic operation per update
+    ///
+    /// Publish every update, by an atomic operation instead of one per batch: where several CPUs change one process at once its peak
+    /// may then differ by a page less than the kernel's batch for each other CPU, instead of by three times that (per-cpu accounting).
+    #[arg(long, help_heading = "Mode", hide_short_help = true)]
+    precise_peaks: bool,
+    /// Memory maps that can be followed at once
+    ///
+    /// By default twice as many as live now, at least 4096.
+    #[arg(long, help_heading = "Limits", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 22))]
+    max_mms: Option<u32>,
+    /// Memory for our maps, in MiB [default: 64]
+    ///
+    /// The most memory for what is kept per CPU and memory map.
+    #[arg(long, help_heading = "Limits", value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    max_memory: Option<u64>,
+}
+
+impl FullMode {
+    /// As the probe takes them.
+    pub(super) fn options(self) -> FullOptions {
+        FullOptions {
+            max_mms: self.max_mms,
+            max_memory: self.max_memory.map(|mib| mib << 20),
+            precise_peaks: self.precise_peaks,
+            ..FullOptions::default()
+        }
+    }
+}

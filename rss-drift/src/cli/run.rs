@@ -1,0 +1,159 @@
+//! Options of `run`.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use super::{duration, full::FullMode, values};
+use crate::{
+    probe::{FullOptions, Scope},
+    run::{Format, Options, Until},
+};
+
+/// Options of `run`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Exit: the command's own, 128 + n after signal n; 125: our own failure.",
+    after_long_help = "The command begins when everything is attached; it and all that descends from it are measured. The report \
+        goes to standard error, docs/run.md explains it.\n\
+        Exit: the command's own, 128 + n when signal n killed it; 126 it cannot be executed, 127 it is not found; 125 our own \
+        failure; 130 after Ctrl-C, with the report of what was seen so far.\n\n\
+        Examples:\n  rss-drift run -- make -j8                     what a build's processes really took\n  \
+        rss-drift run -o run.csv -- pgbench -c 100    a row per run\n  \
+        rss-drift run --wait -- service-that-forks    go on until the last of its processes ends\n  \
+        rss-drift run --system -- sleep 10            every process of the host for ten seconds"
+)]
+pub struct Args {
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    command: Vec<OsString>,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    full: FullMode,
+}
+
+/// Who is measured, and until when.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Selection")]
+struct Selection {
+    /// Measure every process of the host
+    ///
+    /// While the command runs, not only the command and its descendants.
+    #[arg(short = 'a', long)]
+    system: bool,
+    /// Go on until the last descendant has ended
+    ///
+    /// Not only until the command itself has.
+    #[arg(long)]
+    wait: bool,
+}
+
+/// What is written, and where to.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+struct Output {
+    /// How to write the report
+    ///
+    /// A file's ending (.txt, .json, .csv) says it too.
+    #[arg(long, value_parser = values::run_format())]
+    format: Option<Format>,
+    /// Append the report to this file
+    ///
+    /// Instead of writing it to standard error.
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print the N most frequent call chains of misses
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    misses: usize,
+    /// Write all call chains of misses to this file
+    ///
+    /// Those of the last run, one line each, as flame-graph tools read them.
+    #[arg(long, value_name = "FILE")]
+    folded: Option<PathBuf>,
+    /// A |drift| from this size on counts as above
+    ///
+    /// In bytes (K, M, G).
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse_size)]
+    threshold: u64,
+}
+
+/// How it is measured.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Mode")]
+struct How {
+    /// How often to sample drift
+    ///
+    /// While the command runs. A bare number is seconds.
+    #[arg(short, long, value_name = "TIME", default_value = "0.5", allow_negative_numbers = true, value_parser = duration::parse)]
+    interval: Duration,
+    /// Run the command N times
+    ///
+    /// The report has the mean and the spread of the figures; CSV and JSON have a row for each run.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+}
+
+impl Args {
+    /// What is asked for.
+    pub(super) fn options(self) -> Options {
+        let Self { selection, output, how, full, command } = self;
+        let scope = if selection.system { Scope::System } else { Scope::Command };
+        Options {
+            full: FullOptions { run: Some(scope), ..full.options() },
+            scope,
+            until: if selection.wait { Until::LastDescendant } else { Until::Command },
+            interval: how.interval,
+            repeat: how.repeat,
+            threshold: output.threshold,
+            misses: output.misses,
+            folded: output.folded,
+            format: output.format.unwrap_or_else(|| of_ending(output.file.as_ref())),
+            output: output.file,
+            command,
+        }
+    }
+}
+
+/// The format that a file's ending stands for, else text.
+fn of_ending(file: Option<&PathBuf>) -> Format {
+    match file.and_then(|path| path.extension()?.to_str()) {
+        Some("json" | "jsonl") => Format::Json,
+        Some("csv") => Format::Csv,
+        _ => Format::Text,
+    }
+}
+
+/// Bytes: a number, with K, M or G for the powers of 1024.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let (number, shift) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 30),
+        _ => (text, 0),
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| "give bytes above 0, such as 65536, 64K or 1M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse_size("65536"), Ok(65536));
+        assert_eq!(parse_size("64K"), Ok(65536));
+        assert_eq!(parse_size("2g"), Ok(2 << 30));
+        for text in ["", "0", "-1", "1T", "K", "1.5M", "99999999999G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Options of `watch`.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{Usage, duration, full::FullMode, values};
+use crate::{
+    field::{self, Field},
+    output::{Format, UsageError, check_table, plan_outputs},
+    probe::{FaultPrograms, FullOptions},
+    proc::Source,
+    session::Mode,
+    watch::{Options, Sort},
+};
+
+/// Options of `watch`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_line_help = false)]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    full: FullMode,
+}
+
+/// Which processes.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Selection")]
+struct Selection {
+    /// Only these processes
+    ///
+    /// Several: -p 1,2 or -p 1 -p 2. The run ends when the last of them does.
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pids: Vec<u32>,
+    /// Only processes of this name
+    ///
+    /// The name as `ps -C` takes it. Several: --comm a,b
+    #[arg(long = "comm", value_name = "NAME", value_delimiter = ',')]
+    comms: Vec<String>,
+    /// Rows per report
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: usize,
+    /// Every process in every report
+    #[arg(long, conflicts_with = "top")]
+    all: bool,
+    /// Sort by this field, a leading - reverses
+    ///
+    /// The largest comes first, text is sorted by the alphabet. A leading - turns the order round.
+    #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true, value_parser = parse_sort)]
+    sort: Sort,
+}
+
+/// What is written, when and where to.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+struct Output {
+    /// Time between reports
+    ///
+    /// A bare number is seconds.
+    #[arg(short, long, value_name = "TIME", default_value = "1", allow_negative_numbers = true, value_parser = duration::parse)]
+    interval: Duration,
+    /// Columns of the table; `help` lists them
+    ///
+    /// Separated by commas.
+    #[arg(long, value_name = "LIST", value_parser = parse_columns)]
+    fields: Option<Columns>,
+    /// Which CPUs or threads hold the missing pages
+    ///
+    /// Below the table, as bars: which CPUs' or threads' caches hold what the global count of each row lacks.
+    #[arg(long = "where")]
+    holders: bool,
+    /// Append all columns to this CSV file too
+    ///
+    /// Every column of every row, beside the other output (docs/csv.md).
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Format where no file's ending says it
+    ///
+    /// How to write to standard output, and to files whose ending does not say.
+    #[arg(long, value_parser = values::format())]
+    format: Option<Format>,
+    /// Write here instead of standard output
+    ///
+    /// `-` is standard output. Several are allowed; the ending says the format: .csv, .jsonl, .txt
+    #[arg(short, long = "output", value_name = "FILE")]
+    outputs: Vec<PathBuf>,
+}
+
+/// What is measured, and how.
+#[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[command(next_help_heading = "Mode")]
+struct How {
+    /// The /proc file whose RSS is the reported one
+    #[arg(long, default_value = Source::Stat.name(), value_parser = values::source())]
+    source: Source,
+    /// Also walk the page tables: exact, costly
+    ///
+    /// Of the processes shown (`smaps_rollup`): the ground truth.
+    #[arg(long)]
+    resident: bool,
+    /// Attach nothing to a hot path: no shadow
+    ///
+    /// The iterator only: no shadow, no peaks, no hits and misses.
+    #[arg(long, conflicts_with_all = ["max_mms", "max_memory", "precise_peaks", "faults", "no_faults", "max_overhead"])]
+    passive: bool,
+    /// Count page faults with our own eBPF programs
+    ///
+    /// From when we know a process, also where full mode does not need them (per-cpu accounting): full mode then adds half as much
+    /// again to a page fault. Without this option `faults` is the kernel's count since the process began.
+    #[arg(long, conflicts_with = "no_faults", hide_short_help = true)]
+    faults: bool,
+    /// No eBPF programs on page faults
+    ///
+    /// Also where full mode needs them (per-task accounting): it then sees what a thread did when the thread stops
+    /// running.
+    #[arg(long, hide_short_help = true)]
+    no_faults: bool,
+}
+
+/// When it ends, and what it may cost.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct Limits {
+    /// End after this many reports
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// End after this time
+    #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = duration::parse)]
+    duration: Option<Duration>,
+    /// CPU share of our eBPF programs, in percent
+    ///
+    /// Above this share of the host's CPU time rss-drift steps down to passive mode.
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = parse_percent)]
+    max_overhead: f64,
+}
+
+/// What `--fields` says.
+#[derive(Clone, Debug)]
+enum Columns {
+    /// List the fields and end.
+    Help,
+    /// These columns.
+    Fields(Vec<&'static Field>),
+}
+
+impl Args {
+    /// Whether the fields are to be listed, and nothing else.
+    pub(super) const fn lists_fields(&self) -> bool {
+        matches!(self.output.fields, Some(Columns::Help))
+    }
+
+    /// What is asked for.
+    ///
+    /// # Errors
+    /// Words that do not go together.
+    pub(super) fn options(self) -> Result<Options, Usage> {
+        let Self { selection, output, ref how, full, limits } = self;
+        let outputs = plan_outputs(output.format, &output.outputs, output.csv.as_deref())?;
+        let columns = match output.fields {
+            Some(Columns::Fields(fields)) => {
+                check_table(&outputs, UsageError::FieldsWithoutTable)?;
+                Some(fields)
+            }
+            _ => None,
+        };
+        if output.holders {
+            check_table(&outputs, UsageError::WhereWithoutTable)?;
+        }
+        // Whoever names processes wants to see each of them.
+        let limit = (!selection.all && selection.pids.is_empty()).then_some(selection.top);
+        Ok(Options {
+            mode: mode(how, full),
+            pids: selection.pids,
+            comms: selection.comms,
+            limit,
+            sort: selection.sort,
+            interval: output.interval,
+            count: limits.count,
+            duration: limits.duration,
+            source: how.source,
+            resident: how.resident,
+            holders: output.holders,
+            columns,
+            outputs,
+            max_overhead: limits.max_overhead,
+        })
+    }
+}
+
+/// What to measure with.
+fn mode(how: &How, full: FullMode) -> Mode {
+    if how.passive {
+        return Mode::Passive;
+    }
+    let faults = match (how.faults, how.no_faults) {
+        (true, _) => FaultPrograms::Always,
+        (_, true) => FaultPrograms::Never,
+        _ => FaultPrograms::Needed,
+    };
+    Mode::Full(FullOptions { faults, ..full.options() })
+}
+
+/// A share above 0 and up to 100, with or without the sign.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').parse().ok();
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .ok_or_else(|| "give a percentage above 0 and up to 100, such as 2 or 0.5%".to_owned())
+}
+
+fn parse_sort(text: &str) -> Result<Sort, String> {
+    let (name, reverse) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+    match field::parse_fields(name) {
+        Ok(fields) if fields.len() == 1 => Ok(Sort { field: fields[0], reverse }),
+        Ok(_) => Err("give one field".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn parse_columns(text: &str) -> Result<Columns, field::FieldError> {
+    if text == "help" {
+        return Ok(Columns::Help);
+    }
+    field::parse_fields(text).map(Columns::Fields)
+}

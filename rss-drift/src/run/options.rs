@@ -1,0 +1,52 @@
+//! What `run` is asked for.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use crate::probe::{FullOptions, Scope};
+
+/// What `run` is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The command and its arguments.
+    pub command: Vec<OsString>,
+    /// Whom to measure.
+    pub scope: Scope,
+    /// When a run ends.
+    pub until: Until,
+    /// How often to run the command.
+    pub repeat: u32,
+    /// What to measure with.
+    pub full: FullOptions,
+    /// Time from one look at the drift to the next.
+    pub interval: Duration,
+    /// A |drift| of this many bytes or more counts as above the threshold.
+    pub threshold: u64,
+    /// How many call chains of misses to print.
+    pub misses: usize,
+    /// The file for all call chains of misses.
+    pub folded: Option<PathBuf>,
+    /// How to write the report.
+    pub format: Format,
+    /// The file that the report is appended to; `None`: standard error.
+    pub output: Option<PathBuf>,
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// With the command.
+    Command,
+    /// With the last of its descendants.
+    LastDescendant,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object in one line.
+    Json,
+    /// RFC 4180: one row per run.
+    Csv,
+}

@@ -1,0 +1,65 @@
+//! What `watch` is asked for.
+
+use std::time::Duration;
+
+use crate::{
+    field::Field,
+    output::{Format, OutputSpec},
+    proc::Source,
+    session::Mode,
+};
+
+/// What `watch` is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What to measure with.
+    pub mode: Mode,
+    /// Only these processes, each of them; the run ends when the last of them does. Empty: all.
+    pub pids: Vec<u32>,
+    /// Only processes of these names. Empty: all.
+    pub comms: Vec<String>,
+    /// The most rows of a report; `None`: every process.
+    pub limit: Option<usize>,
+    /// The order of the rows.
+    pub sort: Sort,
+    /// Time from one report to the next.
+    pub interval: Duration,
+    /// End after this many reports.
+    pub count: Option<u64>,
+    /// End after this time.
+    pub duration: Option<Duration>,
+    /// The file whose figure is the reported one.
+    pub source: Source,
+    /// Walk the page tables of the processes shown.
+    pub resident: bool,
+    /// Show which caches hold what the global counts lack.
+    pub holders: bool,
+    /// Columns of the table; `None`: the default ones.
+    pub columns: Option<Vec<&'static Field>>,
+    /// Where the reports go.
+    pub outputs: Vec<OutputSpec>,
+    /// The share of the host's CPU time that our programs may take, in percent.
+    pub max_overhead: f64,
+}
+
+/// An order of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Sort {
+    /// By which field.
+    pub field: &'static Field,
+    /// The other way round.
+    pub reverse: bool,
+}
+
+impl Options {
+    /// Whether the table shows or sorts by this field.
+    pub(super) fn shows(&self, name: &str) -> bool {
+        let column = self.columns.iter().flatten().any(|field| field.name == name);
+        column || self.sort.field.name == name
+    }
+
+    /// Whether any output has the cgroup: reading it costs a file more per process.
+    pub(super) fn wants_cgroup(&self) -> bool {
+        self.shows("cgroup") || self.outputs.iter().any(|output| output.format != Format::Table)
+    }
+}
