@@ -1,6 +1,6 @@
 //! Options of full mode that several verbs have.
 
-use crate::probe::FullOptions;
+use crate::probe::{FullOptions, Publish};
 
 /// Room, and how exact peaks are.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -29,7 +29,7 @@ impl FullMode {
         FullOptions {
             max_mms: self.max_mms,
             max_memory: self.max_memory.map(|mib| mib << 20),
-            precise_peaks: self.precise_peaks,
+            publish: if self.precise_peaks { Publish::EveryUpdate } else { Publish::Batches },
             ..FullOptions::default()
         }
     }

@@ -16,7 +16,7 @@ use crate::{
         stats::Reading,
     },
     kernel::{Accounting, tunables::Cpus},
-    probe::{Mm, Probe, ProbeError, Snapshot},
+    probe::{Mm, Probe, ProbeError, Publish, Snapshot},
     proc::{Files, Precision, ProcFigures, Source, TaskFolder, Wanted},
 };
 
@@ -66,9 +66,9 @@ impl Rules {
     ///
     /// # Errors
     /// As [`Probe::set_bound`].
-    pub fn follow(&mut self, cpus: Cpus, probe: &mut Probe, precise_peaks: bool) -> Result<(), ProbeError> {
+    pub fn follow(&mut self, cpus: Cpus, probe: &mut Probe, publish: Publish) -> Result<(), ProbeError> {
         self.cpus = cpus;
-        self.pending_limit = self.pending_limit.max(self.unpublished(precise_peaks));
+        self.pending_limit = self.pending_limit.max(self.unpublished(publish));
         probe.set_bound(self.batching().bound(Precision::Approximate, 1))
     }
 
@@ -79,12 +79,12 @@ impl Rules {
     /// the slot of who made it, counts twice what that slot held: a page less than the batch. Where slots hold pages unpublished
     /// that is within it: what the kernel's slot has of a member less what ours holds back of it is less than a batch.
     #[must_use]
-    pub fn unpublished(&self, precise_peaks: bool) -> u64 {
+    pub fn unpublished(&self, publish: Publish) -> u64 {
         let of_a_member = self.cpus.batch() - 1;
-        match self.accounting {
-            Accounting::PerCpu if precise_peaks => of_a_member,
-            Accounting::PerCpu => Member::RSS.len() as u64 * of_a_member,
-            Accounting::PerTask => 0,
+        match (self.accounting, publish) {
+            (Accounting::PerCpu, Publish::EveryUpdate) => of_a_member,
+            (Accounting::PerCpu, Publish::Batches) => Member::RSS.len() as u64 * of_a_member,
+            (Accounting::PerTask, _) => 0,
         }
     }
 }
@@ -103,25 +103,22 @@ pub struct Faults {
     pub unreadable: u64,
 }
 
-/// The figures of a group of processes: from the reading before, /proc is read, and the caller takes the reading after.
+/// A group of processes, each with its record of the reading before and what /proc says of it; the caller takes the reading
+/// after.
 #[derive(Debug)]
-struct Group<'a> {
-    before: &'a [&'a Mm],
-    files: Vec<Files>,
-}
+struct Group<'a>(Vec<(&'a Mm, Files)>);
 
 impl<'a> Group<'a> {
     /// Reads /proc for each of `before`.
-    fn read(before: &'a [&'a Mm], rules: &Rules) -> Self {
-        let files = before.iter().map(|mm| folder(mm).read(rules.wanted, rules.page_size)).collect();
-        Self { before, files }
+    fn read(before: impl Iterator<Item = &'a Mm>, rules: &Rules) -> Self {
+        Self(before.map(|mm| (mm, folder(mm).read(rules.wanted, rules.page_size))).collect())
     }
 
     /// Pairs what was read with the reading `after`. A process that is gone by then, or that has another mm, has no
     /// row: nobody knows to which of the two /proc's answer belongs.
     fn rows(self, after: &Snapshot, rules: &Rules, faults: &mut Faults) -> Vec<Row> {
-        let mut rows = Vec::with_capacity(self.before.len());
-        for (&before, files) in self.before.iter().zip(self.files) {
+        let mut rows = Vec::with_capacity(self.0.len());
+        for (before, files) in self.0 {
             let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else {
                 continue;
             };
@@ -143,8 +140,7 @@ pub fn rows(
     let counts_faults = probe.counts_faults();
     let mut rows = Vec::with_capacity(pids.len());
     for group in pids.chunks(GROUP) {
-        let mms: Vec<&Mm> = group.iter().filter_map(|&pid| before.process(pid)).collect();
-        let group = Group::read(&mms, rules);
+        let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), rules);
         let after = probe.snapshot()?;
         faults.retried += after.retried();
         let first = rows.len();

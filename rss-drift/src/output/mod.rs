@@ -212,9 +212,9 @@ impl ShadowFaults {
         }
     }
 
-    /// What is rare, for a line of text, each with a comma before it: what did not happen is told only where `all` is.
+    /// What is rare, for a line of text, each with a comma before it.
     #[must_use]
-    pub fn rare(&self, all: bool) -> String {
+    pub fn rare(&self, detail: Detail) -> String {
         let figures = [
             (self.nested, "event missed in a busy slot", "events missed in a busy slot"),
             (self.unsettled, "word unsettled", "words unsettled"),
@@ -224,15 +224,26 @@ impl ShadowFaults {
             (self.inherited, "state taken over", "states taken over"),
             (self.caught, "slot set right by an update", "slots set right by an update"),
         ];
-        let told = figures.iter().filter(|(count, ..)| all || *count > 0);
+        let told = figures.iter().filter(|(count, ..)| detail == Detail::All || *count > 0);
         told.fold(String::new(), |text, (count, one, many)| text + ", " + &counted(*count, one, many))
     }
 }
 
-/// Whether a report is to tell all, also what did not happen: `-v`.
-#[must_use]
-pub fn tells_all() -> bool {
-    log::max_level() >= log::LevelFilter::Info
+/// How much a report for people tells of rss-drift itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What happened.
+    Happened,
+    /// Also what did not happen.
+    All,
+}
+
+impl Detail {
+    /// What was asked for: all with `-v`.
+    #[must_use]
+    pub fn wanted() -> Self {
+        if log::max_level() >= log::LevelFilter::Info { Self::All } else { Self::Happened }
+    }
 }
 
 /// So many of something.

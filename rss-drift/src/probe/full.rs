@@ -20,14 +20,24 @@ pub struct FullOptions {
     pub max_mms: Option<u32>,
     /// Largest memory of the maps that grow with the CPUs, in bytes.
     pub max_memory: Option<u64>,
-    /// Every update publishes: peaks do not lack what other CPUs hold back.
-    pub precise_peaks: bool,
+    /// When slots publish updates.
+    pub publish: Publish,
     /// When to have programs on page faults.
     pub faults: FaultPrograms,
     /// Count for `rss-drift run`, and what.
     pub run: Option<Scope>,
     /// What to do without although the kernel has it: for tests.
     pub hidden: Hidden,
+}
+
+/// When a slot publishes its updates to the mm's totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Publish {
+    /// When it holds a batch of pages.
+    #[default]
+    Batches,
+    /// At each update: peaks do not lack what other CPUs hold back.
+    EveryUpdate,
 }
 
 /// What full mode uses where a kernel has it, and can do without.
@@ -94,10 +104,10 @@ pub(super) fn config(
     capacity: u32,
     cast: Option<Cast>,
 ) -> ShadowConfig {
-    let threshold = match kernel.accounting {
-        _ if options.precise_peaks => 1,
-        Accounting::PerCpu => kernel.cpus.batch(),
-        Accounting::PerTask => PER_TASK_THRESHOLD,
+    let threshold = match (options.publish, kernel.accounting) {
+        (Publish::EveryUpdate, _) => 1,
+        (Publish::Batches, Accounting::PerCpu) => kernel.cpus.batch(),
+        (Publish::Batches, Accounting::PerTask) => PER_TASK_THRESHOLD,
     };
     ShadowConfig {
         max_mms: capacity,

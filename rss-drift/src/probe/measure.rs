@@ -6,7 +6,7 @@ use super::{
     error::ProbeError,
     handle::Probe,
     run::{
-        Chain, RunTotals, sites,
+        Chain, Chains, RunTotals, sites,
         totals::{self, alive, begin, follows, pages_left},
     },
 };
@@ -24,8 +24,8 @@ impl Probe {
         totals::totals(&self.ebpf, self.accounting)
     }
 
-    /// Has sites be told by these symbols, and the stacks of misses be counted where `chains` says so; before [`Probe::begin_run`].
-    pub fn prepare_sites(&mut self, symbols: Option<&Symbols>, chains: bool) -> Result<(), ProbeError> {
+    /// Has sites be told by these symbols; before [`Probe::begin_run`].
+    pub fn prepare_sites(&mut self, symbols: Option<&Symbols>, chains: Chains) -> Result<(), ProbeError> {
         sites::prepare(&mut self.ebpf, symbols, chains)
     }
 

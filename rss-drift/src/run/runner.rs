@@ -23,7 +23,7 @@ use crate::{
     drift::{collect::Rules, sample::Host},
     kernel::{symbols::Symbols, tunables::Cpus},
     output::ShadowFaults,
-    probe::{Mm, RunTotals, Scope},
+    probe::{Chains, Mm, RunTotals, Scope},
     proc::{self, Source, Wanted, faults_of_threads, thread_name},
     session::{CpuClock, Mode, Session, Startup, give_memory_back},
 };
@@ -86,7 +86,7 @@ impl<'a> Runner<'a> {
             bail!("run needs full mode: {}", why.unwrap_or_default());
         }
         let mut rules = session.rules(Source::Stat, Wanted::default());
-        rules.pending_limit = rules.unpublished(options.full.precise_peaks);
+        rules.pending_limit = rules.unpublished(options.full.publish);
         let signals = Signals::block().context("cannot take signals")?;
         Ok(Self { options, host: session.host(), session, rules, signals, clock: CpuClock::begin() })
     }
@@ -100,7 +100,8 @@ impl<'a> Runner<'a> {
         // Mms that live by now get their states, so that none of them is taken for one of the command's.
         self.session.probe.snapshot()?;
         let symbols = Symbols::read().map_err(|error| error.to_string());
-        let chains = self.options.misses > 0 || self.options.folded.is_some();
+        let wanted = self.options.misses > 0 || self.options.folded.is_some();
+        let chains = if wanted { Chains::Counted } else { Chains::Ignored };
         self.session.probe.prepare_sites(symbols.as_ref().ok(), chains)?;
         self.session.probe.begin_run(child.pid())?;
         if self.options.scope == Scope::System {
@@ -184,7 +185,7 @@ impl<'a> Runner<'a> {
 
     /// CPUs come and go, and the bound with them.
     fn follow_cpus(&mut self) -> anyhow::Result<()> {
-        Ok(self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.full.precise_peaks)?)
+        Ok(self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.full.publish)?)
     }
 
     /// Counts openings of files of /proc from here on, where that can be had.
@@ -288,7 +289,7 @@ impl<'a> Runner<'a> {
             faults_of_living: self.faults_of_living()?,
             scope: self.options.scope,
             openings: course.openings,
-            outlived: outlived(&alive, child.pid(), course.ended.is_some()),
+            outlived: outlived(&alive, course.ended.map(|_| child.pid())),
             peaks: [command, largest],
             faults: ShadowFaults::new(&counts, probe.missed_events().unwrap_or(0), &course.watcher.at_rest),
             totals,
@@ -316,7 +317,7 @@ fn command_line(command: &[OsString]) -> String {
 }
 
 /// Who still runs. A command that has ended is not among them, though the kernel may not have told our programs yet.
-fn outlived(alive: &[u32], command: u32, ended: bool) -> Vec<(u32, String)> {
-    let others = alive.iter().filter(|&&pid| !(ended && pid == command));
+fn outlived(alive: &[u32], ended: Option<u32>) -> Vec<(u32, String)> {
+    let others = alive.iter().filter(|&&pid| Some(pid) != ended);
     others.filter_map(|&pid| Some((pid, thread_name(pid)?))).collect()
 }

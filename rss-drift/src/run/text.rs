@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     field::{bytes, unsigned_bytes},
-    output::{clean, tells_all},
+    output::{Detail, clean},
     probe::Scope,
     proc::Precision,
 };
@@ -330,7 +330,7 @@ fn own(report: &Report, lines: &mut Lines) {
         faults.repaired,
         faults.deaths_with_rest,
         faults.deaths,
-        faults.rare(tells_all()),
+        faults.rare(Detail::wanted()),
         report.costs.cpu_time.as_secs_f64(),
         report.costs.rss.map_or_else(|| "unknown".to_owned(), |rss| (rss / 1024).to_string()),
         report.costs.maps / 1024,

@@ -18,7 +18,7 @@ use crate::{
         checks::{Check, State, host_checks},
         tunables::ticks_per_second,
     },
-    probe::{FullOptions, Probe, ProbeError},
+    probe::{FullOptions, Probe, ProbeError, Publish},
     proc::{NoMemory, Precision, Source, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
 };
 
@@ -34,15 +34,13 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Whether every update is published, so that peaks do not lack what other CPUs hold back.
+    /// When full mode publishes updates.
     #[must_use]
-    pub const fn precise_peaks(&self) -> bool {
-        matches!(self, Self::Full(FullOptions { precise_peaks: true, .. }))
-    }
-
-    /// The word in reports and in the CSV column `mode`.
-    const fn name(full: bool) -> &'static str {
-        if full { "full" } else { "passive" }
+    pub fn publish(&self) -> Publish {
+        match self {
+            Self::Passive => Publish::default(),
+            Self::Full(options) => options.publish,
+        }
     }
 }
 
@@ -339,7 +337,7 @@ impl Session {
             boot_id: read_line("/proc/sys/kernel/random/boot_id").unwrap_or_default(),
             kernel: self.kernel.release.clone(),
             accounting: self.kernel.accounting,
-            mode: Mode::name(self.probe.full_mode().is_some()),
+            mode: if self.probe.full_mode().is_some() { "full" } else { "passive" },
             page_size: self.kernel.page_size,
         }
     }

@@ -53,7 +53,7 @@ impl Run {
         let resident = options.resident || options.shows("resident_bytes");
         let wanted = Wanted { resident, cgroup: options.wants_cgroup() };
         let mut rules = session.rules(options.source, wanted);
-        rules.pending_limit = rules.unpublished(options.mode.precise_peaks());
+        rules.pending_limit = rules.unpublished(options.mode.publish());
         Ok(Self {
             host: session.host(),
             map_bytes: session.probe.footprint().bytes,
@@ -92,7 +92,7 @@ impl Run {
     /// Reads and reports one interval.
     pub fn interval_over(&mut self) -> anyhow::Result<()> {
         // CPUs come and go, and the bound with them.
-        self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.precise_peaks())?;
+        self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
         let at_rest = self.rest.look(&snapshot);

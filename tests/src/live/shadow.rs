@@ -8,7 +8,7 @@ use std::{
 use rss_drift::{
     drift::rest::{RestFindings, RestTracker},
     kernel::Accounting,
-    probe::{FaultPrograms, FullOptions, Hidden, Probe, Snapshot},
+    probe::{FaultPrograms, FullOptions, Hidden, Probe, Publish, Snapshot},
     session::Mode,
 };
 use rss_drift_common::shadow::{Counts, SHADOW_VALID, ShadowRecord};
@@ -307,8 +307,9 @@ pub fn threads_on_all_cpus() -> Outcome {
     if allowed_cpus().len() < 2 {
         return Outcome::Skipped(Reason::OneCpu);
     }
-    for precise_peaks in [false, true] {
-        let mut meter = open(FullOptions { precise_peaks, ..FullOptions::default() });
+    for publish in [Publish::Batches, Publish::EveryUpdate] {
+        let mut meter = open(FullOptions { publish, ..FullOptions::default() });
+        let precise_peaks = publish == Publish::EveryUpdate;
         let mut helper = Helper::start();
         let pid = helper.pid();
         let cpus = allowed_cpus().len() as u64;

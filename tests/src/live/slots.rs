@@ -8,7 +8,7 @@ use nix::{
 };
 use rss_drift::{
     kernel::Accounting,
-    probe::FullOptions,
+    probe::{FullOptions, Publish},
     proc::{Source, Wanted},
 };
 use rss_drift_common::shadow::ShadowRecord;
@@ -90,7 +90,7 @@ pub fn a_peak_that_another_cpu_raises() -> Outcome {
     let mut meter = open(FullOptions::default());
     let error_of_one = {
         let rules = meter.session.rules(Source::Stat, Wanted::default());
-        i64::try_from(rules.unpublished(false)).expect("pages")
+        i64::try_from(rules.unpublished(Publish::Batches)).expect("pages")
     };
     // Below a batch; or beyond, and back below what was told.
     for (name, written, given_up) in [("under", 20, 0), ("over", 40, 31)] {

@@ -15,7 +15,7 @@ use std::{
 
 use rss_drift::{
     drift::rest::RestTracker,
-    probe::{FaultPrograms, FullOptions, Hidden, Snapshot},
+    probe::{FaultPrograms, FullOptions, Hidden, Publish, Snapshot},
     session::Mode,
 };
 
@@ -117,7 +117,7 @@ fn any_options(random: &mut Random) -> FullOptions {
             faults: FaultPrograms::Always,
             ..default
         },
-        FullOptions { precise_peaks: true, ..default },
+        FullOptions { publish: Publish::EveryUpdate, ..default },
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Block, Faults, RunSummary, clean, counted, tells_all};
+use super::super::{Block, Detail, Faults, RunSummary, clean, counted};
 use crate::{
     drift::stats::{Distribution, Percentiles},
     field::{bytes, unsigned_bytes},
@@ -98,7 +98,7 @@ fn faults(faults: &Faults) -> String {
         counted(shadow.repaired, "page", "pages"),
         shadow.deaths_with_rest,
         counted(shadow.deaths, "death", "deaths"),
-        shadow.rare(tells_all()),
+        shadow.rare(Detail::wanted()),
         shadow
             .programs_percent
             .map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} % of the host")),
@@ -172,11 +172,11 @@ mod tests {
     fn what_is_rare_is_told_where_it_happened_or_is_asked_for() {
         let shadow = ShadowFaults { caught: 1, late: 3, ..ShadowFaults::default() };
         assert_eq!(
-            shadow.rare(false),
+            shadow.rare(Detail::Happened),
             ", 3 pages found at the end of their mm, 1 slot set right by an update"
         );
-        assert_eq!(ShadowFaults::default().rare(false), "");
-        assert_eq!(ShadowFaults::default().rare(true).matches(", 0 ").count(), 7);
+        assert_eq!(ShadowFaults::default().rare(Detail::Happened), "");
+        assert_eq!(ShadowFaults::default().rare(Detail::All).matches(", 0 ").count(), 7);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use aya::EbpfLoader;
 use rss_drift_common::run::RunLayout;
 
 use crate::kernel::{Kernel, KernelError};
-pub use sites::Chain;
+pub use sites::{Chain, Chains};
 pub use totals::RunTotals;
 
 /// The programs with their tracepoints, in the order in which they are attached.

@@ -32,6 +32,15 @@ pub struct Chain {
     pub misses: u64,
 }
 
+/// Whether the stacks of misses are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chains {
+    /// They are, which costs a look at the stack of each miss.
+    Counted,
+    /// They are not.
+    Ignored,
+}
+
 /// Sizes the maps.
 pub(super) fn size_maps(loader: &mut EbpfLoader<'_>) {
     loader
@@ -54,11 +63,11 @@ pub(super) fn forget(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
 }
 
 /// Tells the programs where the functions are by which sites are told, and has sites and stacks begin above the event; before
-/// `Probe::begin_run`. `chains`: the stacks of misses are counted.
+/// `Probe::begin_run`.
 pub(in crate::probe) fn prepare(
     ebpf: &mut Ebpf,
     symbols: Option<&Symbols>,
-    chains: bool,
+    chains: Chains,
 ) -> Result<(), ProbeError> {
     let codes = symbols.map(rfc::codes).unwrap_or_default();
     let mut array = array_mut::<Code>(ebpf, CODE)?;
@@ -68,7 +77,12 @@ pub(in crate::probe) fn prepare(
     // Without names the frames of our program and of the tracepoint cannot be told from the others: they stay.
     let ours = symbols.map_or(Ok(Vec::new()), |symbols| calibrate(ebpf, symbols))?;
     let (skip, last) = (ours.len() as u64, ours.last().copied().unwrap_or(0));
-    set_all(ebpf, SHARED, |shared| RunShared { skip, last, chains: u64::from(chains), ..shared })
+    set_all(ebpf, SHARED, |shared| RunShared {
+        skip,
+        last,
+        chains: u64::from(chains == Chains::Counted),
+        ..shared
+    })
 }
 
 /// The frames of a stack that are ours and the tracepoint's, by the stack of an event of our own.
