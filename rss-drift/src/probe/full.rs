@@ -10,6 +10,7 @@ use super::{
     maps::{self, Value, array_mut, failed, stack_mut},
     programs::attach as attach_one,
     run::{self, Scope},
+    scheme::{Scheme, percpu, pertask},
 };
 use crate::kernel::{Accounting, Cast, Kernel};
 
@@ -130,15 +131,8 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &
         .map_max_entries("FREE", capacity)
         .map_max_entries("LIMBO", capacity);
     match kernel.accounting {
-        Accounting::PerCpu => {
-            loader.map_max_entries("SEEN", cpus.saturating_mul(capacity));
-        }
-        Accounting::PerTask => {
-            loader
-                .map_max_entries("RUNNING", cpus)
-                .map_max_entries("PEAKS", cpus.saturating_mul(capacity))
-                .map_max_entries("SEEDS", capacity);
-        }
+        Accounting::PerCpu => percpu::size_maps(loader, cpus, capacity),
+        Accounting::PerTask => pertask::size_maps(loader, cpus, capacity),
     }
 }
 
@@ -170,63 +164,6 @@ pub(super) fn set_bound(ebpf: &mut Ebpf, bound: u64) -> Result<(), ProbeError> {
 /// The log of our programs. Without it everything goes on: what it says is counted too.
 pub(super) fn log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
     EbpfLogger::init(ebpf).inspect_err(|error| log::warn!("no log of our eBPF programs: {error}")).ok()
-}
-
-/// What full mode consists of under one accounting scheme.
-#[derive(Debug)]
-pub(super) struct Scheme {
-    /// The iterator.
-    pub(super) reader: &'static str,
-    /// fentry on `__mmdrop`.
-    mmdrop: &'static str,
-    /// The tracepoint `exit_mmap`.
-    exit_mmap: &'static str,
-    /// The tracepoint `task_newtask`, where it is needed only when ends are not all seen.
-    newtask: Option<&'static str>,
-    /// The programs of the events with their tracepoints, in the order in which they are attached.
-    events: &'static [(&'static str, &'static str)],
-}
-
-/// per-cpu accounting: `kmem:rss_stat`, which creates states, is last.
-static PER_CPU: Scheme = Scheme {
-    reader: "shadow_read",
-    mmdrop: "shadow_mmdrop",
-    exit_mmap: "shadow_exit_mmap",
-    newtask: Some("shadow_newtask"),
-    events: &[
-        ("shadow_exec", "sched_process_exec"),
-        ("shadow_sched_switch", "sched_switch"),
-        ("shadow_fault_user", "page_fault_user"),
-        ("shadow_fault_kernel", "page_fault_kernel"),
-        ("shadow_rss_stat", "rss_stat"),
-    ],
-};
-
-/// per-task accounting: who says which task a CPU runs is first, and who says that nothing was cached of an mm before is
-/// last, because that is true only where nothing is missed from there on.
-static PER_TASK: Scheme = Scheme {
-    reader: "tasks_read",
-    mmdrop: "tasks_mmdrop",
-    exit_mmap: "tasks_exit_mmap",
-    newtask: None,
-    events: &[
-        ("tasks_sched_switch", "sched_switch"),
-        ("tasks_rss_stat", "rss_stat"),
-        ("tasks_fault_user", "page_fault_user"),
-        ("tasks_fault_kernel", "page_fault_kernel"),
-        ("tasks_exec", "sched_process_exec"),
-        ("tasks_newtask", "task_newtask"),
-    ],
-};
-
-impl Scheme {
-    /// The programs for this accounting: those of the other are not loaded.
-    pub(super) const fn of(accounting: Accounting) -> &'static Self {
-        match accounting {
-            Accounting::PerCpu => &PER_CPU,
-            Accounting::PerTask => &PER_TASK,
-        }
-    }
 }
 
 /// How the end of an mm is seen.

@@ -4,15 +4,15 @@ use aya::{Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel};
 
 use super::{
     error::ProbeError,
-    full::{self, FullOptions, Scheme},
+    full::{self, FullOptions},
     handle::{Full, Probe, TASKS},
     link::{Known, OBJECT, link},
     locate::SlotReader,
     maps::{Value, array_mut, failed},
-    percpu,
     programs::{iterator, load_iterator},
     reader::Reader,
     run,
+    scheme::{Scheme, percpu},
     stream::Stream,
 };
 use crate::kernel::{Accounting, Cast, Kernel, btf::blob_of};

@@ -12,15 +12,14 @@ mod load;
 mod locate;
 mod maps;
 mod measure;
-mod percpu;
 mod programs;
 mod reader;
 mod run;
+mod scheme;
 pub mod snapshot;
 mod statistics;
 mod stream;
 mod sweep;
-mod tasks;
 
 pub use caches::{Cache, Caches};
 pub use error::ProbeError;

@@ -7,10 +7,10 @@ use rss_drift_common::shadow::Counts;
 
 use super::{
     error::ProbeError,
+    scheme::pertask::{self, PASSES},
     snapshot::{Snapshot, agree, sum_tasks},
     stream::Stream,
     sweep::Sweep,
-    tasks::{self, PASSES},
 };
 use crate::kernel::Accounting;
 
@@ -63,7 +63,7 @@ impl Reader {
             }
             Self::ShadowPerCpu(stream) => Snapshot::with_shadows(time, stream.read(ebpf)?),
             Self::ShadowPerTask(stream, sweep) => {
-                let (records, visited) = tasks::read(ebpf, stream)?;
+                let (records, visited) = pertask::read(ebpf, stream)?;
                 sweep.after_reading(ebpf, &visited)?;
                 Snapshot::with_shadows(time, records)
             }

@@ -18,7 +18,7 @@ use crate::{
     probe::{
         error::ProbeError,
         maps::{self, Value, array, failed, hash, hash_mut, map, set_all},
-        tasks,
+        scheme::pertask,
     },
 };
 
@@ -217,7 +217,7 @@ fn with_peaks(
             Largest { peak: state.peak_exact, drift: state.peak_drift, cpus: state.active_max, ..of }
         }
         Accounting::PerTask => {
-            let peak = tasks::peak(ebpf, index, cpus, capacity)?;
+            let peak = pertask::peak(ebpf, index, cpus, capacity)?;
             Largest {
                 peak: peak.exact,
                 drift: peak.drift.into(),

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aya::Ebpf;
+use aya::{Ebpf, EbpfLoader};
 use rss_drift_common::{
     MEMBERS, Pages, member,
     record::{FLAG_VALID, MmRecord},
@@ -15,7 +15,8 @@ use rss_drift_common::{
     slot::{BUSY_UNKNOWN, Slot},
 };
 
-use super::{
+use super::Scheme;
+use crate::probe::{
     error::ProbeError,
     maps::{self, Value, array, array_mut, failed},
     snapshot::{FullRecord, agree, sum_tasks},
@@ -23,12 +24,37 @@ use super::{
 };
 
 /// Passes over all tasks that a reading may take until two are identical.
-pub(super) const PASSES: usize = 4;
+pub(in crate::probe) const PASSES: usize = 4;
 
 const CPUS: &str = "CPUS";
 const RUNNING: &str = "RUNNING";
 const SEEDS: &str = "SEEDS";
 const PEAKS: &str = "PEAKS";
+
+/// Who says which task a CPU runs is first, and who says that nothing was cached of an mm before is
+/// last, because that is true only where nothing is missed from there on.
+pub(super) static SCHEME: Scheme = Scheme {
+    reader: "tasks_read",
+    mmdrop: "tasks_mmdrop",
+    exit_mmap: "tasks_exit_mmap",
+    newtask: None,
+    events: &[
+        ("tasks_sched_switch", "sched_switch"),
+        ("tasks_rss_stat", "rss_stat"),
+        ("tasks_fault_user", "page_fault_user"),
+        ("tasks_fault_kernel", "page_fault_kernel"),
+        ("tasks_exec", "sched_process_exec"),
+        ("tasks_newtask", "task_newtask"),
+    ],
+};
+
+/// Sizes the maps that only this scheme has.
+pub(in crate::probe) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
+    loader
+        .map_max_entries(RUNNING, cpus)
+        .map_max_entries(PEAKS, cpus.saturating_mul(capacity))
+        .map_max_entries(SEEDS, capacity);
+}
 
 /// What the iterator writes of one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -50,7 +76,7 @@ type NewSeed = (u32, Seed);
 
 /// One reading: passes over all tasks with a look at the CPUs in between, until two agree. Also the ids of all states that a
 /// task has.
-pub(super) fn read(
+pub(in crate::probe) fn read(
     ebpf: &mut Ebpf,
     stream: &mut Stream,
 ) -> Result<(Vec<FullRecord>, HashSet<u64>), ProbeError> {
@@ -95,7 +121,7 @@ fn cpus(ebpf: &Ebpf) -> Result<Vec<Cpu>, ProbeError> {
 }
 
 /// The largest figures of the state at `index`, of all CPUs and of its seed.
-pub(super) fn peak(ebpf: &Ebpf, index: u32, cpus: u32, capacity: u32) -> Result<Peak, ProbeError> {
+pub(in crate::probe) fn peak(ebpf: &Ebpf, index: u32, cpus: u32, capacity: u32) -> Result<Peak, ProbeError> {
     let seed: Seed = maps::get(ebpf, SEEDS, index)?;
     let peaks = array(ebpf, PEAKS)?;
     let drift = u32::try_from(seed.peak_drift).unwrap_or(u32::MAX);
@@ -290,5 +316,5 @@ fn seed(mm: &MmRecord, state: &TaskShadow, held: &Held) -> NewSeed {
 }
 
 #[cfg(test)]
-#[path = "tasks_tests.rs"]
+#[path = "pertask_tests.rs"]
 mod tests;

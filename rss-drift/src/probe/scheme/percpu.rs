@@ -1,12 +1,35 @@
-//! Each CPU's `__per_cpu_offset`, from where the elements of a per-CPU map lie.
+//! per-cpu accounting: the programs of full mode, and where each CPU's memory lies.
 
+use aya::EbpfLoader;
 use rss_drift_common::record::CpuRecord;
 
-/// The offsets of `possible` CPUs, in their order.
+use super::Scheme;
+
+/// `kmem:rss_stat`, which creates states, is last.
+pub(super) static SCHEME: Scheme = Scheme {
+    reader: "shadow_read",
+    mmdrop: "shadow_mmdrop",
+    exit_mmap: "shadow_exit_mmap",
+    newtask: Some("shadow_newtask"),
+    events: &[
+        ("shadow_exec", "sched_process_exec"),
+        ("shadow_sched_switch", "sched_switch"),
+        ("shadow_fault_user", "page_fault_user"),
+        ("shadow_fault_kernel", "page_fault_kernel"),
+        ("shadow_rss_stat", "rss_stat"),
+    ],
+};
+
+/// Sizes the maps that only this scheme has.
+pub(in crate::probe) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
+    loader.map_max_entries("SEEN", cpus.saturating_mul(capacity));
+}
+
+/// The `__per_cpu_offset` of each of `possible` CPUs, in their order, from where the elements of a per-CPU map lie.
 ///
 /// # Errors
 /// The first CPU of which `records` says nothing.
-pub(super) fn offsets(records: &[CpuRecord], possible: &[u32]) -> Result<Vec<u64>, u32> {
+pub(in crate::probe) fn offsets(records: &[CpuRecord], possible: &[u32]) -> Result<Vec<u64>, u32> {
     possible
         .iter()
         .map(|&cpu| {
