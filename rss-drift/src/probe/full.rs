@@ -137,14 +137,9 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &
 }
 
 /// Fills the maps: where each CPU's memory lies (per-cpu accounting), and every index as free.
-pub(super) fn fill_maps(
-    ebpf: &mut Ebpf,
-    cpus: &[u32],
-    offsets: &[u64],
-    capacity: u32,
-) -> Result<(), ProbeError> {
+pub(super) fn fill_maps(ebpf: &mut Ebpf, offsets: &[(u32, u64)], capacity: u32) -> Result<(), ProbeError> {
     let mut array = array_mut(ebpf, "CPUS")?;
-    for (&cpu, &offset) in cpus.iter().zip(offsets) {
+    for &(cpu, offset) in offsets {
         let value: Cpu = Cpu { offset, ..Cpu::default() };
         array.set(cpu, Value(value), 0).map_err(failed("CPUS"))?;
     }

@@ -94,7 +94,7 @@ impl Probe {
                 Vec::new()
             }
         };
-        full::fill_maps(&mut ebpf, &kernel.cpus.possible, &offsets, capacity)?;
+        full::fill_maps(&mut ebpf, &offsets, capacity)?;
         full::set_bound(&mut ebpf, bound)?;
         let log = full::log(&mut ebpf);
         let ends = full::attach(&mut ebpf, &btf, kernel, options, scheme)?;
@@ -130,7 +130,7 @@ fn loader(kernel: &Kernel) -> EbpfLoader<'static> {
 }
 
 /// Learns each possible CPU's `__per_cpu_offset` and hands them to the reading program.
-fn find_cpus(ebpf: &mut Ebpf, kernel: &Kernel, btf: &Btf) -> Result<Vec<u64>, ProbeError> {
+fn find_cpus(ebpf: &mut Ebpf, kernel: &Kernel, btf: &Btf) -> Result<Vec<(u32, u64)>, ProbeError> {
     const PROGRAM: &str = "rss_cpu_offsets";
     const CPU_OFFSETS: &str = "CPU_OFFSETS";
     load_iterator(ebpf, PROGRAM, btf, &kernel.release)?;
@@ -138,7 +138,7 @@ fn find_cpus(ebpf: &mut Ebpf, kernel: &Kernel, btf: &Btf) -> Result<Vec<u64>, Pr
     let offsets = percpu::offsets(&bytes, &kernel.cpus.possible)
         .map_err(|cpu| ProbeError::NoOffset(cpu, kernel.release.clone()))?;
     let mut array = array_mut(ebpf, CPU_OFFSETS)?;
-    for (index, &offset) in (0..).zip(&offsets) {
+    for (index, &(_, offset)) in (0..).zip(&offsets) {
         array.set(index, Value(offset), 0).map_err(failed(CPU_OFFSETS))?;
     }
     // It has done its work: what is not needed does not stay in the kernel.

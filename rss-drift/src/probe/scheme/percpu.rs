@@ -25,11 +25,11 @@ pub(in crate::probe) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capaci
     loader.map_max_entries("SEEN", cpus.saturating_mul(capacity));
 }
 
-/// The `__per_cpu_offset` of each of `possible` CPUs, in their order, from where the elements of a per-CPU map lie.
+/// Each of the `possible` CPUs, in their order, with its `__per_cpu_offset`: from where the elements of a per-CPU map lie.
 ///
 /// # Errors
 /// The first CPU of which `records` says nothing.
-pub(in crate::probe) fn offsets(records: &[CpuRecord], possible: &[u32]) -> Result<Vec<u64>, u32> {
+pub(in crate::probe) fn offsets(records: &[CpuRecord], possible: &[u32]) -> Result<Vec<(u32, u64)>, u32> {
     possible
         .iter()
         .map(|&cpu| {
@@ -37,7 +37,7 @@ pub(in crate::probe) fn offsets(records: &[CpuRecord], possible: &[u32]) -> Resu
                 .iter()
                 .find(|record| record.cpu == u64::from(cpu) && record.element != 0)
                 // Per-CPU pointers are offsets that wrap: the kernel adds them without a carry too.
-                .map(|record| record.element.wrapping_sub(record.pointer))
+                .map(|record| (cpu, record.element.wrapping_sub(record.pointer)))
                 .ok_or(cpu)
         })
         .collect()
@@ -56,7 +56,7 @@ mod tests {
         ];
         assert_eq!(
             offsets(&records, &[0, 2]),
-            Ok(vec![0xffff_8881_0000_0000, 0x500_u64.wrapping_sub(0x1000)])
+            Ok(vec![(0, 0xffff_8881_0000_0000), (2, 0x500_u64.wrapping_sub(0x1000))])
         );
         assert_eq!(offsets(&records, &[0, 1]), Err(1));
         assert_eq!(offsets(&records, &[3]), Err(3));
