@@ -51,11 +51,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Every interval: what the kernel reports and what is exact, the largest drift first (the default)
+    /// Every interval: what the kernel reports and what is exact (the default)
+    ///
+    /// The processes that drift most come first.
     Watch(Box<watch::Args>),
-    /// A command and all that descends from it: true peaks, drift, and what the RFC's cache would make of its updates
+    /// A command and all that descends from it: true peaks and drift
+    ///
+    /// And what the RFC's cache would make of its updates.
     Run(Box<run::Args>),
-    /// The RFC's program, thousands of threads that touch memory and sleep: what each source says of it
+    /// The RFC's program: what each source says of it
+    ///
+    /// Thousands of threads touch memory and sleep.
     Demo(demo::Args),
     /// What this host has for measuring: found, missing, remedy
     Doctor(doctor::Args),
