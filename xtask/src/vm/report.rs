@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::{
     kernels::Kernel,
+    largest,
     matrix::{self, Cell},
-    shadow,
     table::markdown,
 };
 
@@ -52,7 +52,7 @@ pub(super) struct Guest<'a> {
 }
 
 impl Guest<'_> {
-    pub(super) fn text(&self, key: &str) -> String {
+    fn text(&self, key: &str) -> String {
         show(&self.value[key])
     }
 
@@ -62,9 +62,10 @@ impl Guest<'_> {
         found.and_then(|found| found["found"].as_str()).unwrap_or_default()
     }
 
-    /// What a test said under this name; empty where none did.
-    pub(super) fn fact(&self, key: &str) -> String {
-        show(&self.value["facts"][key])
+    /// What the tests reported: names and figures.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
+        let facts = self.value["facts"].as_object().into_iter().flatten();
+        facts.filter_map(|(name, figure)| Some((name.as_str(), figure.as_str()?)))
     }
 
     fn checks(&self) -> &[Value] {
@@ -106,9 +107,7 @@ fn render(guests: &[Guest]) -> String {
         tests(guests),
         skips(guests),
         lacks(guests),
-        shadow::orders(guests),
-        shadow::cases(guests),
-        facts(guests),
+        largest::figures(guests),
     ];
     std::iter::once(HEAD.to_owned()).chain(sections.into_iter().filter(|text| !text.is_empty())).collect()
 }
@@ -166,7 +165,7 @@ fn demo(guests: &[Guest]) -> String {
     });
     section(
         "The demo",
-        "`rss-drift demo --spread`: 10,000 threads that touch 32 pages each, all at rest. Figures in KiB; resident is a walk \
+        "`rss-drift demo --spread`: 10,000 threads that touch 32 pages each, all idle. Figures in KiB; resident is a walk \
          of the page tables.",
         &["kernel", "CPUs", "stat", "statm", "status", "exact", "resident"],
         rows.collect(),
@@ -219,22 +218,6 @@ fn lacks(guests: &[Guest]) -> String {
     )
 }
 
-fn facts(guests: &[Guest]) -> String {
-    let facts = |guest: &Guest| guest.value["facts"].as_object().cloned().unwrap_or_default();
-    let rows = guests.iter().flat_map(|guest| {
-        facts(guest)
-            .into_iter()
-            .filter(|(key, _)| !shadow::has(key))
-            .map(|(key, value)| guest.row([guest.text("cpus"), key, show(&value)]))
-    });
-    section(
-        "Measured by the tests",
-        "Figures that the live tests report.",
-        &["kernel", "CPUs", "figure", "value"],
-        rows.collect(),
-    )
-}
-
 fn place(guest: &Guest) -> String {
     format!("{} x {}", guest.cell.kernel, guest.cell.size())
 }
@@ -275,8 +258,10 @@ mod tests {
                 "release": "R", "version": "V",
                 "passed": 30, "failed": 0, "skipped": 1,
                 "skips": [{ "test": "swap::zram", "reason": "no-swap" }],
-                "facts": { "rows": "5", "soak_at_rest": "50", "soak_error": "0", "soak_missed": "1",
-                    "forks_at_rest": "40", "forks_repaired": "0" },
+                "facts": { "rows": "5", "misses per program": "8.64, of these by fork=6", "soak_at_rest": "50",
+                    "soak_error": "0", "soak_deaths": (cell.cpus * 100).to_string(), "soak_deaths_with_rest": "3",
+                    "forks_at_rest": "40", "forks_repaired": "0", "forks_missed": "1",
+                    "instructions_rss": if cell.kernel == Kernel::V5_10 { "0" } else { "9099" } },
                 "doctor": { "checks": [
                     { "name": "accounting", "state": "ok", "found": "per-cpu", "remedy": null },
                     { "name": "proc-files", "state": "ok", "found": "stat approximate, statm exact, status exact" },
@@ -306,14 +291,15 @@ mod tests {
             "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 1, 6.12 x 2 (lockdown), 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x x 64 |",
             "| 6.12 | 2 (lockdown) | 30 | 0 | 1 |",
             "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",
-            "| 6.1 | 8 | rows | 5 |",
-            "| 6.1 | 8 | 50 | 0 |  | 1 |  |  |  |",
-            "| forks | 6.1 | 8 | 40 | 0 |  |  |  |  |",
+            "| 5.10 | 50 | 0 | 0 | 1 |  | 800 | 3 |  |",
+            "| 6.12 | 50 | 0 | 0 | 1 |  | 6400 | 3 | 9099 |",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }
         assert_eq!(text.matches("| 6.12 | R |").count(), 1, "the same for 8 and 64 CPUs");
-        assert!(!text.contains("forks_repaired"), "it has a table: {text}");
+        for raw in ["| rows", "forks_", "fork=6"] {
+            assert!(!text.contains(raw), "{raw:?}: only the largest figures are shown: {text}");
+        }
     }
 
     #[test]
@@ -324,7 +310,7 @@ mod tests {
             guest["facts"] = json!({});
         }
         let text = render(&guests(&results).unwrap());
-        assert!(!text.contains("The demo") && !text.contains("Measured by"), "{text}");
+        assert!(!text.contains("The demo") && !text.contains("Largest figures"), "{text}");
     }
 
     #[test]
