@@ -9,6 +9,7 @@ mod privilege;
 mod run;
 mod setup;
 mod soak;
+mod table;
 mod test;
 mod times;
 mod vm;

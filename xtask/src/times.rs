@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::vm::table;
+use crate::table::Table;
 
 /// How many of the slowest tests are named.
 const SLOWEST: usize = 10;
@@ -52,20 +52,14 @@ impl Times {
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stages = self.stages.iter().map(|(name, took)| vec![(*name).to_owned(), seconds(*took)]);
-        let stages = titled(&["stage", "seconds"], stages.collect());
-        let slowest = titled(&["slowest tests", "seconds", "runs", "longest", "where"], self.slowest());
-        write!(f, "{stages}{slowest}")
+        let stages = Table::of_facts(&["stage", "seconds"]).with(stages);
+        let heading = ["slowest tests", "seconds", "runs", "longest", "where"];
+        let slowest = Table::of_facts(&heading).with(self.slowest());
+        for table in [stages, slowest].iter().filter(|table| !table.is_empty()) {
+            write!(f, "\n{}", table.plain())?;
+        }
+        Ok(())
     }
-}
-
-/// A table with an empty line before it; nothing without rows.
-fn titled(heading: &[&str], rows: Vec<Vec<String>>) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let heading = heading.iter().map(|&cell| cell.to_owned()).collect();
-    let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
-    format!("\n{}", table::plain(&rows))
 }
 
 fn seconds(time: Duration) -> String {

@@ -8,8 +8,9 @@ use super::{
     bar::Bar,
     figures::Figures,
     stats::Spread,
-    table::{Table, digits, ratio, time, times},
+    units::{digits, ratio, time, times},
 };
+use crate::table::Table;
 
 /// What is done, by its name in the figures.
 const WORKLOADS: [(&str, &str); 4] = [
@@ -41,17 +42,17 @@ pub(crate) struct InGuest {
 
 /// All tables; `kernel` is that of the guests.
 pub(crate) fn report(figures: &Figures, kernel: &str, guests: &[InGuest]) -> Result<String> {
-    let mut text = bars(figures)?.render();
+    let mut text = bars(figures)?.markdown();
     for (workload, what) in WORKLOADS {
         let alone = figures.spread(&format!("{workload}/nothing"))?;
         write!(text, "\n### {what}: {} ({}) with nothing beside it\n\n", time(alone.median), times(&alone))?;
-        text += &contenders(figures, workload)?.render();
+        text += &contenders(figures, workload)?.markdown();
     }
     text += "\n### Run time of the programs, as the kernel counts it\n\n";
-    text += &run_times(figures).render();
+    text += &run_times(figures).markdown();
     if !guests.is_empty() {
         write!(text, "\n### Instructions of one event `kmem:rss_stat`, kernel {kernel}\n\n")?;
-        text += &instructions(guests)?.render();
+        text += &instructions(guests)?.markdown();
     }
     Ok(text)
 }
@@ -84,7 +85,7 @@ fn bars(figures: &Figures) -> Result<Table> {
         ("switch", "empty", 1.5, "context switch: at most 1.5 times what empty programs add"),
     ];
     let head = ["what full mode adds", "measured (middle half)", "verdict", "with `--faults`", "verdict"];
-    let mut table = Table::new(&head);
+    let mut table = Table::of_figures(&head);
     for (workload, other, limit, what) in BARS {
         let mut row = vec![what.to_owned()];
         let other_with_faults = if other == "empty" { "empty-faults" } else { other };
@@ -100,7 +101,8 @@ fn bars(figures: &Figures) -> Result<Table> {
 
 /// What each adds to a workload.
 fn contenders(figures: &Figures, workload: &str) -> Result<Table> {
-    let mut table = Table::new(&["beside it", "added", "middle half", "full mode in relation (middle half)"]);
+    let mut table =
+        Table::of_figures(&["beside it", "added", "middle half", "full mode in relation (middle half)"]);
     for (contender, what) in CONTENDERS {
         let spread = Spread::of(&added(figures, workload, contender)?)
             .with_context(|| format!("there was no round of {workload}"))?;
@@ -119,7 +121,7 @@ fn contenders(figures: &Figures, workload: &str) -> Result<Table> {
 fn run_times(figures: &Figures) -> Table {
     let mut head = vec!["program"];
     head.extend(WORKLOADS.iter().map(|&(name, _)| name));
-    let mut table = Table::new(&head);
+    let mut table = Table::of_figures(&head);
     let programs: BTreeSet<&str> = figures
         .names("run/")
         .filter_map(|name| name.strip_suffix("/ns")?.split_once('/').map(|(_, program)| program))
@@ -144,7 +146,7 @@ fn instructions(guests: &[InGuest]) -> Result<Table> {
     let heads: Vec<String> = guests.iter().map(|guest| format!("{} CPUs", guest.cpus)).collect();
     let mut head = vec!["beside it"];
     head.extend(heads.iter().map(String::as_str));
-    let mut table = Table::new(&head);
+    let mut table = Table::of_figures(&head);
     let mut row = |what: &str, of: &dyn Fn(&Figures) -> Result<f64>| -> Result<()> {
         let cells = guests.iter().map(|guest| of(&guest.figures).map(digits)).collect::<Result<Vec<_>>>()?;
         table.row([what.to_owned()].into_iter().chain(cells));
@@ -228,7 +230,7 @@ mod tests {
             ))
             .unwrap(),
         };
-        let text = instructions(&[guest(2, 1500), guest(64, 3000)]).unwrap().render();
+        let text = instructions(&[guest(2, 1500), guest(64, 3000)]).unwrap().markdown();
         let cells = |line: &str| -> Vec<String> {
             line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
         };

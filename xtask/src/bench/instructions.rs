@@ -15,10 +15,11 @@ use super::{
     figures::Figures,
     host,
     measure::Programs,
-    table::{Table, digits},
+    units::digits,
 };
 use crate::{
     build, setup,
+    table::Table,
     vm::{self, Kernel},
     workspace,
 };
@@ -84,7 +85,7 @@ fn report(figures: &Figures, directory: &Path) -> Result<String> {
     let mut text = String::new();
     for (mode, what) in [("full", "Full mode"), ("passive", "Passive mode")] {
         write!(text, "### {what}: the programs' code\n\n")?;
-        text += &programs(figures, mode, &directory.join(mode))?.render();
+        text += &programs(figures, mode, &directory.join(mode))?.markdown();
         text.push('\n');
     }
     Ok(text)
@@ -101,7 +102,7 @@ fn programs(figures: &Figures, mode: &str, directory: &Path) -> Result<Table> {
         "calls",
         "instructions verified",
     ];
-    let mut table = Table::new(&head);
+    let mut table = Table::of_figures(&head);
     for program in entries(directory)? {
         let name = name_of(&program)?;
         let functions = counted(&program)?;
@@ -143,7 +144,8 @@ fn row(name: String, count: &Count, verified: String) -> [String; 7] {
 /// for its runs beyond that is the counting.
 fn executed(figures: &Figures, kernel: &str, empty: &Path) -> Result<String> {
     let mut text = format!("### Instructions that a run executes, kernel {kernel}\n\n");
-    let mut table = Table::new(&["event", "program", "executed", "counted", "counted of an empty program"]);
+    let mut table =
+        Table::of_figures(&["event", "program", "executed", "counted", "counted of an empty program"]);
     for (what, program, beside) in EVENTS {
         let own = disassembly::count(&empty.join(beside).join(format!("{PROGRAM}-{beside}")))?.instructions;
         let counted = figures.spread(&format!("executed/{program}"))?.median;
@@ -156,7 +158,7 @@ fn executed(figures: &Figures, kernel: &str, empty: &Path) -> Result<String> {
             digits(nothing),
         ]);
     }
-    text += &table.render();
+    text += &table.markdown();
     Ok(text)
 }
 

@@ -12,7 +12,7 @@ mod instructions;
 mod measure;
 mod snapshot;
 mod stats;
-mod table;
+mod units;
 mod workloads;
 
 use std::process::ExitCode;

@@ -12,9 +12,9 @@ use super::{
     host,
     measure::Programs,
     stats::Spread,
-    table::{Table, bytes, ratio, time, times},
+    units::{bytes, ratio, time, times},
 };
-use crate::{setup, workspace};
+use crate::{setup, table::Table, workspace};
 
 /// One reading of the host, the daemon and the start, beside /proc, ps and top.
 #[derive(Args, Debug)]
@@ -60,22 +60,22 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// All tables.
 fn report(figures: &Figures, processes: &[u32]) -> Result<String> {
     let most = *processes.last().context("a number of processes is needed")?;
-    let mut text = bars(figures, most)?.render();
+    let mut text = bars(figures, most)?.markdown();
     for count in processes {
         let seen = figures.single(&format!("{count}/processes"))?;
         write!(text, "\n### {count} resting processes ({seen} with memory on the host)\n\n")?;
-        text += &contenders(figures, *count)?.render();
+        text += &contenders(figures, *count)?.markdown();
     }
     write!(text, "\n### The daemon at 1 Hz, {most} resting processes\n\n")?;
-    text += &daemons(figures)?.render();
+    text += &daemons(figures)?.markdown();
     write!(text, "\n### Memory of the daemon\n\n")?;
-    text += &memory(figures)?.render();
+    text += &memory(figures)?.markdown();
     Ok(text)
 }
 
 /// What has to be reached.
 fn bars(figures: &Figures, most: u32) -> Result<Table> {
-    let mut table = Table::new(&["bar", "measured (middle half)", "verdict"]);
+    let mut table = Table::of_figures(&["bar", "measured (middle half)", "verdict"]);
     let mut bar = |what: String, bar: Bar, spread: &Spread, measured: String| {
         table.row([what, measured, bar.judge(spread).to_string()]);
     };
@@ -111,7 +111,7 @@ fn contenders(figures: &Figures, count: u32) -> Result<Table> {
         ("true", "`true`: an empty program"),
     ];
     let mut table =
-        Table::new(&["what", "median", "middle half", "CPU time", "x CPU of a reading (middle half)"]);
+        Table::of_figures(&["what", "median", "middle half", "CPU time", "x CPU of a reading (middle half)"]);
     for (name, what) in ALL {
         let wall = figures.spread(&format!("{count}/{name}/wall"))?;
         let cpu = figures.spread(&format!("{count}/{name}/cpu"))?;
@@ -130,7 +130,7 @@ fn daemons(figures: &Figures) -> Result<Table> {
         ("watch-pipe", "`rss-drift watch --passive -i 1` into a pipe"),
         ("top-pipe", "`top -b -d 1` into a pipe"),
     ];
-    let mut table = Table::new(&["what", "CPU time per second", "middle half", "x top (middle half)"]);
+    let mut table = Table::of_figures(&["what", "CPU time per second", "middle half", "x top (middle half)"]);
     for (name, what) in ALL {
         let spread = figures.spread(&format!("daemon/{name}"))?;
         let base = if name.ends_with("-pipe") { "daemon/top-pipe" } else { "daemon/top" };
@@ -143,7 +143,7 @@ fn daemons(figures: &Figures) -> Result<Table> {
 
 /// After the daemon has run for a while.
 fn memory(figures: &Figures) -> Result<Table> {
-    let mut table = Table::new(&["what", "size"]);
+    let mut table = Table::of_figures(&["what", "size"]);
     for (name, what) in [
         ("rss", "RSS, exact"),
         ("anon", "of it anonymous"),

@@ -49,7 +49,7 @@ pub(super) fn figures(guests: &[Guest<'_>]) -> String {
         let row = [kernel.to_string()].into_iter().chain(cells).collect();
         figures.iter().any(Option::is_some).then_some(row)
     });
-    section("Largest figures of the tests", TEXT, &heading, rows.collect())
+    section("Largest figures of the tests", TEXT, &heading, rows)
 }
 
 /// The largest of these facts in any of the guests.

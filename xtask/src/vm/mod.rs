@@ -32,7 +32,6 @@ mod results;
 pub(crate) mod run;
 mod shell;
 mod summary;
-pub(crate) mod table;
 pub(crate) mod test;
 pub(crate) mod tools;
 

@@ -9,8 +9,8 @@ use super::{
     kernels::Kernel,
     largest,
     matrix::{self, Cell},
-    table::markdown,
 };
+use crate::table::Table;
 
 const HEAD: &str = "\
 # Compatibility
@@ -113,13 +113,14 @@ fn render(guests: &[Guest]) -> String {
 }
 
 /// A section with a table; nothing without rows.
-pub(super) fn section(title: &str, text: &str, heading: &[&str], rows: Vec<Vec<String>>) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let heading = heading.iter().map(|&cell| cell.to_owned()).collect();
-    let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
-    format!("\n## {title}\n\n{text}\n\n{}", markdown(&rows))
+pub(super) fn section(
+    title: &str,
+    text: &str,
+    heading: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let table = Table::of_facts(heading).with(rows);
+    if table.is_empty() { String::new() } else { format!("\n## {title}\n\n{text}\n\n{}", table.markdown()) }
 }
 
 fn kernels(guests: &[Guest]) -> String {
@@ -152,7 +153,7 @@ fn bounds(guests: &[Guest]) -> String {
         "Bounds",
         "The largest difference between what a file prints and the exact figure.",
         &["kernel", "CPUs", "bound", "by"],
-        rows.collect(),
+        rows,
     )
 }
 
@@ -168,7 +169,7 @@ fn demo(guests: &[Guest]) -> String {
         "`rss-drift demo --spread`: 10,000 threads that touch 32 pages each, all idle. Figures in KiB; resident is a walk \
          of the page tables.",
         &["kernel", "CPUs", "stat", "statm", "status", "exact", "resident"],
-        rows.collect(),
+        rows,
     )
 }
 
@@ -181,7 +182,7 @@ fn tests(guests: &[Guest]) -> String {
         "Live tests",
         "The same binary as on a host, run in each guest.",
         &["kernel", "CPUs", "passed", "failed", "skipped"],
-        rows.collect(),
+        rows,
     )
 }
 
@@ -197,7 +198,7 @@ fn skips(guests: &[Guest]) -> String {
         "Skipped tests",
         "A test is skipped only where the kernel itself confirms what is missing.",
         &["test", "reason", "where"],
-        rows.collect(),
+        rows,
     )
 }
 
@@ -214,7 +215,7 @@ fn lacks(guests: &[Guest]) -> String {
         "What doctor complains about",
         "Checks of `rss-drift doctor` that are not ok.",
         &["check", "state", "found", "remedy", "where"],
-        rows.collect(),
+        rows,
     )
 }
 
@@ -279,10 +280,16 @@ mod tests {
         json!({ "guests": matrix::DEFAULT.iter().map(guest).collect::<Vec<_>>() })
     }
 
+    /// Tables without the blanks that only align them.
+    fn unaligned(text: &str) -> String {
+        let line = |line: &str| line.split('|').map(str::trim).collect::<Vec<_>>().join(" | ");
+        text.lines().map(|text| line(text).trim().to_owned() + "\n").collect()
+    }
+
     #[test]
     fn every_fact_has_its_place() {
         let results = results();
-        let text = render(&guests(&results).unwrap());
+        let text = unaligned(&render(&guests(&results).unwrap()));
         for line in [
             "| 6.12 | R | V | per-cpu | approximate | exact | exact |",
             "| 6.12 | 64 | stat 97536 KiB (file 32512), statm, status 0 KiB | 64 CPUs online, batch 128 |",

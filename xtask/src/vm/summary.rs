@@ -16,8 +16,8 @@ use super::{
     matrix::Cell,
     qemu::End,
     results::{Counts, Results},
-    table,
 };
+use crate::table::Table;
 
 /// Lines of a guest's errors that explain a failure.
 const ERROR_LINES: usize = 20;
@@ -191,13 +191,12 @@ fn judge(results: &Results, end: &End) -> (Counts, String) {
 /// Explanations, table and closing line; and the closing line's numbers.
 pub(crate) fn summarize(rows: &[Row]) -> (String, Counts) {
     let heading = ["kernel", "release", "CPUs", "passed", "failed", "skipped", "seconds", "remark"];
-    let mut cells = vec![heading.map(str::to_owned).to_vec()];
     let mut sorted: Vec<_> = rows.iter().collect();
     sorted.sort_by_key(|row| (row.cell.kernel, row.cell.cpus));
-    cells.extend(sorted.iter().map(|row| row.cells()));
+    let table = Table::of_facts(&heading).with(sorted.iter().map(|row| row.cells()));
     let explanations: String = sorted.iter().map(|row| row.explanation.as_str()).collect();
     let counts = rows.iter().fold(Counts::default(), |sum, row| sum.plus(row.counts));
-    (format!("{explanations}\n{}{counts}\n", table::plain(&cells)), counts)
+    (format!("{explanations}\n{}{counts}\n", table.plain()), counts)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
     software::version,
     workload::{Round, Workload},
 };
-use crate::bench::table::time;
+use crate::bench::units::time;
 
 /// One group of as many senders as receivers: 32 processes.
 const EACH: &str = "16";

@@ -16,7 +16,7 @@ use super::{
     software::{self, version},
     workload::{Round, Workload},
 };
-use crate::bench::table::time;
+use crate::bench::units::time;
 
 /// Where Debian's packages put the sources.
 const SOURCES: &str = "/usr/src";

@@ -42,7 +42,7 @@ use self::{
     thp::Thp,
     workload::Workload,
 };
-use super::{host, stats::Spread, table::bytes};
+use super::{host, stats::Spread, units::bytes};
 use crate::{
     build,
     privilege::{as_root, is_root},

@@ -5,10 +5,13 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 
 use super::{attach::Mode, measured::Measured, profile::Profile, rounds::Rounds, thp::Thp};
-use crate::bench::{
-    bar::Bar,
-    stats::{Interval, Spread},
-    table::{Table, bytes, digits},
+use crate::{
+    bench::{
+        bar::Bar,
+        stats::{Interval, Spread},
+        units::{bytes, digits},
+    },
+    table::Table,
 };
 
 /// What a mode may slow a workload down, in percent.
@@ -52,33 +55,33 @@ pub(crate) struct Timed {
 pub(crate) fn report(findings: &[Finding]) -> Result<String> {
     let mut text = String::new();
     if findings.iter().any(|finding| finding.timed.is_some()) {
-        write!(text, "## What rss-drift slows them down\n\n{}", slowdowns(findings)?.render())?;
-        if let Some(table) = latencies(findings)? {
+        write!(text, "## What rss-drift slows them down\n\n{}", slowdowns(findings)?.markdown())?;
+        let latencies = latencies(findings)?;
+        if !latencies.is_empty() {
             write!(
                 text,
-                "\nMean latency of a transaction of pgbench, median of the rounds:\n\n{}\n",
-                table.render()
+                "\nMean latency of a transaction of pgbench, median of the rounds:\n\n{}",
+                latencies.markdown()
             )?;
-        } else {
-            text.push('\n');
         }
-        write!(text, "Shares of the host's CPU time:\n\n{}\n", profiles(findings).render())?;
+        text.push('\n');
+        write!(text, "Shares of the host's CPU time:\n\n{}\n", profiles(findings).markdown())?;
     }
-    write!(text, "## Hits and misses of the RFC's cache\n\n{}\n", hits(findings).render())?;
+    write!(text, "## Hits and misses of the RFC's cache\n\n{}\n", hits(findings).markdown())?;
     write!(
         text,
         "## CPUs that a reader visits, and how often RSS was read\n\n{}\n",
-        readers(findings).render()
+        readers(findings).markdown()
     )?;
-    write!(text, "## Peaks of the largest process\n\n{}\n", peaks(findings).render())?;
-    write!(text, "## Drift of `stat`\n\n{}\n", drifts(findings).render())?;
-    write!(text, "## Our own faults and costs\n\n{}", faults(findings).render())?;
+    write!(text, "## Peaks of the largest process\n\n{}\n", peaks(findings).markdown())?;
+    write!(text, "## Drift of `stat`\n\n{}\n", drifts(findings).markdown())?;
+    write!(text, "## Our own faults and costs\n\n{}", faults(findings).markdown())?;
     Ok(text)
 }
 
 /// Median and interval of what each mode adds, and whether that is little enough.
 fn slowdowns(findings: &[Finding]) -> Result<Table> {
-    let mut table = Table::new(&[
+    let mut table = Table::of_figures(&[
         "workload",
         "THP",
         "rounds",
@@ -107,10 +110,9 @@ fn slowdowns(findings: &[Finding]) -> Result<Table> {
     Ok(table)
 }
 
-/// Latencies of what has them; `None`: nothing has.
-fn latencies(findings: &[Finding]) -> Result<Option<Table>> {
-    let mut table = Table::new(&["THP", "with nothing", "passive mode", "full mode"]);
-    let mut any = false;
+/// Latencies of what has them.
+fn latencies(findings: &[Finding]) -> Result<Table> {
+    let mut table = Table::of_figures(&["THP", "with nothing", "passive mode", "full mode"]);
     for finding in findings {
         let Some(timed) = &finding.timed else { continue };
         let found: Option<Vec<_>> = Mode::ALL.into_iter().map(|mode| timed.rounds.latencies(mode)).collect();
@@ -120,15 +122,20 @@ fn latencies(findings: &[Finding]) -> Result<Option<Table>> {
             row.push(format!("{} ms", digits(Spread::of(&values).context("there was no round")?.median)));
         }
         table.row(row);
-        any = true;
     }
-    Ok(any.then_some(table))
+    Ok(table)
 }
 
 /// What the kernel counts of us.
 fn profiles(findings: &[Finding]) -> Table {
-    let mut table =
-        Table::new(&["workload", "THP", "passive: process", "its programs", "full: process", "its programs"]);
+    let mut table = Table::of_figures(&[
+        "workload",
+        "THP",
+        "passive: process",
+        "its programs",
+        "full: process",
+        "its programs",
+    ]);
     for finding in findings {
         let Some(timed) = &finding.timed else { continue };
         let mut row = vec![finding.name.to_owned(), finding.thp.to_string()];
@@ -142,7 +149,7 @@ fn profiles(findings: &[Finding]) -> Table {
 
 /// Ours beside the RFC's.
 fn hits(findings: &[Finding]) -> Table {
-    let mut table = Table::new(&[
+    let mut table = Table::of_figures(&[
         "workload",
         "THP",
         "updates",
@@ -177,7 +184,7 @@ fn hits(findings: &[Finding]) -> Table {
 
 /// What a reading costs with the RFC's cache, and how many there were.
 fn readers(findings: &[Finding]) -> Table {
-    let mut table = Table::new(&[
+    let mut table = Table::of_figures(&[
         "workload",
         "THP",
         "possible",
@@ -216,7 +223,7 @@ fn readers(findings: &[Finding]) -> Table {
 /// The true peak beside what the kernel says.
 fn peaks(findings: &[Finding]) -> Table {
     let head = ["workload", "THP", "process", "true peak", "may differ by", "VmHWM", "ru_maxrss"];
-    let mut table = Table::new(&head);
+    let mut table = Table::of_figures(&head);
     for finding in findings {
         let of = |name: &str| size(finding.measured.number(name));
         table.row([
@@ -235,7 +242,7 @@ fn peaks(findings: &[Finding]) -> Table {
 /// How far the approximate file was off.
 fn drifts(findings: &[Finding]) -> Table {
     let head = ["workload", "THP", "readings", "p50", "p99", "largest", "bound", "largest by events"];
-    let mut table = Table::new(&head);
+    let mut table = Table::of_figures(&head);
     for finding in findings {
         let of = |name: &str| size(finding.measured.number(name));
         table.row([
@@ -254,7 +261,7 @@ fn drifts(findings: &[Finding]) -> Table {
 
 /// What our own measuring lacked.
 fn faults(findings: &[Finding]) -> Table {
-    let mut table = Table::new(&[
+    let mut table = Table::of_figures(&[
         "workload",
         "THP",
         "missed events",
