@@ -67,7 +67,15 @@ pub(crate) fn command(root: &Path, profile: Profile) -> Result<PathBuf> {
 /// Builds a package's binary without any shared library, so that it runs on any kernel with nothing beside it, and
 /// returns its path. The set-up has been done.
 pub(crate) fn static_binary(root: &Path, package: &str) -> Result<PathBuf> {
-    Ok(build_static(root, package, "--bin", package)?.join(package))
+    let mut command = cargo(root, "build");
+    forget_outer_cargo(&mut command);
+    command
+        .args(["--locked", "--release", "--package", package, "--bin", package, "--target", STATIC_TARGET])
+        .arg("--target-dir")
+        .arg(static_target(root))
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    succeed(&mut command, &format!("building the static {package}"))?;
+    Ok(static_path(root, package))
 }
 
 /// Where [`static_binary`] puts a package's binary.
@@ -78,23 +86,4 @@ pub(crate) fn static_path(root: &Path, package: &str) -> PathBuf {
 /// A directory of its own: with other flags cargo would build everything again each time.
 fn static_target(root: &Path) -> PathBuf {
     root.join("target/static")
-}
-
-/// As [`static_binary`], one of a package's examples.
-pub(crate) fn static_example(root: &Path, package: &str, example: &str) -> Result<PathBuf> {
-    Ok(build_static(root, package, "--example", example)?.join("examples").join(example))
-}
-
-/// Builds it and returns the folder of binaries.
-fn build_static(root: &Path, package: &str, kind: &str, name: &str) -> Result<PathBuf> {
-    let target_dir = static_target(root);
-    let mut command = cargo(root, "build");
-    forget_outer_cargo(&mut command);
-    command
-        .args(["--locked", "--release", "--package", package, kind, name, "--target", STATIC_TARGET])
-        .arg("--target-dir")
-        .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    succeed(&mut command, &format!("building the static {name}"))?;
-    Ok(target_dir.join(STATIC_TARGET).join("release"))
 }

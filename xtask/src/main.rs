@@ -1,5 +1,6 @@
 //! rss-drift's developer tasks: `cargo xtask --help`.
 
+#[path = "../bench/verb/mod.rs"]
 mod bench;
 mod build;
 mod cargo;

@@ -13,28 +13,42 @@ use crate::{
 };
 
 /// The crate with the eBPF programs; each of its binaries is one object.
-const PACKAGE: &str = "rss-drift-ebpf";
+pub(crate) const PACKAGE: &str = "rss-drift-ebpf";
 /// rss-drift runs on `x86_64` hosts only: little endian.
 const TARGET: &str = "bpfel-unknown-none";
 
-/// Builds every object, with cargo's progress and the compiler's messages on standard error. Where nothing changed since
-/// the last time this is a check of a fraction of a second.
-pub fn build(root: &Path, tools: &Tools) -> Result<(), Error> {
-    let mut command = command(root, tools);
-    let status =
-        command.status().map_err(|error| Error::Start { program: tools.compiler.cargo.clone(), error })?;
-    if status.success() { Ok(()) } else { Err(Error::Build { status }) }
+/// One of the objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Object(&'static str);
+
+impl Object {
+    /// rss-drift's own programs.
+    pub const RSS_DRIFT: Self = Self("rss-drift");
+    /// What `cargo xtask bench` compares them with: no part of rss-drift.
+    pub const PEERS: Self = Self("peers");
 }
 
-/// The object that the binary `bin` of the eBPF crate was built to.
-pub fn object(root: &Path, bin: &str) -> Result<PathBuf, Error> {
+/// Builds rss-drift's object, as [`build_object`].
+pub fn build(root: &Path, tools: &Tools) -> Result<PathBuf, Error> {
+    build_object(root, tools, Object::RSS_DRIFT)
+}
+
+/// Builds one object and returns its path. cargo's progress and the compiler's messages go to standard error. Where nothing
+/// changed since the last time this is a check of a fraction of a second.
+pub fn build_object(root: &Path, tools: &Tools, Object(bin): Object) -> Result<PathBuf, Error> {
+    let mut command = command(root, tools);
+    command.args(["--bin", bin]);
+    let status =
+        command.status().map_err(|error| Error::Start { program: tools.compiler.cargo.clone(), error })?;
+    if !status.success() {
+        return Err(Error::Build { status });
+    }
     let path = ebpf_target_dir(root).join(TARGET).join("release").join(bin);
     if path.is_file() { Ok(path) } else { Err(Error::NoObject { path }) }
 }
 
 /// Everything that the objects are made from: when one of these changes they have to be built again.
-#[must_use]
-pub fn sources(root: &Path, tools: &Tools) -> Vec<PathBuf> {
+pub(crate) fn sources(root: &Path, tools: &Tools) -> Vec<PathBuf> {
     let in_workspace = [
         "Cargo.lock",
         "Cargo.toml",
@@ -56,7 +70,7 @@ fn command(root: &Path, tools: &Tools) -> Command {
     let mut command = Command::new(&tools.compiler.cargo);
     forget_outer_cargo(&mut command);
     command
-        .args(["build", "--locked", "--release", "--package", PACKAGE, "--bins"])
+        .args(["build", "--locked", "--release", "--package", PACKAGE])
         .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
         .arg(&target_dir)
         // Also where the user's configuration sends intermediate files elsewhere: the outer cargo holds that lock.

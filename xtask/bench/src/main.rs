@@ -1,5 +1,5 @@
 //! What `cargo xtask bench` runs as root: it measures and prints figures, one a line (`NAME ROUND VALUE`). What they come to
-//! is worked out by xtask, which knows no eBPF.
+//! is worked out by ../verb/, a part of xtask, which knows no eBPF.
 
 mod clock;
 mod code;

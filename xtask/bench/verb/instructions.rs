@@ -59,8 +59,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(&root, arguments.yes)?;
     setup::disassembler(arguments.yes)?;
     let programs = Programs::build(&root)?;
-    let in_guest =
-        (!arguments.no_vm).then(|| build::static_example(&root, "rss-drift", "bench")).transpose()?;
+    let in_guest = (!arguments.no_vm).then(|| build::static_binary(&root, "bench")).transpose()?;
     let host = host::describe()?;
     let directory = root.join("target/bench/code");
     // What an earlier one left is of other programs.

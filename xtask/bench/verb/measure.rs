@@ -29,21 +29,14 @@ impl Programs {
         let target_dir = root.join("target");
         let mut command = cargo(root, "build");
         command
-            .args([
-                "--locked",
-                "--release",
-                "--package",
-                "rss-drift",
-                "--bin",
-                "rss-drift",
-                "--example",
-                "bench",
-            ])
+            .args(["--locked", "--release"])
+            .args(["--package", "rss-drift", "--bin", "rss-drift"])
+            .args(["--package", "bench", "--bin", "bench"])
             .arg("--target-dir")
             .arg(&target_dir);
         succeed(&mut command, "building rss-drift and its bench")?;
         let release = target_dir.join("release");
-        Ok(Self { command: release.join("rss-drift"), bench: release.join("examples/bench") })
+        Ok(Self { command: release.join("rss-drift"), bench: release.join("bench") })
     }
 
     /// Runs the measuring program as root. Its progress goes to the terminal.

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what rss-drift costs, measured beside what else there is. One file per bench; the measuring itself
-//! is done as root by rss-drift/examples/bench/, here is what the figures come to.
+//! is done as root by the program in ../src/, here is what the figures come to. A module of xtask: what measures contains
+//! rss-drift, and xtask has to be built before that can be.
 
 mod bar;
 mod cost;

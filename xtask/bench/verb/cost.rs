@@ -50,8 +50,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(&root, arguments.yes)?;
     setup::bench(arguments.yes)?;
     let programs = Programs::build(&root)?;
-    let in_guest =
-        (!arguments.no_vm).then(|| build::static_example(&root, "rss-drift", "bench")).transpose()?;
+    let in_guest = (!arguments.no_vm).then(|| build::static_binary(&root, "bench")).transpose()?;
     let host = host::describe()?;
     let words = ["cost".into(), programs.command.clone().into(), arguments.rounds.to_string().into()];
     let figures = programs.measure(&words)?;
