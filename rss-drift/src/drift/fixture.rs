@@ -2,10 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::sample::{Host, Process, Row};
+use super::{
+    behaviour::Precisions,
+    collect::Rules,
+    sample::{Host, Process, Row},
+};
 use crate::{
-    kernel::Accounting,
-    proc::{ProcFigures, Source},
+    kernel::{Accounting, tunables::Cpus},
+    proc::{Precision, ProcFigures, Source, Wanted},
 };
 
 /// 2026-01-02 03:04:05.678 UTC.
@@ -21,6 +25,23 @@ pub fn host() -> Host {
         accounting: Accounting::PerCpu,
         mode: "passive",
         page_size: 4096,
+    }
+}
+
+/// Per-task accounting on two CPUs: no file is exact.
+pub fn rules() -> Rules {
+    let approximate = Precision::Approximate;
+    Rules {
+        source: Source::Stat,
+        precisions: Precisions { stat: approximate, statm: approximate, status: approximate },
+        accounting: Accounting::PerTask,
+        cpus: Cpus { possible: vec![0, 1], online: vec![0, 1] },
+        pages_per_fault: 16,
+        caches: true,
+        page_size: 4096,
+        pending_limit: 0,
+        ticks_per_second: 100,
+        wanted: Wanted::default(),
     }
 }
 

@@ -118,6 +118,12 @@ mod tests {
     }
 
     #[test]
+    fn the_rows_never_change() {
+        let rows = [header(), rows(&fixture::passive_and_full(), &fixture::host())].concat();
+        assert_eq!(String::from_utf8(rows).unwrap(), include_str!("golden.csv"));
+    }
+
+    #[test]
     fn the_header_is_one_line_of_names() {
         let header = String::from_utf8(header()).unwrap();
         assert!(header.starts_with("timestamp,host,boot_id,") && header.ends_with(",missed_events,note\r\n"));

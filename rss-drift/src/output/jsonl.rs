@@ -109,6 +109,12 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_never_change() {
+        let lines = rows(&fixture::passive_and_full(), &fixture::host());
+        assert_eq!(lines, include_str!("golden.jsonl"));
+    }
+
+    #[test]
     fn only_objects_with_our_keys_are_appended_to() {
         let line = rows(&[fixture::row(42, "sh", 100, 90)], &fixture::host());
         assert_eq!(accept(line.as_bytes()), Ok(()));

@@ -4,6 +4,8 @@ mod child;
 #[cfg(test)]
 mod doc;
 mod figures;
+#[cfg(test)]
+mod golden;
 mod machine;
 mod opened;
 mod options;

@@ -1,0 +1,133 @@
+//! Reports of `run` whose CSV and JSON never change: `*.csv` and `*.json` beside this file.
+
+use std::time::Duration;
+
+use rss_drift_common::run::{MemberCounts, Visits};
+
+use super::{
+    child::Ended,
+    machine,
+    opened::Openings,
+    report::{Costs, Peak, Report},
+    sites::Sites,
+    watcher::Watcher,
+};
+use crate::{
+    drift::{fixture, stats::Reading},
+    output::ShadowFaults,
+    probe::{RunTotals, Scope},
+};
+
+/// What could not be read is missing.
+fn sparse() -> Report {
+    let rules = fixture::rules();
+    Report {
+        host: fixture::host(),
+        command: "true".to_owned(),
+        scope: Scope::Command,
+        began: fixture::time(),
+        duration: Duration::from_millis(1500),
+        ended: None,
+        totals: RunTotals::default(),
+        sites: Sites::default(),
+        faults_of_living: 0,
+        openings: Err("no fanotify".to_owned()),
+        outlived: Vec::new(),
+        peaks: [None, None],
+        watcher: Watcher::default(),
+        threshold: 1 << 20,
+        rules,
+        faults: ShadowFaults::default(),
+        costs: Costs::default(),
+    }
+}
+
+/// Counts that differ from each other and from those of another `first`.
+const fn counts(first: u64) -> MemberCounts {
+    MemberCounts { hits: first, misses: first + 1, added: first + 2, removed: first + 3, missed: first + 4 }
+}
+
+fn totals() -> RunTotals {
+    RunTotals {
+        members: [counts(10), counts(20), counts(30), counts(40)],
+        flushes: 50,
+        kinds: [counts(60), counts(70), counts(80)],
+        rfc_flushes: 90,
+        sites_lost: 91,
+        chains_lost: 92,
+        visits: Visits { readings: 8, ran: 12, ran_max: 2, mask: 20, mask_max: 4 },
+        switches: 93,
+        forks: 94,
+        execs: 95,
+        exits: 96,
+        faults: 197,
+        faults_before: 98,
+        refused: 99,
+        largest: None,
+        command: None,
+        drift: Some(rss_drift_common::run::Largest { tgid: 7, drift: -63, ..Default::default() }),
+    }
+}
+
+/// Nothing is missing.
+fn full() -> Report {
+    let peak = |pid, maxrss| {
+        Some(Peak {
+            pid,
+            comm: "a,\"b\"\n".to_owned(),
+            exact: 1 << 20,
+            error: 4096,
+            vm_hwm: Some(1 << 19),
+            maxrss,
+        })
+    };
+    let mut watcher = Watcher::default();
+    watcher.readings = 3;
+    watcher.above = 1;
+    watcher.bound = 189;
+    for reported in [100, 80, 30] {
+        let reading = Reading { exact: 90, reported };
+        watcher.drift.record(reading, || (7, "sh".to_owned(), fixture::time()));
+    }
+    Report {
+        command: "sh -c 'echo \"a, b\"'".to_owned(),
+        scope: Scope::System,
+        ended: Some(Ended { status: 9, maxrss: 1 << 20 }),
+        totals: totals(),
+        faults_of_living: 5,
+        openings: Ok(Openings { stat: 1, statm: 2, status: 3, smaps: 4, unnamed: 5 }),
+        outlived: vec![(8, "daemon".to_owned())],
+        peaks: [peak(7, Some(1 << 21)), peak(9, None)],
+        watcher,
+        faults: ShadowFaults {
+            missed: 1,
+            refused: 2,
+            error_at_rest: 3,
+            repaired: 4,
+            deaths: 5,
+            deaths_with_rest: 6,
+            nested: 7,
+            unsettled: 8,
+            late: 9,
+            unjudged: 10,
+            swept: 11,
+            inherited: 12,
+            caught: 13,
+            programs_percent: Some(14.0),
+        },
+        costs: Costs { cpu_time: Duration::from_millis(1250), rss: Some(5 << 20), maps: 6 << 20 },
+        ..sparse()
+    }
+}
+
+#[test]
+fn the_csv_never_changes() {
+    let csv = [machine::header(), machine::csv(&full()), machine::csv(&sparse())].concat();
+    assert_eq!(String::from_utf8(csv).unwrap(), include_str!("reports.csv"));
+}
+
+#[test]
+fn the_json_never_changes() {
+    let json = [machine::json(&full()), machine::json(&sparse())].concat();
+    assert_eq!(String::from_utf8(json).unwrap(), include_str!("reports.jsonl"));
+}
