@@ -1,18 +1,18 @@
 //! rss-drift: the exact resident set of every process beside what the kernel reports.
 //!
 //! The parts use each other in one direction: `cli` -> the verbs `watch`, `run`, `demo` and `doctor` -> `session` ->
-//! `output` -> `field` -> `drift` -> `probe` -> `kernel` and `proc`. `cargo xtask lint` checks it. Only `probe` knows aya, only
+//! `output` -> `table` -> `drift` -> `probe` -> `kernel` and `proc`. `cargo xtask lint` checks it. Only `probe` knows aya, only
 //! `cli` knows the command line.
 
 pub mod cli;
 mod demo;
 mod doctor;
 pub mod drift;
-pub mod field;
 pub mod kernel;
 pub mod output;
 pub mod probe;
 pub mod proc;
 mod run;
 pub mod session;
+pub mod table;
 mod watch;

@@ -18,8 +18,8 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    field::fields_help,
     output::{OutputError, UsageError, print},
+    table::fields_help,
 };
 
 /// The exact resident set of every process beside what the kernel reports.

@@ -4,11 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Usage, duration, full::FullMode, values};
 use crate::{
-    field::{self, Field},
     output::{Format, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
     proc::Source,
     session::Mode,
+    table::{self, Field},
     watch::{Options, Sort},
 };
 
@@ -216,16 +216,16 @@ fn parse_percent(text: &str) -> Result<f64, String> {
 
 fn parse_sort(text: &str) -> Result<Sort, String> {
     let (name, reverse) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-    match field::parse_fields(name) {
+    match table::parse_fields(name) {
         Ok(fields) if fields.len() == 1 => Ok(Sort { field: fields[0], reverse }),
         Ok(_) => Err("give one field".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn parse_columns(text: &str) -> Result<Columns, field::FieldError> {
+fn parse_columns(text: &str) -> Result<Columns, table::FieldError> {
     if text == "help" {
         return Ok(Columns::Help);
     }
-    field::parse_fields(text).map(Columns::Fields)
+    table::parse_fields(text).map(Columns::Fields)
 }

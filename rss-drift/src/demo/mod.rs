@@ -59,14 +59,13 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     child.wait_until_touched()?;
     let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
     let (row, at_rest) = measure(&mut session.probe, child.pid(), &rules)?;
-    let cpus = Cpus::read()?;
     let report = Report {
-        need: &need,
+        need,
         spread: options.placement == Placement::Spread,
-        host: &session.host(),
-        cpus: &cpus,
-        rules: &rules,
-        row: &row,
+        host: session.host(),
+        cpus: Cpus::read()?,
+        rules,
+        row,
         at_rest,
     };
     let text = match options.format {

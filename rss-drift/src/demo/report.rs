@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use rss_drift_common::Pages;
+use rss_drift_common::{Member, Pages};
+use serde_json::{Map, Value};
 
 use super::need::Need;
 use crate::{
@@ -11,10 +12,10 @@ use crate::{
         collect::Rules,
         sample::{Host, Row},
     },
-    field::{bytes, unsigned_bytes},
     kernel::tunables::Cpus,
     output::clean,
     proc::{Precision, Source},
+    table::{Column, bytes, columns, json_object},
 };
 
 /// What `ps` said of the RFC's demo (10,000 threads x 32 pages), in KiB.
@@ -23,23 +24,56 @@ const RFC_PS_KIB: i64 = 43_888;
 const RFC_USED_KIB: i64 = 1_498_856;
 
 /// What the report is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Report<'a> {
+#[derive(Clone, Debug)]
+pub struct Report {
     /// The demo's size.
-    pub need: &'a Need,
+    pub need: Need,
     /// Whether its threads were bound to CPUs.
     pub spread: bool,
     /// The host.
-    pub host: &'a Host,
+    pub host: Host,
     /// Its CPUs at the end.
-    pub cpus: &'a Cpus,
+    pub cpus: Cpus,
     /// What the row was made by.
-    pub rules: &'a Rules,
+    pub rules: Rules,
     /// The reading.
-    pub row: &'a Row,
+    pub row: Row,
     /// Whether two readings were equal.
     pub at_rest: bool,
 }
+
+/// The report for machines, beside what is nested in it.
+static FIGURES: &[Column<Report>] = columns! { Report;
+    threads Number "threads that touch memory" |it, _| it.need.threads;
+    pages Number "pages that each of them touches" |it, _| it.need.pages;
+    spread Flag "whether the threads were bound to CPUs" |it, _| it.spread;
+    kernel Text "release of the kernel" |_, host| host.kernel.as_str();
+    accounting Text "per-cpu or per-task" |_, host| host.accounting.name();
+    cpus_online Number "CPUs online at the end" |it, _| it.cpus.online.len() as u64;
+    page_size_bytes Bytes "size of a page" |_, host| host.page_size;
+    at_rest Flag "whether two readings were equal" |it, _| it.at_rest;
+    touched_bytes Bytes "what all threads touched" |it, _| it.need.touched_bytes();
+    resident_bytes Pages "by a walk of the page tables" |it, _| it.row.files.resident;
+    exact_bytes Pages "RSS by the kernel's counters" |it, _| it.row.exact_rss();
+    moved_bytes Pages "what moved around the reading" |it, _| it.row.moved;
+};
+
+/// What is nested under `exact` and `global`.
+static MEMBERS: &[Column<Pages>] = columns! { Pages;
+    file_bytes Pages "pages of files" |of, _| of[Member::File.index()];
+    anon_bytes Pages "anonymous pages" |of, _| of[Member::Anon.index()];
+    shmem_bytes Pages "pages of shared memory" |of, _| of[Member::Shmem.index()];
+    swap_bytes Pages "swapped out" |of, _| of[Member::Swap.index()];
+};
+
+/// What is nested under `sources`, under each file's name.
+static SOURCES: &[Column<Said>] = columns! { Said;
+    precision Text "how it reads the counters" |said, _| said.precision.name();
+    reported_bytes Pages "what it says" |said, _| said.reported;
+    drift_bytes Pages "exact - reported" |said, _| said.drift;
+    missing_percent Percent "drift as a share of exact" |said, _| said.percent;
+    bound_bytes Pages "the largest |drift| that it can have" |said, _| said.bound;
+};
 
 /// What one file of /proc said.
 struct Said {
@@ -51,7 +85,7 @@ struct Said {
     bound: u64,
 }
 
-impl Report<'_> {
+impl Report {
     fn said(&self) -> [Said; 3] {
         let exact = self.row.exact_rss();
         Source::ALL.map(|source| {
@@ -97,7 +131,7 @@ impl Report<'_> {
         for said in self.said() {
             let label = format!("{} ({})", said.source.name(), said.precision.name());
             let percent = said.percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.2}"));
-            let bound = (unsigned_bytes(said.bound, page_size) / 1024).to_string();
+            let bound = (bytes(said.bound, page_size) / 1024).to_string();
             line(&label, [&cell(said.reported), &cell(said.drift), &percent, &bound]);
         }
         let rfc = share(RFC_USED_KIB - RFC_PS_KIB, RFC_USED_KIB).unwrap_or(0.0);
@@ -130,44 +164,22 @@ impl Report<'_> {
 
     /// The report for machines: sizes in bytes, `null` is unreadable.
     pub fn json(&self) -> anyhow::Result<String> {
-        let page_size = self.host.page_size;
-        let size = |pages: i64| bytes(pages, page_size);
-        let sources: serde_json::Map<String, serde_json::Value> = self
-            .said()
-            .into_iter()
-            .map(|said| {
-                let value = serde_json::json!({
-                    "precision": said.precision.name(),
-                    "reported_bytes": said.reported.map(size),
-                    "drift_bytes": said.drift.map(size),
-                    "missing_percent": said.percent,
-                    "bound_bytes": unsigned_bytes(said.bound, page_size),
-                });
-                (said.source.name().to_owned(), value)
-            })
-            .collect();
-        let members = |pages: &Pages| {
-            let [file, anon, swap, shmem] = pages.map(size);
-            serde_json::json!({ "file_bytes": file, "anon_bytes": anon, "shmem_bytes": shmem, "swap_bytes": swap })
-        };
-        let report = serde_json::json!({
-            "threads": self.need.threads,
-            "pages": self.need.pages,
-            "spread": self.spread,
-            "kernel": self.host.kernel,
-            "accounting": self.host.accounting.name(),
-            "cpus_online": self.cpus.online.len(),
-            "page_size_bytes": page_size,
-            "at_rest": self.at_rest,
-            "touched_bytes": self.need.touched_bytes(),
-            "resident_bytes": self.row.files.resident.map(size),
-            "exact_bytes": size(self.row.exact_rss()),
-            "exact": members(&self.row.exact),
-            "global": members(&self.row.global),
-            "moved_bytes": self.row.moved.map(|pages| unsigned_bytes(pages, page_size)),
-            "sources": sources,
-            "rfc": { "threads": 10_000, "pages": 32, "ps_bytes": RFC_PS_KIB * 1024, "used_bytes": RFC_USED_KIB * 1024 },
+        let members = |pages: &Pages| json_object(MEMBERS, pages, &self.host).into();
+        let source = |of: Said| (of.source.name().to_owned(), json_object(SOURCES, &of, &self.host).into());
+        let rfc = serde_json::json!({
+            "threads": 10_000,
+            "pages": 32,
+            "ps_bytes": RFC_PS_KIB * 1024,
+            "used_bytes": RFC_USED_KIB * 1024,
         });
+        let nested: [(_, Value); 4] = [
+            ("exact", members(&self.row.exact)),
+            ("global", members(&self.row.global)),
+            ("sources", self.said().map(source).into_iter().collect::<Map<_, _>>().into()),
+            ("rfc", rfc),
+        ];
+        let mut report = json_object(FIGURES, self, &self.host);
+        report.extend(nested.map(|(name, value)| (name.to_owned(), value)));
         Ok(serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n")
     }
 }
@@ -194,15 +206,7 @@ mod tests {
         let mut at_rest = true;
         change(&mut row, &mut at_rest);
         let need = Need { threads: 10_000, pages: 32, page_size: 4096 };
-        let report = Report {
-            need: &need,
-            spread: true,
-            host: &host,
-            cpus: &rules.cpus,
-            rules: &rules,
-            row: &row,
-            at_rest,
-        };
+        let report = Report { need, spread: true, host, cpus: rules.cpus.clone(), rules, row, at_rest };
         (report.text(), report.json().unwrap())
     }
 

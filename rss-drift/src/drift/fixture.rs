@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{
     behaviour::Precisions,
     collect::Rules,
-    sample::{Host, Process, Row},
+    sample::{Host, Note, Process, Row, ShadowFigures},
 };
 use crate::{
     kernel::{Accounting, tunables::Cpus},
@@ -75,4 +75,31 @@ pub fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
         missed_events: None,
         notes: Vec::new(),
     }
+}
+
+/// A row of passive mode with most of it unreadable, and one of full mode.
+pub fn passive_and_full() -> [Row; 2] {
+    let mut passive = row(42, "sh", 100, 90);
+    passive.files = ProcFigures::default();
+    (passive.process.uid, passive.process.cgroup, passive.process.faults) = (None, None, None);
+    (passive.moved, passive.bound) = (None, None);
+    let mut full = row(43, "a \"b\", c\n", 100, -7);
+    full.exact = [1, 2, 3, 4];
+    full.global = [-5, 6, -7, 8];
+    full.files.resident = Some(9);
+    full.moved = Some(10);
+    full.missed_events = Some(11);
+    full.notes = vec![Note::DeadLeader, Note::Uncertain];
+    full.shadow = Some(ShadowFigures {
+        shadow: 12,
+        uncertainty: Some(13),
+        peak_exact: 14,
+        peak_drift: 15,
+        peak_error: 16,
+        hits: 17,
+        misses: 18,
+        flushes: 19,
+        faults: Some(20),
+    });
+    [passive, full]
 }

@@ -1,6 +1,6 @@
 //! One process at one instant: what the kernel reported, what is exact, and what follows from the two.
 //!
-//! Figures are pages in here and bytes outside (`field/`).
+//! Figures are pages in here and bytes outside (`table/`).
 
 use std::time::SystemTime;
 

@@ -41,7 +41,7 @@ impl Medium for File {
 }
 
 /// Device and inode: which file it is, whatever its name.
-pub(super) type Identity = (u64, u64);
+pub type Identity = (u64, u64);
 
 /// An output that is written in whole blocks.
 #[derive(Debug)]
@@ -55,6 +55,17 @@ pub(super) struct Blocks<M = File> {
 }
 
 impl Blocks {
+    /// Opens an output that begins with this header, or with anything where there is none.
+    pub(super) fn with_header(target: &Target, header: &[u8]) -> Result<Self, OutputError> {
+        Self::open(target, header, |first| {
+            if header.is_empty() || first == header {
+                return Ok(());
+            }
+            let found = String::from_utf8_lossy(&first[..first.len().min(60)]).into_owned();
+            Err(format!("its first line is not the header of our CSV ({:?})", found.trim_end()))
+        })
+    }
+
     /// Opens an output. A file that has content is appended to if `accept` agrees with its first line (with its line
     /// break); `preamble` is written into what is empty, and to standard output.
     pub(super) fn open(

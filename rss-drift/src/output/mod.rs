@@ -16,16 +16,15 @@ use crate::{
         sample::{Host, Row},
         stats::{Distribution, Largest, Summary},
     },
-    field::Field,
     proc::Source,
+    table::Field,
 };
 
-pub mod csv;
 mod error;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
-pub mod jsonl;
+mod machine;
 mod plan;
 pub mod table;
 mod text;
@@ -36,6 +35,7 @@ pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs
 pub use text::clean;
 
 use file::{Blocks, Identity};
+use machine::Machine;
 
 /// Where reports go. After an error nothing more is to be sent to the sink; what it wrote before stays whole.
 pub trait Sink {
@@ -44,6 +44,9 @@ pub trait Sink {
 
     /// Ends the output; where the format has one, with a summary of the whole run.
     fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError>;
+
+    /// Which regular file it writes to; `None` where it is none.
+    fn identity(&self) -> Option<Identity>;
 }
 
 /// How a report that is printed once is written.
@@ -74,15 +77,7 @@ pub struct ReportFile(Blocks);
 impl ReportFile {
     /// Opens it. `header`: what an empty file gets, and one with content must begin with.
     pub fn open(path: &Path, header: &[u8]) -> Result<Self, OutputError> {
-        let target = Target::File(path.to_owned());
-        let blocks = Blocks::open(&target, header, |first| {
-            if header.is_empty() || first == header {
-                return Ok(());
-            }
-            let found = String::from_utf8_lossy(&first[..first.len().min(60)]).into_owned();
-            Err(format!("its first line is not the header of our CSV ({:?})", found.trim_end()))
-        })?;
-        Ok(Self(blocks))
+        Blocks::with_header(&Target::File(path.to_owned()), header).map(Self)
     }
 
     /// Appends a report: all of it, or in a regular file nothing.
@@ -283,36 +278,16 @@ pub fn open_all(
     let mut opened: HashMap<Identity, &Target> = HashMap::new();
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     for spec in specs {
-        let (sink, identity) = open(spec, fields)?;
+        let sink: Box<dyn Sink> = match spec.format {
+            Format::Table => Box::new(table::Table::open(&spec.target, fields)?),
+            Format::Csv => Box::new(Machine::csv(&spec.target)?),
+            Format::Jsonl => Box::new(Machine::jsonl(&spec.target)?),
+        };
         // Two names of one file (a link, another spelling of the path) are known only once they are open.
-        if let Some(other) = identity.and_then(|identity| opened.insert(identity, &spec.target)) {
+        if let Some(other) = sink.identity().and_then(|identity| opened.insert(identity, &spec.target)) {
             return Err(OutputError::SameFile { one: other.clone(), two: spec.target.clone() });
         }
         sinks.push(sink);
     }
     Ok(sinks)
-}
-
-/// Opens one output, and says which regular file it is.
-fn open(
-    spec: &OutputSpec,
-    fields: Option<&[&'static Field]>,
-) -> Result<(Box<dyn Sink>, Option<Identity>), OutputError> {
-    Ok(match spec.format {
-        Format::Table => {
-            let sink = table::Table::open(&spec.target, fields)?;
-            let identity = sink.identity();
-            (Box::new(sink), identity)
-        }
-        Format::Csv => {
-            let sink = csv::Csv::open(&spec.target)?;
-            let identity = sink.identity();
-            (Box::new(sink), identity)
-        }
-        Format::Jsonl => {
-            let sink = jsonl::Jsonl::open(&spec.target)?;
-            let identity = sink.identity();
-            (Box::new(sink), identity)
-        }
-    })
 }

@@ -1,8 +1,7 @@
 //! `docs/run.md`, made from the table of figures.
 
-use std::fmt::Write as _;
-
 use super::figures::FIGURES;
+use crate::table::{check_doc, markdown};
 
 const INTRODUCTION: &str = "\
 # The report of `rss-drift run`
@@ -65,39 +64,15 @@ are only ever added at the end. A CSV file with another header is refused.
 
 ";
 
-/// The text of the file.
-pub fn run_doc() -> String {
-    let mut text = String::from(INTRODUCTION);
-    text.push_str("| figure | unit | meaning |\n|---|---|---|\n");
-    for figure in FIGURES {
-        // A bar would end the table's cell; writing to a String cannot fail.
-        let _ =
-            writeln!(text, "| `{}` | {} | {} |", figure.name, figure.unit, figure.doc.replace('|', "\\|"));
-    }
-    text
+#[test]
+fn the_documentation_of_run_is_made_from_the_table() {
+    check_doc("run.md", &(INTRODUCTION.to_owned() + &markdown("figure", FIGURES)));
 }
 
-#[cfg(test)]
-mod tests {
-    use std::{env, fs, path::Path};
-
-    use super::*;
-
-    #[test]
-    fn the_documentation_of_run_is_made_from_the_table() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/run.md");
-        if env::var_os("UPDATE_DOCS").is_some() {
-            fs::write(&path, run_doc()).unwrap();
-        }
-        let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == run_doc(), "docs/run.md is not what the table says: run with UPDATE_DOCS=1");
-    }
-
-    #[test]
-    fn names_are_given_once() {
-        let mut names: Vec<_> = FIGURES.iter().map(|figure| figure.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), FIGURES.len());
-    }
+#[test]
+fn names_are_given_once() {
+    let mut names: Vec<_> = FIGURES.iter().map(|figure| figure.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), FIGURES.len());
 }

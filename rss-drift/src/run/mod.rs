@@ -6,7 +6,6 @@ mod doc;
 mod figures;
 #[cfg(test)]
 mod golden;
-mod machine;
 mod opened;
 mod options;
 mod progress;
@@ -23,13 +22,19 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
+    slice,
 };
 
 use anyhow::Context as _;
 pub use options::{Format, Options, Until};
 
-use crate::output::{ReportFile, ignore_file_size_signal};
+use crate::{
+    output::{ReportFile, ignore_file_size_signal},
+    table::{csv_header, csv_rows, json_object},
+};
 use child::NotExecuted;
+use figures::FIGURES;
+use report::Report;
 use runner::Runner;
 use sites::Sites;
 
@@ -50,7 +55,7 @@ pub fn run(options: &Options) -> ExitCode {
 
 fn measure(options: &Options) -> anyhow::Result<u8> {
     ignore_file_size_signal();
-    let header = if options.format == Format::Csv { machine::header() } else { Vec::new() };
+    let header = if options.format == Format::Csv { csv_header(FIGURES) } else { Vec::new() };
     let mut file = options.output.as_ref().map(|path| ReportFile::open(path, &header)).transpose()?;
     let mut folded = options.folded.as_ref().map(Folded::create).transpose()?;
     let mut runner = Runner::new(options)?;
@@ -74,8 +79,8 @@ fn measure(options: &Options) -> anyhow::Result<u8> {
         match options.format {
             Format::Text if options.repeat > 1 => {}
             Format::Text => write(text::text(&report).as_bytes())?,
-            Format::Json => write(&machine::json(&report))?,
-            Format::Csv => write(&machine::csv(&report))?,
+            Format::Json => write(json(&report).as_bytes())?,
+            Format::Csv => write(&csv(&report))?,
         }
         reports.push(report);
         if interrupted {
@@ -89,6 +94,16 @@ fn measure(options: &Options) -> anyhow::Result<u8> {
         folded.write(&last.sites)?;
     }
     Ok(code)
+}
+
+/// The row of CSV.
+fn csv(report: &Report) -> Vec<u8> {
+    csv_rows(FIGURES, slice::from_ref(report), &report.host)
+}
+
+/// One JSON object in one line.
+fn json(report: &Report) -> String {
+    serde_json::Value::Object(json_object(FIGURES, report, &report.host)).to_string() + "\n"
 }
 
 /// The file of `--folded`: made before the command begins, so that it does not run in vain.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{figures::FIGURES, report::Report, text::title};
-use crate::field::Value;
+use crate::table::Value;
 
 /// Columns of the figures.
 const WIDTH: usize = 18;
@@ -37,7 +37,8 @@ pub fn text(reports: &[Report]) -> String {
     let mut text = title(first, &format!(" ({} runs)", reports.len())) + "\n";
     for (name, label) in SHOWN {
         let Some(figure) = FIGURES.iter().find(|figure| figure.name == *name) else { continue };
-        let values: Vec<f64> = reports.iter().filter_map(|report| number(&(figure.get)(report))).collect();
+        let values: Vec<f64> =
+            reports.iter().filter_map(|report| number(&figure.get(report, &report.host))).collect();
         let line = match Spread::of(&values) {
             None => format!("{:>WIDTH$}   {label}", "-"),
             Some(Spread { mean, percent }) => {
@@ -57,8 +58,8 @@ fn number(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Bytes(bytes) => Some(*bytes as f64 / 1024.0),
         Value::Number(number) => Some(*number as f64),
-        Value::Percent(number) => Some(*number),
-        Value::Empty | Value::AtLeast(_) | Value::Time(_) | Value::Text(_) => None,
+        Value::Real(number) => Some(*number),
+        _ => None,
     }
 }
 

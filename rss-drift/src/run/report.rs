@@ -7,11 +7,11 @@ use rss_drift_common::run::{Largest, MemberCounts};
 use super::{child::Ended, opened::Openings, sites::Sites, watcher::Watcher};
 use crate::{
     drift::{collect::Rules, sample::Host},
-    field::unsigned_bytes,
     kernel::Accounting,
     output::ShadowFaults,
     probe::{RunTotals, Scope},
     proc::{Precision, Source, TaskFolder},
+    table::bytes,
 };
 
 /// The command's own among [`Report::peaks`].
@@ -89,7 +89,7 @@ pub struct Peak {
 impl Peak {
     /// Of what our programs kept.
     pub fn new(of: &Largest, rules: &Rules) -> Self {
-        let bytes = |pages: i64| crate::field::bytes(pages, rules.page_size);
+        let size = |pages: i64| bytes(pages, rules.page_size);
         let end = of.comm.iter().position(|&byte| byte == 0).unwrap_or(of.comm.len());
         let vm_hwm = if of.ended == 0 {
             // It lives on: the kernel still says it.
@@ -114,15 +114,15 @@ impl Peak {
         Self {
             pid: of.tgid,
             comm: String::from_utf8_lossy(&of.comm[..end]).into_owned(),
-            exact: bytes(exact),
-            error: unsigned_bytes(
+            exact: size(exact),
+            error: bytes(
                 others
                     .saturating_mul(rules.pending_limit.saturating_add(of.hidden.unsigned_abs()))
                     .saturating_add(twice),
                 rules.page_size,
             ),
-            vm_hwm: vm_hwm.map(bytes),
-            maxrss: (of.maxrss > 0).then(|| bytes(of.maxrss)),
+            vm_hwm: vm_hwm.map(size),
+            maxrss: (of.maxrss > 0).then(|| size(of.maxrss)),
         }
     }
 }

@@ -12,10 +12,10 @@ use super::{
     sites::Caller,
 };
 use crate::{
-    field::{bytes, unsigned_bytes},
     output::{Detail, clean},
     probe::Scope,
     proc::Precision,
+    table::bytes,
 };
 
 /// Columns of the figures.
@@ -277,7 +277,7 @@ fn peaks(report: &Report, lines: &mut Lines) {
 
 fn drift(report: &Report, lines: &mut Lines) {
     let page_size = report.rules.page_size;
-    let kib = |pages: u64| unsigned_bytes(pages, page_size) / 1024;
+    let kib = |pages: u64| bytes(pages, page_size) / 1024;
     let watcher = &report.watcher;
     lines.line("");
     let approximate = [report.sources(Precision::Approximate), report.sources(Precision::Unknown)].concat();

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    field::Field,
     output::{Format, OutputSpec},
     proc::Source,
     session::Mode,
+    table::Field,
 };
 
 /// What `watch` is asked for.

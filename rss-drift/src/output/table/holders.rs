@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     drift::holders::{Holder, Holders},
-    field::bytes,
+    table::bytes,
 };
 
 /// The longest bar, in columns of the terminal.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::super::{Block, Detail, Faults, RunSummary, clean, counted};
 use crate::{
     drift::stats::{Distribution, Percentiles},
-    field::{bytes, unsigned_bytes},
+    table::bytes,
 };
 
 /// The lines above a table.
@@ -75,7 +75,7 @@ pub(super) fn summary(summary: &RunSummary<'_>) -> Vec<String> {
 /// Every fault by its name, also those that did not happen: a reader must see that they were looked for.
 fn faults(faults: &Faults) -> String {
     let size = |size: Option<u64>| {
-        size.map_or_else(|| "unknown".to_owned(), |size| format!("{} KiB", kib(unsigned_bytes(size, 1))))
+        size.map_or_else(|| "unknown".to_owned(), |size| format!("{} KiB", kib(bytes(size, 1))))
     };
     let text = format!(
         "{} retried, {} uncertain, {} with /proc, {} unreadable, CPU {}, RSS {}, maps {}",
@@ -110,7 +110,7 @@ fn distribution(drift: &Distribution, page_size: u64) -> String {
         format!("p50 {} p95 {} p99 {} max {}", found.p50, found.p95, found.p99, found.max)
     };
     let Some(absolute) = drift.absolute else { return "unknown".to_owned() };
-    let size = |pages| kib(unsigned_bytes(pages, page_size)).to_string();
+    let size = |pages| kib(bytes(pages, page_size)).to_string();
     let mut text = four(Percentiles {
         p50: size(absolute.p50),
         p95: size(absolute.p95),

@@ -10,7 +10,7 @@ use super::{
     Block, OutputError, RunSummary, Sink, Target,
     file::{Blocks, Identity},
 };
-use crate::field::{Field, default_fields};
+use crate::table::{Field, default_fields};
 
 mod holders;
 mod layout;
@@ -60,7 +60,7 @@ pub struct Table {
 impl Table {
     /// Opens the output with these columns; `None` are the default ones. A text file is appended to, whatever is in it.
     pub fn open(target: &Target, fields: Option<&[&'static Field]>) -> Result<Self, OutputError> {
-        let blocks = Blocks::open(target, &[], |_| Ok(()))?;
+        let blocks = Blocks::with_header(target, &[])?;
         let terminal = blocks.file().is_terminal();
         let mut view = View::plain(fields);
         view.colour = terminal && colour_is_welcome(|name| env::var(name).ok());
@@ -69,10 +69,6 @@ impl Table {
             view.width = columns(env::var("COLUMNS").ok().as_deref());
         }
         Ok(Self { blocks, view, terminal })
-    }
-
-    pub(super) fn identity(&self) -> Option<Identity> {
-        self.blocks.identity()
     }
 
     /// The view of this moment: a terminal's window may have changed.
@@ -94,6 +90,10 @@ impl Sink for Table {
     fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError> {
         self.refresh();
         self.blocks.write(render_summary(summary, &self.view).as_bytes(), 0)
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        self.blocks.identity()
     }
 }
 

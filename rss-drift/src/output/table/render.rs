@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     drift::sample::{Host, Row},
-    field::{Field, Unit, Value, rfc3339},
+    table::{Field, Unit, Value, rfc3339},
 };
 
 const BOLD: &str = "\x1b[1m";
@@ -115,7 +115,8 @@ fn cell(field: &Field, row: &Row, host: &Host) -> String {
         Value::Bytes(bytes) => kib(bytes).to_string(),
         Value::AtLeast(bytes) => format!(">={}", kib(bytes)),
         Value::Number(number) => number.to_string(),
-        Value::Percent(percent) => format!("{percent:.2}"),
+        Value::Real(number) => format!("{number:.2}"),
+        Value::Flag(flag) => flag.to_string(),
         Value::Time(time) if field.unit == Unit::Clock => clock(time),
         Value::Time(time) => rfc3339(time),
         Value::Text(text) => clean(&text),

@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["demo", "doctor", "run", "watch"],
     &["session"],
     &["output"],
-    &["field"],
+    &["table"],
     &["drift"],
     &["probe"],
     &["kernel", "proc"],

@@ -1,17 +1,17 @@
-//! Documentation made from the table of fields: `--fields help` and `docs/csv.md`.
+//! Documentation made from tables: `--fields help`, `docs/csv.md` and the figures of `docs/run.md`.
 
 use std::fmt::Write as _;
 
-use super::{FIELDS, Unit, contract};
+use super::{CONTRACT, Column, Field, Unit, fields};
 
 /// The text of `--fields help`: name, aliases, unit and documentation of every field, aligned.
 #[must_use]
 pub fn fields_help() -> String {
-    let width = |column: fn(&super::Field) -> usize| FIELDS.iter().map(column).max().unwrap_or(0);
+    let width = |column: fn(&Field) -> usize| fields().map(column).max().unwrap_or(0);
     let names = width(|field| field.name.len());
     let aliases = width(|field| field.aliases.join(", ").len());
     let mut text = format!("{:names$}  {:aliases$}  {:7}  MEANING\n", "NAME", "ALIAS", "UNIT");
-    for field in FIELDS {
+    for field in fields() {
         let alias = field.aliases.join(", ");
         // Writing to a String cannot fail.
         let _ =
@@ -23,7 +23,7 @@ pub fn fields_help() -> String {
 const INTRODUCTION: &str = "\
 # The CSV and JSON outputs
 
-<!-- Made from rss-drift/src/field/: UPDATE_DOCS=1 cargo test -p rss-drift --lib field::doc -->
+<!-- Made from rss-drift/src/table/: UPDATE_DOCS=1 cargo test -p rss-drift --lib table::doc -->
 
 `rss-drift --csv FILE` writes CSV beside the table on the terminal, `-o FILE.csv` and `-o FILE.jsonl` write instead of
 it, `--format csv` and `--format jsonl` write to standard output. There is one row per process and interval. Both formats
@@ -54,36 +54,40 @@ have the columns below, in this order and with these names; new ones are only ev
 /// The text of `docs/csv.md`.
 #[must_use]
 pub fn csv_doc() -> String {
-    let mut text = String::from(INTRODUCTION);
-    text.push_str("| column | unit | meaning |\n|---|---|---|\n");
-    for field in contract() {
-        let unit = match field.unit {
-            Unit::Time => "RFC 3339, UTC, ms",
-            unit => unit.name(),
-        };
+    INTRODUCTION.to_owned() + &markdown("column", CONTRACT)
+}
+
+/// Columns as a table in Markdown; the head of the first says what they are.
+pub(crate) fn markdown<R>(head: &str, columns: &[Column<R>]) -> String {
+    let mut text = format!("| {head} | unit | meaning |\n|---|---|---|\n");
+    for Column { name, unit, doc, .. } in columns {
+        let unit = if *unit == Unit::Time { "RFC 3339, UTC, ms" } else { unit.name() };
         // A bar would end the table's cell; writing to a String cannot fail.
-        let _ = writeln!(text, "| `{}` | {unit} | {} |", field.name, field.doc.replace('|', "\\|"));
+        let _ = writeln!(text, "| `{name}` | {unit} | {} |", doc.replace('|', "\\|"));
     }
     text
 }
 
+/// Whether a file in docs/ is what the tables say; with `UPDATE_DOCS` it is made so.
+#[cfg(test)]
+pub(crate) fn check_doc(file: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(&path).is_ok_and(|found| found == text),
+        "docs/{file} is not what the tables say; refresh it with\n    UPDATE_DOCS=1 cargo test -p rss-drift --lib doc",
+    );
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{env, fs, path::Path};
-
     use super::*;
 
     #[test]
     fn the_documentation_of_csv_is_made_from_the_table() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/csv.md");
-        if env::var_os("UPDATE_DOCS").is_some() {
-            fs::write(&path, csv_doc()).unwrap();
-        }
-        assert!(
-            fs::read_to_string(&path).is_ok_and(|found| found == csv_doc()),
-            "docs/csv.md is not what the table of fields says; refresh it with\n    \
-             UPDATE_DOCS=1 cargo test -p rss-drift --lib field::doc",
-        );
+        check_doc("csv.md", &csv_doc());
     }
 
     #[test]
@@ -91,7 +95,7 @@ mod tests {
         let help = fields_help();
         let start = help.find("MEANING").unwrap();
         let mut lines = help.lines().skip(1);
-        for field in FIELDS {
+        for field in fields() {
             let line = lines.next().unwrap();
             assert!(line.starts_with(field.name), "{line}");
             assert_eq!(&line[start..], field.doc);

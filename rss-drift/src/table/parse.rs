@@ -1,6 +1,6 @@
 //! `--fields` and `--sort`: from names to fields.
 
-use super::{FIELDS, Field};
+use super::{Field, fields};
 
 /// Why a list of fields was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +26,7 @@ fn suggestion(nearest: Option<&str>) -> String {
 }
 
 fn valid() -> String {
-    let names: Vec<_> = FIELDS.iter().map(shortest).collect();
+    let names: Vec<_> = fields().map(shortest).collect();
     names.join(", ")
 }
 
@@ -38,7 +38,7 @@ fn shortest(field: &'static Field) -> &'static str {
 /// The field of this name or alias, in capitals or not.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| names(field).any(|known| known.eq_ignore_ascii_case(name)))
+    fields().find(|field| names(field).any(|known| known.eq_ignore_ascii_case(name)))
 }
 
 fn names(field: &'static Field) -> impl Iterator<Item = &'static str> {
@@ -62,11 +62,17 @@ pub fn parse_fields(list: &str) -> Result<Vec<&'static Field>, FieldError> {
     Ok(fields)
 }
 
+/// The terminal's columns when `--fields` says nothing, those that hide when empty among them.
+#[must_use]
+pub fn default_fields() -> Vec<&'static Field> {
+    const NAMES: &str = "time pid comm reported exact drift drift% bound uncertainty resident note";
+    NAMES.split(' ').filter_map(find).collect()
+}
+
 /// The valid name with the fewest edits, when they are few enough for a slip of the hand.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
-    let (distance, found) = FIELDS
-        .iter()
+    let (distance, found) = fields()
         .flat_map(names)
         .map(|known| (edits(&name, known), known))
         .min_by_key(|(distance, _)| *distance)?;
@@ -111,7 +117,7 @@ mod tests {
     fn a_slip_is_named_with_the_nearest_and_the_valid_ones() {
         let error = parse_fields("pid,drfit").unwrap_err().to_string();
         assert!(error.starts_with("unknown field 'drfit' (did you mean 'drift'?); valid are: "), "{error}");
-        for field in FIELDS {
+        for field in fields() {
             assert!(names(field).any(|name| error.contains(name)), "{} is not listed: {error}", field.name);
         }
     }

@@ -1,21 +1,31 @@
-//! The one table of fields: name, unit, documentation and getter.
+//! The one engine of tables: columns of a record, from which its CSV and JSON, `--fields help` and docs/ are made.
 //!
-//! The terminal's table, the CSV header, the JSON keys, `--fields help` and `docs/csv.md` are all made from it. Pages
-//! become bytes here and nowhere else.
+//! The rows of `watch` (`rows.rs`), the report of `run` and that of `demo` are such tables. Pages become bytes here and
+//! nowhere else.
 
-use std::{borrow::Cow, cmp::Ordering, time::SystemTime};
+use std::{
+    borrow::Cow,
+    cmp::Ordering,
+    time::{Duration, SystemTime},
+};
 
-use crate::drift::sample::{Host, Row};
+use crate::drift::sample::Host;
 
+mod csv;
 mod doc;
+mod json;
 mod parse;
-mod table;
+mod rows;
 
+pub use csv::{csv_header, csv_rows};
+#[cfg(test)]
+pub(crate) use doc::{check_doc, markdown};
 pub use doc::{csv_doc, fields_help};
-pub use parse::{FieldError, find, parse_fields};
-pub use table::FIELDS;
+pub use json::{json_line, json_object};
+pub use parse::{FieldError, default_fields, find, parse_fields};
+pub use rows::{CONTRACT, Field, fields};
 
-/// What a field says of one row.
+/// What a column says of one record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// Unreadable, or what this mode or kernel cannot give: empty in every output, never 0.
@@ -24,10 +34,12 @@ pub enum Value<'a> {
     Bytes(i64),
     /// At least so many bytes; the true figure is not known. Empty in the outputs for machines.
     AtLeast(i64),
-    /// A number without a unit.
+    /// A whole number.
     Number(u64),
-    /// A share in percent.
-    Percent(f64),
+    /// A mean, a share in percent, or seconds.
+    Real(f64),
+    /// Yes or no.
+    Flag(bool),
     /// An instant.
     Time(SystemTime),
     /// Text as the process or the kernel gave it; nothing is escaped yet.
@@ -44,24 +56,98 @@ impl Value<'_> {
             (_, Self::Empty) => Ordering::Less,
             (Self::Text(one), Self::Text(two)) => one.cmp(two),
             (Self::Number(one), Self::Number(two)) => two.cmp(one),
-            (Self::Percent(one), Self::Percent(two)) => two.abs().total_cmp(&one.abs()),
+            (Self::Real(one), Self::Real(two)) => two.abs().total_cmp(&one.abs()),
             (Self::Time(one), Self::Time(two)) => two.cmp(one),
             (Self::Bytes(one) | Self::AtLeast(one), Self::Bytes(two) | Self::AtLeast(two)) => {
                 two.unsigned_abs().cmp(&one.unsigned_abs())
             }
-            // One field gives one kind of value.
+            // One column gives one kind of value, and none that is sorted by gives flags.
             _ => Ordering::Equal,
         }
     }
 }
 
-impl From<Option<u64>> for Value<'_> {
-    fn from(number: Option<u64>) -> Self {
-        number.map_or(Self::Empty, Self::Number)
+macro_rules! from {
+    ($($from:ty, |$it:ident| $value:expr;)*) => {
+        $(impl From<$from> for Value<'_> {
+            fn from($it: $from) -> Self {
+                $value
+            }
+        })*
+    };
+}
+
+from! {
+    u64, |number| Self::Number(number);
+    f64, |number| Self::Real(number);
+    Duration, |time| Self::Real(time.as_secs_f64());
+    bool, |flag| Self::Flag(flag);
+    SystemTime, |time| Self::Time(time);
+    String, |text| Self::Text(text.into());
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
     }
 }
 
-/// What a field's figures are counted in.
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Empty, T::into)
+    }
+}
+
+/// A count of pages or bytes, with or without a sign.
+pub trait Count: Copy {
+    /// The count. A figure beyond the range, which no kernel gives, stops at its end instead of wrapping.
+    fn count(self) -> i64;
+}
+
+impl Count for i64 {
+    fn count(self) -> i64 {
+        self
+    }
+}
+
+impl Count for u64 {
+    fn count(self) -> i64 {
+        i64::try_from(self).unwrap_or(i64::MAX)
+    }
+}
+
+/// Pages as bytes. What is beyond the range stops at its end as well.
+#[must_use]
+pub fn bytes(pages: impl Count, page_size: u64) -> i64 {
+    pages.count().saturating_mul(page_size.count())
+}
+
+/// What [`columns`] makes a size of.
+pub trait Size {
+    /// The size of so many `unit`s, which are of so many bytes.
+    fn size(self, unit: u64) -> Value<'static>;
+}
+
+impl<T: Count> Size for T {
+    fn size(self, unit: u64) -> Value<'static> {
+        Value::Bytes(bytes(self, unit))
+    }
+}
+
+/// Known as one already.
+impl Size for Value<'static> {
+    fn size(self, _: u64) -> Self {
+        self
+    }
+}
+
+impl<T: Count> Size for Option<T> {
+    fn size(self, unit: u64) -> Value<'static> {
+        self.map_or(Value::Empty, |count| count.size(unit))
+    }
+}
+
+/// What a column's figures are counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes; the terminal prints KiB.
@@ -70,35 +156,41 @@ pub enum Unit {
     Number,
     /// Percent.
     Percent,
+    /// Seconds.
+    Seconds,
     /// RFC 3339, UTC, with milliseconds.
     Time,
     /// The local time of day on the terminal; elsewhere as [`Unit::Time`].
     Clock,
     /// Text.
     Text,
+    /// True or false.
+    Flag,
 }
 
 impl Unit {
-    /// The word in the documentation.
+    /// The word in `--fields help`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
             Self::Number => "number",
             Self::Percent => "percent",
+            Self::Seconds => "seconds",
             Self::Time | Self::Clock => "time",
             Self::Text => "text",
+            Self::Flag => "flag",
         }
     }
 }
 
-/// Reads one field of a row.
-pub type Getter = for<'a> fn(&'a Row, &'a Host) -> Value<'a>;
+/// Reads one column of a record; what is the same in all records is the host's.
+pub type Getter<R> = for<'a> fn(&'a R, &'a Host) -> Value<'a>;
 
-/// One field of a report.
+/// One column of a table of records `R`, made by [`columns`].
 #[derive(Debug)]
-pub struct Field {
-    /// The name in the CSV header and of the JSON key.
+pub struct Column<R> {
+    /// The name in the CSV header and of the JSON key: never changed.
     pub name: &'static str,
     /// Shorter names for `--fields` and `--sort`.
     pub aliases: &'static [&'static str],
@@ -108,65 +200,45 @@ pub struct Field {
     pub unit: Unit,
     /// One line of documentation, without a full stop.
     pub doc: &'static str,
-    /// Whether the CSV and JSON outputs have it; the others are for the terminal only.
-    pub contract: bool,
     /// Where a terminal is too narrow, columns with the lowest figure go first.
     pub priority: u8,
-    get: Getter,
+    get: Getter<R>,
 }
 
-impl Field {
-    /// The field of one row.
-    #[must_use]
-    pub fn get<'a>(&self, row: &'a Row, host: &'a Host) -> Value<'a> {
-        (self.get)(row, host)
+impl<R> Column<R> {
+    pub(crate) const fn new(name: &'static str, unit: Unit, doc: &'static str, get: Getter<R>) -> Self {
+        Self { name, aliases: &[], header: name, unit, doc, priority: 30, get }
     }
 
-    /// Whether a table that was not asked for this column by name drops it while it is empty: `resident` is read on
-    /// request only, and most rows need no `note`.
+    /// The column of one record.
     #[must_use]
-    pub fn hides_when_empty(&self) -> bool {
-        matches!(self.name, "resident_bytes" | "note")
+    pub fn get<'a>(&self, record: &'a R, host: &'a Host) -> Value<'a> {
+        (self.get)(record, host)
     }
 }
 
-/// The columns of CSV and the keys of JSON, in their order.
-pub fn contract() -> impl Iterator<Item = &'static Field> {
-    FIELDS.iter().filter(|field| field.contract)
+/// Columns of a type of records, each as `name Unit "documentation" |record, host| value, what else is set;`.
+/// The unit `Pages` makes bytes of pages.
+macro_rules! columns {
+    ($of:ty; $($name:ident $unit:ident $doc:literal |$record:pat_param, $host:pat_param| $value:expr
+        $(, $($set:ident $to:tt)+)?;)*) => {
+        &[$($crate::table::Column::<$of>::new(
+            stringify!($name),
+            $crate::table::columns!(@unit $unit),
+            $doc,
+            |record, host| {
+                let ($record, $host) = (record, host);
+                $crate::table::columns!(@value $unit $value, host)
+            },
+        )$($(.$set $to)+)?,)*]
+    };
+    (@unit Pages) => { $crate::table::Unit::Bytes };
+    (@unit $unit:ident) => { $crate::table::Unit::$unit };
+    (@value Pages $value:expr, $host:ident) => { $crate::table::Size::size($value, $host.page_size) };
+    (@value Bytes $value:expr, $host:ident) => { $crate::table::Size::size($value, 1) };
+    (@value $unit:ident $value:expr, $host:ident) => { $crate::table::Value::from($value) };
 }
-
-/// The terminal's columns when `--fields` says nothing, those that hide when empty among them.
-#[must_use]
-pub fn default_fields() -> Vec<&'static Field> {
-    [
-        "time",
-        "pid",
-        "comm",
-        "reported",
-        "exact",
-        "drift",
-        "drift%",
-        "bound",
-        "uncertainty",
-        "resident",
-        "note",
-    ]
-    .iter()
-    .filter_map(|name| find(name))
-    .collect()
-}
-
-/// Pages as bytes. A figure beyond the range, which no kernel gives, stops at its end instead of wrapping.
-#[must_use]
-pub fn bytes(pages: i64, page_size: u64) -> i64 {
-    pages.saturating_mul(i64::try_from(page_size).unwrap_or(i64::MAX))
-}
-
-/// As [`bytes`], of pages without a sign.
-#[must_use]
-pub fn unsigned_bytes(pages: u64, page_size: u64) -> i64 {
-    bytes(i64::try_from(pages).unwrap_or(i64::MAX), page_size)
-}
+pub(crate) use columns;
 
 /// An instant as RFC 3339, UTC, with milliseconds; empty outside of the years 1970 to 9999, which the format has not.
 #[must_use]
@@ -187,11 +259,11 @@ mod tests {
 
     #[test]
     fn pages_stop_at_the_end_of_the_range() {
-        assert_eq!(bytes(-3, 4096), -12288);
+        assert_eq!(bytes(-3_i64, 4096), -12288);
         assert_eq!(bytes(i64::MAX, 4096), i64::MAX);
         assert_eq!(bytes(i64::MIN, 65536), i64::MIN);
-        assert_eq!(unsigned_bytes(u64::MAX, 1), i64::MAX);
-        assert_eq!(bytes(1, u64::MAX), i64::MAX);
+        assert_eq!(bytes(u64::MAX, 1), i64::MAX);
+        assert_eq!(bytes(1_i64, u64::MAX), i64::MAX);
     }
 
     #[test]

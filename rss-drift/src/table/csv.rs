@@ -1,84 +1,44 @@
-//! CSV as in RFC 4180: all columns of the contract, one row per process and interval.
+//! CSV as in RFC 4180.
 
 use std::borrow::Cow;
 
 use csv::{Terminator, WriterBuilder};
 
-use super::{
-    Block, OutputError, RunSummary, Sink, Target,
-    file::{Blocks, Identity},
-};
-use crate::{
-    drift::sample::{Host, Row},
-    field::{self, Value},
-};
-
-/// A CSV output.
-#[derive(Debug)]
-pub struct Csv {
-    blocks: Blocks,
-}
-
-impl Csv {
-    /// Opens the output; what is empty gets the header, a file with another header is refused.
-    pub fn open(target: &Target) -> Result<Self, OutputError> {
-        let header = header();
-        let blocks = Blocks::open(target, &header, |first| {
-            if first == header {
-                return Ok(());
-            }
-            let found = String::from_utf8_lossy(&first[..first.len().min(60)]).into_owned();
-            Err(format!("its first line is not the header of our CSV ({:?})", found.trim_end()))
-        })?;
-        Ok(Self { blocks })
-    }
-
-    pub(super) fn identity(&self) -> Option<Identity> {
-        self.blocks.identity()
-    }
-}
-
-impl Sink for Csv {
-    fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError> {
-        self.blocks.write(&rows(block.rows, block.host), block.rows.len() as u64)
-    }
-
-    fn finish(&mut self, _: &RunSummary<'_>) -> Result<(), OutputError> {
-        Ok(())
-    }
-}
+use super::{Column, Value, rfc3339};
+use crate::drift::sample::Host;
 
 /// The header's bytes, line break included.
 #[must_use]
-pub fn header() -> Vec<u8> {
-    records(std::iter::once(field::contract().map(|field| Cow::Borrowed(field.name)).collect()))
+pub fn csv_header<R>(columns: &[Column<R>]) -> Vec<u8> {
+    lines(std::iter::once(columns.iter().map(|column| column.name.into()).collect()))
 }
 
-/// The bytes of rows, without the header.
+/// The bytes of records, without the header.
 #[must_use]
-pub fn rows(rows: &[Row], host: &Host) -> Vec<u8> {
-    records(rows.iter().map(|row| field::contract().map(|field| cell(field.get(row, host))).collect()))
+pub fn csv_rows<R>(columns: &[Column<R>], records: &[R], host: &Host) -> Vec<u8> {
+    lines(records.iter().map(|record| columns.iter().map(|column| cell(column.get(record, host))).collect()))
 }
 
 /// A value as CSV has it, before quoting.
-pub(crate) fn cell(value: Value<'_>) -> Cow<'_, str> {
+fn cell(value: Value<'_>) -> Cow<'_, str> {
     match value {
         // A lower bound is no figure to calculate with.
         Value::Empty | Value::AtLeast(_) => Cow::Borrowed(""),
         Value::Bytes(bytes) => bytes.to_string().into(),
         Value::Number(number) => number.to_string().into(),
-        Value::Percent(percent) => percent.to_string().into(),
-        Value::Time(time) => field::rfc3339(time).into(),
+        Value::Real(number) => number.to_string().into(),
+        Value::Flag(flag) => flag.to_string().into(),
+        Value::Time(time) => rfc3339(time).into(),
         Value::Text(text) => text,
     }
 }
 
-/// The bytes of records, which all have as many cells.
-pub(crate) fn records<'a>(records: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Vec<u8> {
+/// The bytes of lines, which all have as many cells.
+fn lines<'a>(lines: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Vec<u8> {
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
-    for record in records {
-        // All records have as many cells, and a Vec takes every byte: neither error can happen.
-        let _ = writer.write_record(record.iter().map(|cell| cell.as_bytes()));
+    for line in lines {
+        // All lines have as many cells, and a Vec takes every byte: neither error can happen.
+        let _ = writer.write_record(line.iter().map(|cell| cell.as_bytes()));
     }
     writer.into_inner().unwrap_or_default()
 }
@@ -87,8 +47,11 @@ pub(crate) fn records<'a>(records: impl Iterator<Item = Vec<Cow<'a, str>>>) -> V
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::fixture, *};
-    use crate::drift::sample::Note;
+    use super::{super::CONTRACT, *};
+    use crate::drift::{
+        fixture,
+        sample::{Note, Row},
+    };
 
     /// What a reader of the file gets from it.
     fn read_back(bytes: &[u8]) -> Vec<Vec<String>> {
@@ -101,7 +64,15 @@ mod tests {
     }
 
     fn column(name: &str) -> usize {
-        field::contract().position(|field| field.name == name).unwrap()
+        CONTRACT.iter().position(|field| field.name == name).unwrap()
+    }
+
+    fn header() -> Vec<u8> {
+        csv_header(CONTRACT)
+    }
+
+    fn rows(rows: &[Row], host: &Host) -> Vec<u8> {
+        csv_rows(CONTRACT, rows, host)
     }
 
     #[test]
@@ -145,7 +116,7 @@ mod tests {
             let found = read_back(&bytes);
             prop_assert_eq!(found.len(), names.len() + 1);
             for (record, name) in found[1..].iter().zip(&names) {
-                prop_assert_eq!(record.len(), field::contract().count());
+                prop_assert_eq!(record.len(), CONTRACT.len());
                 prop_assert_eq!(&record[column("comm")], name);
                 prop_assert_eq!(&record[column("note")], "");
             }

@@ -1,0 +1,195 @@
+//! The rows of `watch`. The contract's columns keep the order that users' files have.
+
+use rss_drift_common::Member;
+
+use super::{Column, Value, bytes, columns};
+use crate::drift::sample::{Host, Row};
+
+/// A column of `watch`.
+pub type Field = Column<Row>;
+
+impl Field {
+    /// Sets its head on the terminal.
+    const fn head(mut self, header: &'static str) -> Self {
+        self.header = header;
+        self
+    }
+
+    /// Adds shorter names.
+    const fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    /// Sets how long a narrow terminal keeps the column.
+    const fn keep(mut self, priority: u8) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Whether a table that was not asked for this column by name drops it while it is empty: `resident` is read on
+    /// request only, and most rows need no `note`.
+    #[must_use]
+    pub fn hides_when_empty(&self) -> bool {
+        matches!(self.name, "resident_bytes" | "note")
+    }
+}
+
+/// All columns: those of CSV and JSON, then those of the terminal only.
+pub fn fields() -> impl Iterator<Item = &'static Field> {
+    CONTRACT.iter().chain(TERMINAL)
+}
+
+fn note(row: &Row) -> Option<String> {
+    let notes: Vec<_> = row.notes.iter().map(|note| note.name()).collect();
+    (!notes.is_empty()).then(|| notes.join(" "))
+}
+
+fn uncertainty(row: &Row, host: &Host) -> Value<'static> {
+    if let Some(pages) = row.shadow.and_then(|it| it.uncertainty) {
+        return Value::Bytes(bytes(pages, host.page_size));
+    }
+    row.moved.map_or(Value::Empty, |moved| Value::AtLeast(bytes(moved, host.page_size)))
+}
+
+/// The columns of CSV and the keys of JSON, in their order: new ones go to the end.
+pub static CONTRACT: &[Field] = columns! { Row;
+    timestamp Time "When the row was read" |row, _| row.time, head("TIMESTAMP");
+    host Text "Node name of the host" |_, host| host.hostname.as_str(), head("HOST");
+    boot_id Text "The kernel's id of this boot: with pid and start_time it names a process for ever"
+        |_, host| host.boot_id.as_str(), head("BOOT-ID");
+    kernel Text "The kernel's release" |_, host| host.kernel.as_str(), head("KERNEL");
+    mode Text "passive: nothing attached to a hot path; full: with the shadow" |_, host| host.mode, head("MODE");
+    accounting Text "Where the kernel caches updates of RSS: per-task or per-cpu"
+        |_, host| host.accounting.name(), head("ACCOUNTING");
+    pid Number "Thread group id" |row, _| u64::from(row.process.pid), head("PID") keep(100);
+    start_time Number "Start of the process in clock ticks since boot, field 22 of /proc/PID/stat"
+        |row, _| row.process.start_ticks, head("START") also(&["start"]);
+    mm_generation Number "Rises with every execve: a new address space under the same pid"
+        |row, _| row.process.mm_generation, head("GENERATION") also(&["generation"]);
+    comm Text "Name of the process, as it set it itself" |row, _| row.process.comm.as_str(), head("COMM") keep(90);
+    uid Number "Effective user id" |row, _| row.process.uid.map(u64::from), head("UID");
+    cgroup Text "Path of the control group: of v2, else of the memory controller"
+        |row, _| row.process.cgroup.as_deref(), head("CGROUP");
+    threads Number "Threads of the process" |row, _| u64::from(row.process.threads), head("THREADS");
+    source Text "The /proc file whose figure is the reported one: stat, statm or status"
+        |row, _| row.source.name(), head("SOURCE");
+    reported_bytes Pages "What the kernel reported in the source's file"
+        |row, _| row.reported(), head("REPORTED") also(&["reported"]) keep(80);
+    exact_bytes Pages "What the kernel's counters add up to, with all that is still cached"
+        |row, _| row.exact_rss(), head("EXACT") also(&["exact"]) keep(85);
+    shadow_bytes Pages "RSS of our own per-CPU cache (full mode)"
+        |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]);
+    drift_bytes Pages "exact - reported; positive: the kernel under-reports"
+        |row, _| row.drift(), head("DRIFT") also(&["drift"]) keep(95);
+    uncertainty_bytes Pages "What was updated between the readings of exact and of /proc (full mode)"
+        |row, _| row.shadow.and_then(|it| it.uncertainty), head("UNCERTAINTY");
+    moved_bytes Pages "|second - first| of exact, read around /proc: at least so much moved"
+        |row, _| row.moved, head("MOVED") also(&["moved"]);
+    bound_bytes Pages "The largest |drift| that the source can have here; empty where there is none"
+        |row, _| row.bound, head("BOUND") also(&["bound"]) keep(60);
+    stat_bytes Pages "Field 24 of /proc/PID/stat" |row, _| row.files.stat, head("STAT") also(&["stat"]);
+    statm_bytes Pages "Field 2 of /proc/PID/statm" |row, _| row.files.statm, head("STATM") also(&["statm"]);
+    status_bytes Pages "VmRSS of /proc/PID/status" |row, _| row.files.status, head("STATUS") also(&["status"]);
+    resident_bytes Pages "Rss of /proc/PID/smaps_rollup, a walk of the page tables (--resident)"
+        |row, _| row.files.resident, head("RESIDENT") also(&["resident"]) keep(70);
+    exact_file_bytes Pages "Exact: pages of files"
+        |row, _| row.exact[Member::File.index()], head("FILE") also(&["exact_file", "file"]);
+    exact_anon_bytes Pages "Exact: anonymous pages"
+        |row, _| row.exact[Member::Anon.index()], head("ANON") also(&["exact_anon", "anon"]);
+    exact_shmem_bytes Pages "Exact: pages of shared memory"
+        |row, _| row.exact[Member::Shmem.index()], head("SHMEM") also(&["exact_shmem", "shmem"]);
+    exact_swap_bytes Pages "Exact: swapped out, not part of RSS"
+        |row, _| row.exact[Member::Swap.index()], head("SWAP") also(&["exact_swap", "swap"]);
+    global_file_bytes Pages "The global count alone: pages of files; can be negative"
+        |row, _| row.global[Member::File.index()], head("GLOBAL-FILE") also(&["global_file"]);
+    global_anon_bytes Pages "The global count alone: anonymous pages; can be negative"
+        |row, _| row.global[Member::Anon.index()], head("GLOBAL-ANON") also(&["global_anon"]);
+    global_shmem_bytes Pages "The global count alone: pages of shared memory; can be negative"
+        |row, _| row.global[Member::Shmem.index()], head("GLOBAL-SHMEM") also(&["global_shmem"]);
+    global_swap_bytes Pages "The global count alone: swapped out; can be negative"
+        |row, _| row.global[Member::Swap.index()], head("GLOBAL-SWAP") also(&["global_swap"]);
+    peak_exact_bytes Pages "Largest exact figure since we know the process (full mode)"
+        |row, _| row.shadow.map(|it| it.peak_exact), head("PEAK") also(&["peak_exact", "peak"]);
+    peak_drift_bytes Pages "Largest |drift| of stat since we know the process (full mode)"
+        |row, _| row.shadow.map(|it| it.peak_drift), head("PEAK-DRIFT") also(&["peak_drift"]);
+    vm_hwm_bytes Pages "VmHWM of /proc/PID/status, the kernel's own peak"
+        |row, _| row.files.vm_hwm, head("VMHWM") also(&["vm_hwm", "hwm"]);
+    hits Number "Updates for the process that the CPU's slot held (full mode)"
+        |row, _| row.shadow.map(|it| it.hits), head("HITS");
+    misses Number "Updates for a process that the CPU's slot did not hold (full mode)"
+        |row, _| row.shadow.map(|it| it.misses), head("MISSES");
+    flushes Number "Slots whose pending deltas went to the shared totals (full mode)"
+        |row, _| row.shadow.map(|it| it.flushes), head("FLUSHES");
+    faults Number "Page faults: by our programs since we know it (--faults, per-task), else since it began"
+        |row, _| row.faults(), head("FAULTS");
+    missed_events Number "Events of the host that our programs missed since the start (full mode)"
+        |row, _| row.missed_events, head("MISSED") also(&["missed"]);
+    note Text "Remarks on the row: dead-leader, shared-mm, uncertain, died; separated by blanks"
+        |row, _| note(row), head("NOTE") keep(75);
+};
+
+/// The columns that only the terminal has.
+static TERMINAL: &[Field] = columns! { Row;
+    time Clock "Local time of day at which the row was read" |row, _| row.time, head("TIME") keep(40);
+    drift_percent Percent "drift as a share of exact"
+        |row, _| row.drift_percent(), head("DRIFT%") also(&["drift%"]) keep(50);
+    shadow_error Pages "shadow - exact: our own error, never drift (full mode)"
+        |row, _| row.shadow.map(|it| it.shadow - row.exact_rss()), head("SHADOW-ERR");
+    peak_error Pages "By how much the two peaks can be off: 0 while one CPU at a time runs the process"
+        |row, _| row.shadow.map(|it| it.peak_error), head("PEAK-ERR");
+    events_per_miss Number "Updates for each one that missed, rounded down (full mode)"
+        |row, _| row.shadow.and_then(|it| (it.hits + it.misses).checked_div(it.misses)), head("PER-MISS");
+    uncertainty Bytes "uncertainty_bytes, or in passive mode >= moved_bytes"
+        |row, host| uncertainty(row, host), head("UNCERT") also(&["uncert"]) keep(65);
+};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{super::Unit, *};
+
+    /// The contract word for word: a change here breaks the files of every user.
+    const NAMES: &str = "timestamp,host,boot_id,kernel,mode,accounting,pid,start_time,mm_generation,comm,uid,\
+        cgroup,threads,source,reported_bytes,exact_bytes,shadow_bytes,drift_bytes,uncertainty_bytes,moved_bytes,\
+        bound_bytes,stat_bytes,statm_bytes,status_bytes,resident_bytes,exact_file_bytes,exact_anon_bytes,\
+        exact_shmem_bytes,exact_swap_bytes,global_file_bytes,global_anon_bytes,global_shmem_bytes,\
+        global_swap_bytes,peak_exact_bytes,peak_drift_bytes,vm_hwm_bytes,hits,misses,flushes,faults,missed_events,\
+        note";
+
+    #[test]
+    fn the_contract_keeps_its_names_and_order() {
+        let names: Vec<_> = CONTRACT.iter().map(|field| field.name).collect();
+        assert_eq!(names.join(","), NAMES);
+    }
+
+    #[test]
+    fn no_name_is_used_twice() {
+        let mut seen = HashSet::new();
+        for field in fields() {
+            for name in field.aliases.iter().chain([&field.name]) {
+                assert!(seen.insert(*name), "{name} names two fields");
+                assert_eq!(*name, name.to_ascii_lowercase(), "names are looked up in lower case");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_say_so_in_their_name() {
+        for field in CONTRACT {
+            assert_eq!(field.unit == Unit::Bytes, field.name.ends_with("_bytes"), "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn documentation_is_one_line_without_a_full_stop() {
+        for field in fields() {
+            assert!(
+                !field.doc.is_empty() && !field.doc.contains('\n') && !field.doc.ends_with('.'),
+                "{}",
+                field.name
+            );
+        }
+    }
+}
