@@ -26,6 +26,7 @@ use crate::{
     probe::{Chains, Mm, RunTotals, Scope},
     proc::{self, Source, Wanted, faults_of_threads, thread_name},
     session::{CpuClock, Mode, Session, Startup, give_memory_back},
+    table::bytes,
 };
 
 /// How long the command has to end after a signal that asks it to.
@@ -224,12 +225,12 @@ impl<'a> Runner<'a> {
         let totals = self.totals(course)?;
         let of_living = self.faults_of_living()?;
         let peak = totals.largest.map_or(0, |of| of.peak.max(0).unsigned_abs());
-        let bytes = |pages: u64| pages.saturating_mul(self.rules.page_size);
+        let size = |pages: u64| bytes(pages, self.rules.page_size).unsigned_abs();
         Ok(Now {
             elapsed,
             faults: (totals.faults + of_living).saturating_sub(totals.faults_before),
-            rss: bytes(rss),
-            peak: bytes(peak),
+            rss: size(rss),
+            peak: size(peak),
         })
     }
 
@@ -305,7 +306,7 @@ impl<'a> Runner<'a> {
         let own = own.and_then(|snapshot| snapshot.process(std::process::id()).map(Mm::exact_rss));
         Costs {
             cpu_time: self.clock.total().0,
-            rss: own.map(|pages| pages.max(0).unsigned_abs().saturating_mul(self.rules.page_size)),
+            rss: own.map(|pages| bytes(pages.max(0), self.rules.page_size).unsigned_abs()),
             maps: self.session.probe.footprint().bytes,
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     probe::{Probe, Snapshot},
     proc::{Precision, Source, Wanted, thread_name},
     session::{CpuClock, Session, give_memory_back},
+    table::bytes,
 };
 
 /// A run: the session, what it shows, where to, and what it remembers for the summary.
@@ -97,7 +98,7 @@ impl Run {
         let headline = self.survey(&snapshot);
         let at_rest = self.rest.look(&snapshot);
         let own_rss =
-            snapshot.process(std::process::id()).map(|mm| pages_to_bytes(mm.exact_rss(), &self.rules));
+            snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
         let mut faults = collect::Faults { retried: snapshot.retried(), ..collect::Faults::default() };
         let gone = self.selection.take_gone(&snapshot);
         let time = snapshot.time;
@@ -108,7 +109,7 @@ impl Run {
         let mut events = Vec::new();
         self.say_farewell(&gone, &mut rows, &mut events);
         let shadow = self.shadow_faults(&at_rest)?;
-        let faults = self.count_faults(faults, own_rss, shadow);
+        let faults = self.count_faults(faults, own_rss.map(i64::unsigned_abs), shadow);
         if shadow.is_some() && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len()) {
             self.step_down(&mut events)?;
         }
@@ -142,7 +143,7 @@ impl Run {
             self.drift.record(reading(mm, precision), || (mm.tgid, comm(mm), snapshot.time));
         }
         // By rising pid, as the snapshot is: looked up without a table that is built anew for every report.
-        let present: Vec<_> = snapshot.processes().iter().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
+        let present: Vec<_> = snapshot.processes().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
         self.seen +=
             present.iter().filter(|process| self.present.binary_search(process).is_err()).count() as u64;
         self.present = present;
@@ -253,8 +254,4 @@ impl Run {
         }
         Ok(())
     }
-}
-
-fn pages_to_bytes(pages: i64, rules: &Rules) -> u64 {
-    pages.max(0).unsigned_abs().saturating_mul(rules.page_size)
 }

@@ -76,7 +76,7 @@ impl Selection {
     /// The processes whose files are to be read, best first, and how many are left out.
     #[must_use]
     pub fn pids(&self, snapshot: &Snapshot, rules: &Rules, host: &Host) -> (Vec<u32>, u64) {
-        let chosen = snapshot.processes().iter().filter(|mm| self.selects(mm));
+        let chosen = snapshot.processes().filter(|mm| self.selects(mm));
         if self.limit.is_none() || ONLY_IN_PROC.contains(&self.sort.field.name) {
             return (chosen.map(|mm| mm.tgid).collect(), 0);
         }
