@@ -15,15 +15,13 @@ pub type Mm = MmRecord;
 pub struct Snapshot {
     /// Wall clock when the reading began.
     pub time: SystemTime,
-    /// One record per process, by rising pid.
-    processes: Vec<Mm>,
-    /// Full mode: the shadow of each of `processes`, in their order; else empty.
-    shadows: Vec<ShadowRecord>,
+    /// What was read of each process, by rising pid.
+    entries: Vec<FullRecord>,
     /// The mms that more than one process uses, by rising address.
     shared: Vec<u64>,
 }
 
-/// What the iterator of full mode writes of one mm.
+/// What the iterator of full mode writes of one mm. Without a shadow, as in passive mode, the shadow's `id` is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(super) struct FullRecord {
@@ -31,53 +29,55 @@ pub(super) struct FullRecord {
     pub(super) shadow: ShadowRecord,
 }
 
+impl From<MmRecord> for FullRecord {
+    fn from(mm: MmRecord) -> Self {
+        Self { mm, shadow: ShadowRecord::default() }
+    }
+}
+
 impl Snapshot {
     /// Orders what an iterator wrote: one record per process. A process whose leader has exited wrote one per thread.
-    pub(super) fn new(time: SystemTime, mut processes: Vec<Mm>) -> Self {
+    pub(super) fn new(time: SystemTime, records: Vec<impl Into<FullRecord>>) -> Self {
+        let mut entries: Vec<FullRecord> = records.into_iter().map(Into::into).collect();
         // A stable sort keeps the first thread of a dead leader's process in front of its others.
-        processes.sort_by_key(|record| record.tgid);
-        processes.dedup_by_key(|record| (record.tgid, record.mm));
-        let mut mms: Vec<u64> = processes.iter().map(|record| record.mm).collect();
+        entries.sort_by_key(|entry| entry.mm.tgid);
+        entries.dedup_by_key(|entry| (entry.mm.tgid, entry.mm.mm));
+        let mut mms: Vec<u64> = entries.iter().map(|entry| entry.mm.mm).collect();
         mms.sort_unstable();
         let mut shared: Vec<u64> =
             mms.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
         shared.dedup();
-        Self { time, processes, shadows: Vec::new(), shared }
+        Self { time, entries, shared }
     }
 
-    /// As [`Snapshot::new`], of full mode.
-    pub(super) fn with_shadows(time: SystemTime, mut records: Vec<FullRecord>) -> Self {
-        records.sort_by_key(|record| record.mm.tgid);
-        records.dedup_by_key(|record| (record.mm.tgid, record.mm.mm));
-        let shadows = records.iter().map(|record| record.shadow).collect();
-        Self { shadows, ..Self::new(time, records.iter().map(|record| record.mm).collect()) }
+    fn entry(&self, pid: u32) -> Option<&FullRecord> {
+        let index = self.entries.binary_search_by_key(&pid, |entry| entry.mm.tgid).ok()?;
+        Some(&self.entries[index])
     }
 
     /// The shadow of the process with this pid; `None` where it has none.
     #[must_use]
     pub fn shadow(&self, pid: u32) -> Option<&ShadowRecord> {
-        let index = self.processes.binary_search_by_key(&pid, |record| record.tgid).ok()?;
-        self.shadows.get(index).filter(|shadow| shadow.id != 0)
+        self.entry(pid).map(|entry| &entry.shadow).filter(|shadow| shadow.id != 0)
     }
 
     /// The processes that `run` measures, by rising pid.
     pub fn measured(&self) -> impl Iterator<Item = &Mm> {
-        let marked = |shadow: &ShadowRecord| shadow.flags & SHADOW_MEASURED != 0;
-        self.processes.iter().zip(&self.shadows).filter(move |(_, shadow)| marked(shadow)).map(|(mm, _)| mm)
+        let marked = self.entries.iter().filter(|entry| entry.shadow.flags & SHADOW_MEASURED != 0);
+        marked.map(|entry| &entry.mm)
     }
 
     /// Every process, by rising pid.
     #[must_use]
-    pub fn processes(&self) -> &[Mm] {
-        &self.processes
+    pub fn processes(&self) -> impl ExactSizeIterator<Item = &Mm> {
+        self.entries.iter().map(|entry| &entry.mm)
     }
 
     /// The process with this pid (thread group id); `None` when it is not there or has no memory of its own: a kernel
     /// thread, a zombie.
     #[must_use]
     pub fn process(&self, pid: u32) -> Option<&Mm> {
-        let index = self.processes.binary_search_by_key(&pid, |record| record.tgid).ok()?;
-        Some(&self.processes[index])
+        self.entry(pid).map(|entry| &entry.mm)
     }
 
     /// Whether another process uses the same mm (`CLONE_VM` without `CLONE_THREAD`, vfork).
@@ -89,7 +89,7 @@ impl Snapshot {
     /// One record for each mm: the one of the lowest pid where processes share it. Sums over the host count these.
     pub fn mms(&self) -> impl Iterator<Item = &Mm> {
         let mut seen = Vec::with_capacity(self.shared.len());
-        self.processes.iter().filter(move |record| {
+        self.processes().filter(move |record| {
             if !self.is_shared(record) {
                 return true;
             }
@@ -102,7 +102,7 @@ impl Snapshot {
     /// Readings of a process that a fold disturbed and that were repeated, with success or without.
     #[must_use]
     pub fn retried(&self) -> u64 {
-        self.processes.iter().filter(|record| record.has(FLAG_RETRIED)).count() as u64
+        self.processes().filter(|record| record.has(FLAG_RETRIED)).count() as u64
     }
 }
 
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(snapshot.processes().len(), 2);
         assert_eq!(snapshot.process(10).map(|mm| mm.tid), Some(11));
         assert_eq!(snapshot.process(11), None);
-        assert!(!snapshot.is_shared(&snapshot.processes()[0]));
+        assert!(!snapshot.is_shared(snapshot.process(10).expect("it is there")));
     }
 
     #[test]

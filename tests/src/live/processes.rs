@@ -59,7 +59,7 @@ pub fn an_execve_has_new_memory() -> Outcome {
     assert_eq!(new.mm.start_boottime_ns, old.mm.start_boottime_ns, "the process is the same");
     assert!(anon(&new) < anon(&old) - 3000, "{} of {} pages are left", anon(&new), anon(&old));
     let snapshot = meter.snapshot();
-    assert_eq!(snapshot.processes().iter().filter(|mm| mm.tgid == helper.pid()).count(), 1);
+    assert_eq!(snapshot.processes().filter(|mm| mm.tgid == helper.pid()).count(), 1);
     Outcome::Passed
 }
 
@@ -82,7 +82,7 @@ pub fn a_process_without_its_leader() -> Outcome {
     assert_ne!(heir, helper.pid());
     assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
     assert_eq!(rest.walk.within(&threads.addresses(), |mapping| mapping.anonymous), 30);
-    let records = meter.snapshot().processes().iter().filter(|mm| mm.tgid == helper.pid()).count();
+    let records = meter.snapshot().processes().filter(|mm| mm.tgid == helper.pid()).count();
     assert_eq!(records, 1, "one record for all threads");
     Outcome::Passed
 }
@@ -103,7 +103,7 @@ pub fn two_processes_with_one_memory() -> Outcome {
     }
     assert_eq!((one.mm.tgid, two.mm.tgid), (helper.pid(), other));
     let snapshot = meter.snapshot();
-    assert_eq!(snapshot.processes().iter().filter(|mm| mm.mm == one.mm.mm).count(), 2);
+    assert_eq!(snapshot.processes().filter(|mm| mm.mm == one.mm.mm).count(), 2);
     assert_eq!(snapshot.mms().filter(|mm| mm.mm == one.mm.mm).count(), 1);
     Outcome::Passed
 }

@@ -25,7 +25,7 @@ pub fn run(command: &Path, rounds: usize, processes: &[usize]) -> Result<()> {
         resting.grow_to(count)?;
         eprintln!("{count} processes: {rounds} rounds of readings and starts");
         let seen = session.probe.snapshot()?;
-        let pids: Vec<u32> = seen.processes().iter().map(|mm| mm.tgid).collect();
+        let pids: Vec<u32> = seen.processes().map(|mm| mm.tgid).collect();
         figures::print(format_args!("{count}/processes"), 0, pids.len() as u64)?;
         let mut known = ProcFiles::open()?;
         let mut listed = ProcFiles::open()?;
