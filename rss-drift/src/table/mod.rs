@@ -122,7 +122,7 @@ pub fn bytes(pages: impl Count, page_size: u64) -> i64 {
     pages.count().saturating_mul(page_size.count())
 }
 
-/// What [`columns`] makes a size of.
+/// What `columns!` makes a size of.
 pub trait Size {
     /// The size of so many `unit`s, which are of so many bytes.
     fn size(self, unit: u64) -> Value<'static>;
@@ -187,7 +187,7 @@ impl Unit {
 /// Reads one column of a record; what is the same in all records is the host's.
 pub type Getter<R> = for<'a> fn(&'a R, &'a Host) -> Value<'a>;
 
-/// One column of a table of records `R`, made by [`columns`].
+/// One column of a table of records `R`, made by `columns!`.
 #[derive(Debug)]
 pub struct Column<R> {
     /// The name in the CSV header and of the JSON key: never changed.
