@@ -1,6 +1,6 @@
 //! Rows: the exact figure of one instant paired with what /proc printed next to it.
 
-use std::time::SystemTime;
+use std::{borrow::Borrow, time::SystemTime};
 
 use rss_drift_common::{
     Member, member,
@@ -220,11 +220,32 @@ fn row(first: &Mm, second: &Mm, files: Files, after: &Snapshot, rules: &Rules, f
     row
 }
 
-/// What the iterator alone says of a process, with the figures that /proc would print by its files' precision: enough to
-/// rank by, without reading a file. What only /proc knows is empty.
-#[must_use]
-pub fn of_record(mm: &Mm, rules: &Rules) -> Row {
-    let figure = |source| Some(reading(mm, rules.precisions.of(source)).reported);
+/// A row whose figures of /proc are those that its files would print by their precision: enough to rank by, without reading
+/// a file. What only /proc knows is empty.
+#[derive(Debug)]
+pub struct Prediction(Row);
+
+impl Prediction {
+    /// Of a process, by what the iterator says of it.
+    #[must_use]
+    pub fn new(mm: &Mm, rules: &Rules) -> Self {
+        let figure = |source| Some(reading(mm, rules.precisions.of(source)).reported);
+        let [stat, statm, status] = [Source::Stat, Source::Statm, Source::Status].map(figure);
+        Self(Row {
+            files: ProcFigures { stat, statm, status, ..ProcFigures::default() },
+            ..of_record(mm, rules)
+        })
+    }
+}
+
+impl Borrow<Row> for Prediction {
+    fn borrow(&self) -> &Row {
+        &self.0
+    }
+}
+
+/// What the iterator alone says of a process: what only /proc knows is empty.
+fn of_record(mm: &Mm, rules: &Rules) -> Row {
     Row {
         time: SystemTime::UNIX_EPOCH,
         process: Process {
@@ -240,13 +261,7 @@ pub fn of_record(mm: &Mm, rules: &Rules) -> Row {
         source: rules.source,
         exact: mm.exact(),
         global: mm.count,
-        files: ProcFigures {
-            stat: figure(Source::Stat),
-            statm: figure(Source::Statm),
-            status: figure(Source::Status),
-            vm_hwm: None,
-            resident: None,
-        },
+        files: ProcFigures::default(),
         moved: None,
         shadow: None,
         missed_events: None,

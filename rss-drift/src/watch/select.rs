@@ -1,11 +1,11 @@
 //! Which processes a report shows, and in which order.
 
-use std::collections::BTreeMap;
+use std::{borrow::Borrow, collections::BTreeMap};
 
 use super::options::{Options, Sort};
 use crate::{
     drift::{
-        collect::{Rules, comm, of_record},
+        collect::{Prediction, Rules, comm},
         sample::{Host, Row},
     },
     probe::{Mm, Snapshot},
@@ -80,14 +80,16 @@ impl Selection {
         if self.limit.is_none() || ONLY_IN_PROC.contains(&self.sort.field.name) {
             return (chosen.map(|mm| mm.tgid).collect(), 0);
         }
-        let mut rows: Vec<Row> = chosen.map(|mm| of_record(mm, rules)).collect();
-        let left_out = self.order(&mut rows, host);
-        (rows.iter().map(|row| row.process.pid).collect(), left_out)
+        let mut ranked: Vec<Prediction> = chosen.map(|mm| Prediction::new(mm, rules)).collect();
+        let left_out = self.order(&mut ranked, host);
+        let pid = |row: &Row| row.process.pid;
+        (ranked.iter().map(|row| pid(row.borrow())).collect(), left_out)
     }
 
     /// Sorts rows and cuts them to the limit; how many were cut off.
-    pub fn order(&self, rows: &mut Vec<Row>, host: &Host) -> u64 {
-        let by_rank = |one: &Row, other: &Row| {
+    pub fn order(&self, rows: &mut Vec<impl Borrow<Row>>, host: &Host) -> u64 {
+        let by_rank = |one: &_, other: &_| {
+            let (one, other): (&Row, &Row) = (Borrow::borrow(one), Borrow::borrow(other));
             let (first, second) = (self.sort.field.get(one, host), self.sort.field.get(other, host));
             let order = first.sort_order(&second);
             let order = if self.sort.reverse { order.reverse() } else { order };
