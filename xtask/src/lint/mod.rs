@@ -1,6 +1,8 @@
-//! `cargo xtask lint`: rustfmt, the arrows between the parts of rss-drift, clippy and rustdoc, all without a warning.
+//! `cargo xtask lint`: rustfmt, the arrows between the parts of rss-drift, spelling, TOML files, dependencies, clippy and rustdoc, all
+//! without a warning.
 
 mod arrows;
+mod checkers;
 
 use std::{path::Path, process::ExitCode};
 
@@ -17,7 +19,7 @@ use crate::{
 /// The eBPF programs' crate, which is no program for this host.
 const EBPF: &str = "rss-drift-ebpf";
 
-/// Check formatting, the arrows between parts, lints and documentation.
+/// Check formatting, the arrows between parts, spelling, dependencies, lints and documentation.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Install missing Debian packages without asking
@@ -33,6 +35,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
         "checking the formatting (`cargo fmt --all` mends it)",
     )?;
     arrows::check(&root)?;
+    checkers::check(&root)?;
     // rss-drift's build script makes the eBPF object, also for clippy and rustdoc.
     let tools = setup::ensure(&root, arguments.yes)?;
     // Apart from the build script, because cargo hides the compiler's warnings of a build script that succeeds.

@@ -6,6 +6,7 @@
 //! against the very LLVM library that comes with the compiler, so that it fits whichever compiler it is.
 
 mod bpf_linker;
+pub(crate) mod checkers;
 pub(crate) mod debian;
 mod llvm;
 mod rustup;
