@@ -8,8 +8,8 @@ use crate::{
 /// Options of `demo`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Every thread touches memory of its own and sleeps; then all figures are read beside each other.\n\
-        Exit: 0 done; 1 when it cannot be measured or a limit forbids it (which one, and the number that fits).\n\n\
+    after_help = "Every thread touches its own memory and sleeps. Then all figures are read and compared.\n\
+        Exit: 0 done; 1 when it cannot be measured, or a limit is in the way (rss-drift names it).\n\n\
         Examples:\n  rss-drift demo                         the RFC's size: 10,000 threads, 1.4 GiB\n  \
         rss-drift demo --spread                the pages in the slots of all CPUs\n  \
         rss-drift demo --threads 500 --json | jq .sources.stat.missing_percent"
@@ -21,7 +21,7 @@ pub struct Args {
     /// Pages of 4 KiB that each of them touches, once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pages: u32,
-    /// Bind each thread to a CPU, round and round over all that may be used
+    /// Bind each thread to a CPU, in turn over all that may be used
     #[arg(long)]
     spread: bool,
     /// One JSON object instead of text, sizes in bytes

@@ -1,7 +1,7 @@
 //! The demo's child: threads that touch memory of their own, say so, and sleep for ever.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     os::fd::{AsRawFd as _, OwnedFd, RawFd},
     ptr,
@@ -19,7 +19,10 @@ use nix::{
     unistd::{ForkResult, Pid, fork, getpid, getppid, pipe2},
 };
 
-use super::need::{Need, STACK};
+use super::{
+    limits,
+    need::{Need, STACK},
+};
 
 /// Why the child did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -28,16 +31,19 @@ pub enum ChildError {
     #[error("cannot start the demo's child: {0}")]
     Start(io::Error),
     /// The kernel refused it something.
-    #[error("the demo's child cannot {step}: {}; give fewer --threads or --pages", .error.desc())]
+    #[error("the demo's child cannot {step}: {}; {remedy}", .error.desc())]
     Refused {
         /// What it was about to do.
         step: String,
         /// What the kernel answered.
         error: Errno,
+        /// The limit, and what fits.
+        remedy: String,
     },
     /// A signal ended it, most likely for want of memory.
     #[error(
-        "the demo's child was killed by {0} before all memory was touched; dmesg tells whether memory ran out"
+        "the demo's child was killed by {0} before all memory was touched; if dmesg says that memory ran out, raise memory.max of \
+         the control group or give fewer --threads or --pages"
     )]
     Killed(Signal),
     /// It ended in another way.
@@ -121,9 +127,11 @@ impl Child {
         let status = waitpid(self.pid, None);
         self.reaped = true;
         if let Ok([step, errno, done]) = bytemuck::try_pod_read_unaligned::<[u32; 3]>(&bytes) {
+            let (step, error) = (Step::from_number(step), Errno::from_raw(errno.cast_signed()));
             return ChildError::Refused {
-                step: Step::from_number(step).text(done, self.threads),
-                error: Errno::from_raw(errno.cast_signed()),
+                remedy: step.remedy(done),
+                step: step.text(done, self.threads),
+                error,
             };
         }
         match status {
@@ -167,6 +175,17 @@ impl Step {
             Self::Thread => format!("start thread {} of {threads}", u64::from(done) + 1),
         }
     }
+
+    /// The limits that the kernel answers with, and what fits.
+    fn remedy(self, done: u32) -> String {
+        match self {
+            Self::Map => "look at ulimit -v, ulimit -d, vm.overcommit_memory and vm.max_map_count, or give fewer --threads or \
+                          --pages"
+                .to_owned(),
+            Self::Thread if done == 0 => limits::of_tasks(),
+            Self::Thread => format!("{}, or give --threads {done}", limits::of_tasks()),
+        }
+    }
 }
 
 /// Says what the kernel refused and how many threads there were by then, and ends the child.
@@ -191,6 +210,8 @@ fn live(need: &Need, cpus: &[usize], touched: &OwnedFd, failures: &OwnedFd, pare
             libc::_exit(1);
         }
     }
+    // Should memory run out, nobody else is to end for the demo. Where it cannot be written the kernel chooses.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
     let (memory, stacks) = match (map(need.touched_bytes()), map(need.stack_bytes())) {
         (Ok(memory), Ok(stacks)) => (memory, stacks),
         (Err(error), _) | (_, Err(error)) => give_up(failures, Step::Map, error, 0),

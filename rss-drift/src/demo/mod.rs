@@ -23,7 +23,6 @@ use crate::{
 pub use child::Placement;
 
 use child::Child;
-use limits::{check, host};
 use need::Need;
 use report::Report;
 
@@ -54,7 +53,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         pages: options.pages.into(),
         page_size: session.kernel.page_size,
     };
-    check(&host::figures(), &need)?;
+    limits::check_memory(&need)?;
     let mut child = Child::start(&need, options.placement)?;
     child.wait_until_touched()?;
     let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
