@@ -12,7 +12,6 @@ mod progress;
 mod repeat;
 mod report;
 mod runner;
-mod signals;
 mod sites;
 mod text;
 mod watcher;

@@ -15,7 +15,6 @@ use super::{
     opened::{Opened, Openings},
     progress::{Now, Progress},
     report::{Costs, Peak, Report},
-    signals::{Event, Signals},
     sites::{self, Sites},
     watcher::Watcher,
 };
@@ -25,7 +24,7 @@ use crate::{
     output::ShadowFaults,
     probe::{Chains, Mm, RunTotals, Scope},
     proc::{self, Source, Wanted, faults_of_threads, thread_name},
-    session::{CpuClock, Mode, Session, Startup, give_memory_back},
+    session::{CpuClock, Event, Mode, Session, Signals, Startup, give_memory_back},
     table::bytes,
 };
 
@@ -38,6 +37,10 @@ const ASK: Duration = Duration::from_millis(50);
 const ENDS: Duration = Duration::from_secs(2);
 /// How often it is asked whether they have ended.
 const ASK_ENDS: Duration = Duration::from_millis(10);
+
+/// What is told to the command.
+const PASSED_ON: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// What measures.
 pub struct Runner<'a> {
@@ -84,11 +87,11 @@ impl<'a> Runner<'a> {
             startup.checks.iter().find(|check| check.name == "full-mode").map(|check| check.found.clone());
         let session = startup.session()?;
         if session.probe.full_mode().is_none() {
-            bail!("run needs full mode: {}", why.unwrap_or_default());
+            bail!("run needs full mode, which does not work here: {}", why.unwrap_or_default());
         }
         let mut rules = session.rules(Source::Stat, Wanted::default());
         rules.pending_limit = rules.unpublished(options.full.publish);
-        let signals = Signals::block().context("cannot take signals")?;
+        let signals = Signals::block(&PASSED_ON).context("cannot receive signals")?;
         Ok(Self { options, host: session.host(), session, rules, signals, clock: CpuClock::begin() })
     }
 
@@ -161,7 +164,7 @@ impl<'a> Runner<'a> {
                 until = until.min(deadline);
             }
             let event = self.signals.wait(until.saturating_duration_since(Instant::now()));
-            if let Some(Event::Signal { signal, by_terminal }) = event.context("cannot take signals")? {
+            if let Some(Event::Signal { signal, by_terminal }) = event.context("cannot receive signals")? {
                 if !by_terminal && course.ended.is_none() {
                     child.signal(signal);
                 }

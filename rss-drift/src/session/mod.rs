@@ -1,6 +1,7 @@
 //! Start-up: every check that `doctor` prints, and, when all that is needed is there, a probe that measures.
 
 mod cost;
+mod signals;
 
 use std::fmt::{Display, Write as _};
 
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use cost::CpuClock;
+pub use signals::{Event, Signals};
 
 /// What to measure with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,18 +5,18 @@ mod options;
 mod run;
 mod select;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
+use nix::sys::signal::Signal;
 pub use options::{Options, Sort};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, MissedTickBehavior},
-};
 
 use crate::{
     output::{ignore_file_size_signal, open_all},
-    session::{Startup, give_memory_back},
+    session::{Event, Signals, Startup, give_memory_back},
 };
 use run::Run;
 
@@ -28,41 +28,57 @@ pub fn run(options: Options) -> anyhow::Result<ExitCode> {
     let sinks = open_all(&options.outputs, options.columns.as_deref())?;
     let mut run = Run::new(options, session, sinks)?;
     give_memory_back();
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()
-        .context("cannot start the event loop")?
-        .block_on(report(&mut run));
     // What an output could not take is not tried again with a summary.
-    outcome?;
+    report(&mut run)?;
     run.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reports until the run is over or a signal ends it.
-async fn report(run: &mut Run) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
-    let mut ticks = tokio::time::interval(run.interval());
-    // After a stop (SIGSTOP, a busy host) the next report comes on the next full interval, not a burst of late ones.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    // A duration beyond what the clock can add up to has no end.
-    let far = Duration::from_secs(86400 * 365 * 30);
-    let end = tokio::time::sleep_until(Instant::now() + run.duration().unwrap_or(far).min(far));
-    tokio::pin!(end);
+fn report(run: &mut Run) -> anyhow::Result<()> {
+    // What lasts longer has no end: the clock cannot add it up.
+    const FAR: Duration = Duration::from_secs(86400 * 365 * 30);
+    let mut signals = Signals::block(&[Signal::SIGINT, Signal::SIGTERM]).context("cannot receive signals")?;
+    let interval = run.interval().min(FAR);
+    let mut next = Instant::now();
+    let end = next + run.duration().unwrap_or(FAR).min(FAR);
     loop {
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            () = &mut end => return Ok(()),
-            _ = ticks.tick() => {
-                run.interval_over()?;
-                if run.is_over() {
-                    return Ok(());
-                }
+        let event = signals.wait(next.min(end).saturating_duration_since(Instant::now()));
+        if let Some(Event::Signal { .. }) = event.context("cannot receive signals")? {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now >= end {
+            return Ok(());
+        }
+        if now >= next {
+            next = after(next, now, interval);
+            run.interval_over()?;
+            if run.is_over() {
+                return Ok(());
             }
+        }
+    }
+}
+
+/// When the report after that of `due` is due. After a stop (SIGSTOP, a busy host) it comes on the next full interval: not a burst of
+/// late ones.
+fn after(due: Instant, now: Instant, interval: Duration) -> Instant {
+    let interval = interval.as_nanos();
+    let wait = interval - now.duration_since(due).as_nanos() % interval;
+    now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_reports_are_left_out() {
+        let due = Instant::now();
+        let ms = Duration::from_millis;
+        for (late, next) in [(0, 100), (30, 100), (100, 200), (250, 300)] {
+            assert_eq!(after(due, due + ms(late), ms(100)), due + ms(next));
         }
     }
 }

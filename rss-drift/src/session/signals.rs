@@ -11,10 +11,6 @@ use nix::{
     },
 };
 
-/// What is told to the command.
-const PASSED_ON: [Signal; 6] =
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
-
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -37,13 +33,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks them.
-    pub fn block() -> io::Result<Self> {
-        let mut set = SigSet::empty();
+    /// Blocks these, and SIGCHLD.
+    pub fn block(signals: &[Signal]) -> io::Result<Self> {
+        let mut set: SigSet = signals.iter().copied().collect();
         set.add(Signal::SIGCHLD);
-        for signal in PASSED_ON {
-            set.add(signal);
-        }
         let mut before = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before))?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -51,6 +44,7 @@ impl Signals {
     }
 
     /// What was blocked before.
+    #[must_use]
     pub const fn before(&self) -> &SigSet {
         &self.before
     }
