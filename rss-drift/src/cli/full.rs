@@ -7,18 +7,19 @@ use crate::probe::{FullOptions, Publish};
 pub(super) struct FullMode {
     /// Smaller errors of peaks, for an atomic operation per update
     ///
-    /// Publish every update, by an atomic operation instead of one per batch: where several CPUs change one process at once its peak
-    /// may then differ by a page less than the kernel's batch for each other CPU, instead of by three times that (per-cpu accounting).
+    /// Without this option there is one atomic operation per batch of updates. The error of a peak matters only while several CPUs
+    /// change one process at once: it is then a page less than the kernel's batch for each other CPU, instead of three times that
+    /// (per-cpu accounting).
     #[arg(long, help_heading = "Mode", hide_short_help = true)]
     precise_peaks: bool,
     /// Memory maps that can be followed at once
     ///
-    /// By default twice as many as live now, at least 4096.
+    /// The default is twice the number of those that live now, at least 4096.
     #[arg(long, help_heading = "Limits", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 22))]
     max_mms: Option<u32>,
-    /// Memory for our maps, in MiB [default: 64]
+    /// Memory for the BPF maps, in MiB [default: 64]
     ///
-    /// The most memory for what is kept per CPU and memory map.
+    /// A limit for the maps that grow with the CPUs and the memory maps.
     #[arg(long, help_heading = "Limits", value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     max_memory: Option<u64>,
 }

@@ -22,7 +22,7 @@ use crate::{
     table::fields_help,
 };
 
-/// The exact resident set of every process beside what the kernel reports.
+/// Show how far the RSS that Linux reports is from the exact value, for every process.
 #[derive(Debug, Parser)]
 #[command(
     name = "rss-drift",
@@ -30,19 +30,19 @@ use crate::{
     args_conflicts_with_subcommands = true,
     after_help = "Without a command: watch. Needs root, or CAP_BPF and CAP_PERFMON; try `rss-drift doctor`.",
     after_long_help = "Without a command: watch. Needs root, or CAP_BPF and CAP_PERFMON; try `rss-drift doctor`.\n\n\
-        Examples:\n  rss-drift                              the ten processes that drift most, every second\n  \
+        Examples:\n  rss-drift                              the ten processes with the largest drift, every second\n  \
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift watch --csv drift.csv        the table, and every column into a file\n  \
         rss-drift run -- make -j8              true peaks of a command, and the RFC's cache\n  \
-        rss-drift demo                         10,000 threads: how wrong this kernel is\n  \
-        rss-drift doctor                       what this host has for measuring, and what is missing"
+        rss-drift demo                         10,000 threads: how far off this kernel is\n  \
+        rss-drift doctor                       what measuring needs, and what is missing"
 )]
 struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// Say more on standard error (-vv: even more)
+    /// Log more to standard error (-vv: even more)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
     #[command(flatten)]
@@ -51,19 +51,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Every interval: what the kernel reports and what is exact (the default)
+    /// Show the reported and the exact RSS at every interval (the default)
     ///
-    /// The processes that drift most come first.
+    /// The processes with the largest drift come first.
     Watch(Box<watch::Args>),
-    /// A command and all that descends from it: true peaks and drift
+    /// Measure a command and its descendants: true peaks and drift
     ///
-    /// And what the RFC's cache would make of its updates.
+    /// Also shows the hits and misses that the RFC's cache would have had.
     Run(Box<run::Args>),
-    /// The RFC's program: what each source says of it
+    /// Run the RFC's program and compare what each source reports
     ///
-    /// Thousands of threads touch memory and sleep.
+    /// The program has thousands of threads that touch memory and sleep.
     Demo(demo::Args),
-    /// What this host has for measuring: found, missing, remedy
+    /// Check what measuring needs on this host, and name remedies
     Doctor(doctor::Args),
 }
 

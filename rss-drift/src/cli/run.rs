@@ -11,11 +11,11 @@ use crate::{
 /// Options of `run`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Exit: the command's own, 128 + n after signal n; 125: our own failure.",
-    after_long_help = "The command begins when everything is attached; it and all that descends from it are measured. The report \
-        goes to standard error, docs/run.md explains it.\n\
-        Exit: the command's own, 128 + n when signal n killed it; 126 it cannot be executed, 127 it is not found; 125 our own \
-        failure; 130 after Ctrl-C, with the report of what was seen so far.\n\n\
+    after_help = "Exit: the command's status; 128 + n after signal n; 125: rss-drift failed.",
+    after_long_help = "The command starts when everything is attached. The command and all its descendants are measured. The \
+        report goes to standard error; docs/run.md explains it.\n\
+        Exit: the command's status; 128 + n when signal n killed it; 126 when it cannot be executed; 127 when it is not found; \
+        125 when rss-drift failed; 130 after Ctrl-C, with a report up to then.\n\n\
         Examples:\n  rss-drift run -- make -j8                     what a build's processes really took\n  \
         rss-drift run -o run.csv -- pgbench -c 100    a row per run\n  \
         rss-drift run --wait -- service-that-forks    go on until the last of its processes ends\n  \
@@ -41,12 +41,12 @@ pub struct Args {
 struct Selection {
     /// Measure every process of the host
     ///
-    /// While the command runs, not only the command and its descendants.
+    /// While the command runs, instead of only the command and its descendants.
     #[arg(short = 'a', long)]
     system: bool,
-    /// Go on until the last descendant has ended
+    /// Measure until the last descendant has ended
     ///
-    /// Not only until the command itself has.
+    /// Without this option: until the command itself has ended.
     #[arg(long)]
     wait: bool,
 }
@@ -55,9 +55,9 @@ struct Selection {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Output")]
 struct Output {
-    /// How to write the report
+    /// Format of the report
     ///
-    /// A file's ending (.txt, .json, .csv) says it too.
+    /// By default the file's ending (.txt, .json, .csv) decides.
     #[arg(long, value_parser = values::run_format())]
     format: Option<Format>,
     /// Append the report to this file
@@ -73,7 +73,7 @@ struct Output {
     /// Those of the last run, one line each, as flame-graph tools read them.
     #[arg(long, value_name = "FILE")]
     folded: Option<PathBuf>,
-    /// A |drift| from this size on counts as above
+    /// Count readings with a |drift| of this size or more
     ///
     /// In bytes (K, M, G).
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse_size)]

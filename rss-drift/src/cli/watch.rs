@@ -34,7 +34,7 @@ pub struct Args {
 struct Selection {
     /// Only these processes
     ///
-    /// Several: -p 1,2 or -p 1 -p 2. The run ends when the last of them does.
+    /// Several: -p 1,2 or -p 1 -p 2. rss-drift ends when the last of them does.
     #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pids: Vec<u32>,
     /// Only processes of this name
@@ -50,7 +50,7 @@ struct Selection {
     all: bool,
     /// Sort by this field, a leading - reverses
     ///
-    /// The largest comes first, text is sorted by the alphabet. A leading - turns the order round.
+    /// Numbers: the largest first. Text: by the alphabet. A leading - reverses the order.
     #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true, value_parser = parse_sort)]
     sort: Sort,
 }
@@ -69,9 +69,9 @@ struct Output {
     /// Separated by commas.
     #[arg(long, value_name = "LIST", value_parser = parse_columns)]
     fields: Option<Columns>,
-    /// Which CPUs or threads hold the missing pages
+    /// Show which CPUs or threads hold the missing pages
     ///
-    /// Below the table, as bars: which CPUs' or threads' caches hold what the global count of each row lacks.
+    /// As bars below the table: the caches of CPUs or threads that hold what the global count of each row lacks.
     #[arg(long = "where")]
     holders: bool,
     /// Append all columns to this CSV file too
@@ -79,14 +79,14 @@ struct Output {
     /// Every column of every row, beside the other output (docs/csv.md).
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Format where no file's ending says it
+    /// Format where no file's ending decides it
     ///
-    /// How to write to standard output, and to files whose ending does not say.
+    /// For standard output, and for files with another ending than .csv, .jsonl and .txt.
     #[arg(long, value_parser = values::format())]
     format: Option<Format>,
     /// Write here instead of standard output
     ///
-    /// `-` is standard output. Several are allowed; the ending says the format: .csv, .jsonl, .txt
+    /// `-` is standard output. Several are allowed; the ending decides the format: .csv, .jsonl, .txt
     #[arg(short, long = "output", value_name = "FILE")]
     outputs: Vec<PathBuf>,
 }
@@ -101,24 +101,24 @@ struct How {
     source: Source,
     /// Also walk the page tables: exact, costly
     ///
-    /// Of the processes shown (`smaps_rollup`): the ground truth.
+    /// Of the processes in the report (`smaps_rollup`): the ground truth.
     #[arg(long)]
     resident: bool,
     /// Attach nothing to a hot path: no shadow
     ///
-    /// The iterator only: no shadow, no peaks, no hits and misses.
+    /// Only the iterator runs: no shadow, no peaks, no hits and misses.
     #[arg(long, conflicts_with_all = ["max_mms", "max_memory", "precise_peaks", "faults", "no_faults", "max_overhead"])]
     passive: bool,
-    /// Count page faults with our own eBPF programs
+    /// Count page faults with BPF programs
     ///
-    /// From when we know a process, also where full mode does not need them (per-cpu accounting): full mode then adds half as much
-    /// again to a page fault. Without this option `faults` is the kernel's count since the process began.
+    /// Even where full mode does not need them (per-cpu accounting): it then adds half as much again to a page fault. The count begins
+    /// when rss-drift first sees the process. Without this option `faults` is the kernel's count since the process began.
     #[arg(long, conflicts_with = "no_faults", hide_short_help = true)]
     faults: bool,
-    /// No eBPF programs on page faults
+    /// Attach no BPF programs to page faults
     ///
-    /// Also where full mode needs them (per-task accounting): it then sees what a thread did when the thread stops
-    /// running.
+    /// Even where full mode needs them (per-task accounting): full mode then sees what a thread changed only when the thread
+    /// stops running.
     #[arg(long, hide_short_help = true)]
     no_faults: bool,
 }
@@ -133,9 +133,9 @@ struct Limits {
     /// End after this time
     #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = duration::parse)]
     duration: Option<Duration>,
-    /// CPU share of our eBPF programs, in percent
+    /// CPU limit of the BPF programs, in percent
     ///
-    /// Above this share of the host's CPU time rss-drift steps down to passive mode.
+    /// When they take more of the host's CPU time than this, rss-drift goes on in passive mode.
     #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = parse_percent)]
     max_overhead: f64,
 }

@@ -157,7 +157,7 @@ impl Report {
             }
         };
         if !self.at_rest {
-            text += "the process never came to rest: the figures are not of one instant\n";
+            text += "the process never became idle: the figures are not of one instant\n";
         }
         text
     }
@@ -239,7 +239,7 @@ mod tests {
             *at_rest = false;
         });
         assert!(text.contains("\nexact is 4 KiB from resident: "), "{text}");
-        assert!(text.ends_with("never came to rest: the figures are not of one instant\n"), "{text}");
+        assert!(text.ends_with("never became idle: the figures are not of one instant\n"), "{text}");
         let (text, _) = reports(|row, _| row.files.resident = None);
         assert!(text.contains("resident could not be read"), "{text}");
     }

@@ -132,7 +132,7 @@ fn lockdown() -> Check {
     match fs::read_to_string("/sys/kernel/security/lockdown") {
         Ok(text) => lockdown_state(&text),
         // Without the file there is no lockdown, or securityfs is not mounted: loading the programs will tell.
-        Err(_) => Check::ok(NAME, "not in force or not shown (no /sys/kernel/security/lockdown)"),
+        Err(_) => Check::ok(NAME, "off, or not shown (no /sys/kernel/security/lockdown)"),
     }
 }
 
@@ -174,7 +174,9 @@ fn proc_visible() -> Check {
         Ok(_) => Check::ok(NAME, "every process's files can be read"),
         Err(error) => Check::warning(
             NAME,
-            format!("/proc/1/statm: {error}: reported figures of other users' processes stay empty"),
+            format!(
+                "cannot read /proc/1/statm: {error}: the reported figures of other users' processes stay empty"
+            ),
             "run as root, or mount /proc without hidepid",
         ),
     }
@@ -207,7 +209,7 @@ fn memlock() -> Check {
     } else {
         Check::warning(
             NAME,
-            format!("{found}: kernels before 5.11 count our maps against it, and full mode may not start"),
+            format!("{found}: kernels before 5.11 count BPF maps against it, so full mode may not start"),
             "run as root, or: ulimit -l unlimited",
         )
     }

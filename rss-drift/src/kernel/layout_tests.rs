@@ -195,7 +195,7 @@ fn the_lock_word_is_where_the_descent_ends() {
     let mut model = Model::new();
     let ticket = model.builder.structure("ticket", 4, &bytes(&[("slock", model.int, 0)]));
     model.lock[0].1 = ticket;
-    assert_eq!(model.resolve().unwrap_err(), "BTF knows no member percpu_counter.lock.raw_lock.val");
+    assert_eq!(model.resolve().unwrap_err(), "BTF has no member percpu_counter.lock.raw_lock.val");
 }
 
 #[test]

@@ -83,7 +83,10 @@ pub fn codes(symbols: &Symbols) -> Vec<Code> {
         })
         .collect();
     if codes.len() > CODES {
-        log::warn!("{} functions of the RFC's sites, {CODES} are known to the programs", codes.len());
+        log::warn!(
+            "{} functions contain the RFC's sites, but the BPF programs have room for {CODES}: the others are unclassified",
+            codes.len()
+        );
         codes.truncate(CODES);
     }
     codes

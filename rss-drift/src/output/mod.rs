@@ -214,10 +214,10 @@ impl ShadowFaults {
             (self.nested, "event missed in a busy slot", "events missed in a busy slot"),
             (self.unsettled, "word unsettled", "words unsettled"),
             (self.late, "page found at the end of its mm", "pages found at the end of their mm"),
-            (self.unjudged, "death not asked for a rest", "deaths not asked for a rest"),
+            (self.unjudged, "exit not checked for a residue", "exits not checked for a residue"),
             (self.swept, "state swept", "states swept"),
             (self.inherited, "state taken over", "states taken over"),
-            (self.caught, "slot set right by an update", "slots set right by an update"),
+            (self.caught, "slot corrected by an update", "slots corrected by an update"),
         ];
         let told = figures.iter().filter(|(count, ..)| detail == Detail::All || *count > 0);
         told.fold(String::new(), |text, (count, one, many)| text + ", " + &counted(*count, one, many))

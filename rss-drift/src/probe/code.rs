@@ -118,7 +118,7 @@ fn functions(fd: RawFd, symbols: &Symbols) -> io::Result<Vec<Function>> {
     };
     fill(fd, &mut info)?;
     if info.jited_prog_insns == 0 || code.is_empty() {
-        return Err(io::Error::other("the kernel does not show what its JIT made of a program"));
+        return Err(io::Error::other("the kernel does not show the JIT code of a BPF program"));
     }
     Ok(split(&code, &sizes, &addresses, symbols))
 }

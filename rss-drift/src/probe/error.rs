@@ -13,10 +13,10 @@ use crate::kernel::KernelError;
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The object is not one this aya can load: a broken build.
-    #[error("the eBPF object inside this program cannot be loaded: {0:#}; build it again")]
+    #[error("cannot load the BPF programs: {0:#}; rebuild rss-drift")]
     Object(aya::EbpfError),
     /// The kernel refused to make a map: there is no memory for it, or a limit is in the way.
-    #[error("the kernel refuses our map {map}: {error}")]
+    #[error("the kernel refuses the BPF map {map}: {error}")]
     NoMap {
         /// Name of the map.
         map: String,
@@ -27,27 +27,25 @@ pub enum ProbeError {
     #[error("the kernel's type information (BTF) cannot be used: {0}")]
     Btf(#[from] aya::BtfError),
     /// The object lacks a program or map that this code names: a broken build.
-    #[error("the eBPF object inside this program has no {0:?}; build it again")]
+    #[error("the BPF programs lack {0:?}; rebuild rss-drift")]
     Missing(&'static str),
     /// The object is no ELF file: a broken build.
-    #[error("the eBPF object inside this program cannot be read: {0}; build it again")]
+    #[error("cannot read the object with the BPF programs: {0}; rebuild rss-drift")]
     NoElf(object::Error),
     /// The object's code is not what the figures can be put into: a broken build.
-    #[error(
-        "the eBPF object inside this program has no place for what is known of the kernel; build it again"
-    )]
+    #[error("the BPF programs have no place for the kernel's figures; rebuild rss-drift")]
     Unlinked,
     /// The object wants a figure that this program does not have: a broken build.
-    #[error("the eBPF object inside this program wants the unknown figure {0:#x}; build it again")]
+    #[error("the BPF programs want the unknown figure {0:#x}; rebuild rss-drift")]
     Mark(u16),
     /// A field lies too far from the start of its struct.
-    #[error("a field of a kernel struct lies {0} bytes behind its start: a load of our eBPF programs reaches {max}", max = i16::MAX)]
+    #[error("a field of a kernel struct is at offset {0}, but a load in a BPF program reaches only {max}", max = i16::MAX)]
     Offset(u32),
     /// The kernel's structs are not what `run` knows.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The kernel refused a program.
-    #[error("kernel {kernel} refuses the eBPF program {program}: {}", refusal(.error))]
+    #[error("kernel {kernel} refuses the BPF program {program}: {}", refusal(.error))]
     Program {
         /// Release of the running kernel.
         kernel: String,
@@ -57,7 +55,7 @@ pub enum ProbeError {
         error: ProgramError,
     },
     /// A map could not be written.
-    #[error("cannot write our map {map}: {error}")]
+    #[error("cannot write the BPF map {map}: {error}")]
     Map {
         /// Name of the map.
         map: &'static str,
@@ -79,10 +77,10 @@ pub enum ProbeError {
     #[error("cannot read the task iterator: {0}")]
     Read(#[from] io::Error),
     /// What the iterator wrote is not whole records.
-    #[error("the task iterator wrote {0} bytes, not a whole number of records; build this program again")]
+    #[error("the task iterator wrote {0} bytes, not a whole number of records; rebuild rss-drift")]
     Torn(usize),
     /// A CPU whose per-CPU memory was not found.
-    #[error("the per-CPU memory of CPU {0} was not found: its slots cannot be read on kernel {1}")]
+    #[error("cannot find the per-CPU memory of CPU {0} on kernel {1}, so its slots cannot be read")]
     NoOffset(u32, String),
 }
 

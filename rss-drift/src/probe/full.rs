@@ -158,7 +158,9 @@ pub(super) fn set_bound(ebpf: &mut Ebpf, bound: u64) -> Result<(), ProbeError> {
 
 /// The log of our programs. Without it everything goes on: what it says is counted too.
 pub(super) fn log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
-    EbpfLogger::init(ebpf).inspect_err(|error| log::warn!("no log of our eBPF programs: {error}")).ok()
+    EbpfLogger::init(ebpf)
+        .inspect_err(|error| log::warn!("cannot read the log of the BPF programs: {error}"))
+        .ok()
 }
 
 /// How the end of an mm is seen.
@@ -237,7 +239,7 @@ fn attach_end(
     if !options.hidden.exit_mmap {
         match attach_one(ebpf, btf, scheme.exit_mmap, "exit_mmap", kernel) {
             Ok(()) => return Ok(Ends { seen_by: EndOfMm::ExitMmap, no_fentry }),
-            Err(error) => log::info!("no tracepoint exit_mmap: {error}"),
+            Err(error) => log::info!("cannot attach to the tracepoint exit_mmap: {error}"),
         }
     }
     Ok(Ends { seen_by: EndOfMm::Unseen, no_fentry })
@@ -251,7 +253,7 @@ fn attach_fentry(
     scheme: &Scheme,
 ) -> Result<Option<NoFentry>, ProbeError> {
     if let Err(error) = attach_one(ebpf, btf, scheme.mmdrop, "__mmdrop", kernel) {
-        log::info!("no fentry on __mmdrop: {error}");
+        log::info!("cannot attach fentry to __mmdrop: {error}");
         return Ok(Some(NoFentry::Refused));
     }
     match fentry::fires(ebpf) {
@@ -266,7 +268,7 @@ fn attach_fentry(
         }
         Err(error) => {
             // A limit of processes may forbid the child: most kernels' fentry fires.
-            log::info!("fentry on __mmdrop could not be tried: {error}");
+            log::info!("cannot test fentry on __mmdrop: {error}");
             Ok(None)
         }
     }

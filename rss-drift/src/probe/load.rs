@@ -60,7 +60,10 @@ impl Probe {
             // A kernel without a JIT has the function and calls none.
             let without =
                 cast.is_some().then(|| Self::open_full_with(kernel, options, live, bound, None).ok());
-            without.flatten().inspect(|_| log::info!("a helper instead of a cast: {error}")).ok_or(error)
+            without
+                .flatten()
+                .inspect(|_| log::info!("the BPF programs use a helper instead of a cast: {error}"))
+                .ok_or(error)
         })
     }
 

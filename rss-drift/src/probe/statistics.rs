@@ -33,7 +33,7 @@ impl Counting {
         match enable_stats(Stats::RunTime) {
             Ok(fd) => Some(Self(fd)),
             Err(error) => {
-                log::debug!("the kernel does not count run time: {error}");
+                log::debug!("the kernel does not count the run time of BPF programs: {error}");
                 None
             }
         }

@@ -15,7 +15,7 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   command has ended, with `--wait` when its last descendant has; who still runs is listed. What rss-drift itself does between
   fork and execve is not counted.
 - **Exit status.** The command's own, 128 + n when signal n killed it, 126 when it cannot be executed, 127 when it is not
-  found; 125 is our own failure, words on the command line that we do not know included. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
+  found; 125 when rss-drift itself failed, also by an unknown option. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
   are passed on, unless the terminal sent them to the command as well. All but the last two end the run when the command has ended, after two
   seconds at the latest: Ctrl-C gives 130 and the report of what was seen so far.
 - **Several runs.** `-r N` runs the command N times, each counted anew, until a signal ends one: the text then shows the mean of each figure and its
@@ -33,13 +33,13 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
 - **Sites** are told by the kernel's frames above the event: the function to which it returns, helpers of the counters aside. Its names from
   5.10 to 7.2 stand in rss-drift/src/kernel/rfc.rs. On per-task accounting whatever a task had cached came by those sites. Where
   `/proc/kallsyms` hides addresses (kernel.kptr_restrict) what is left is unclassified, and said.
-- **Call chains** are the kernel stacks of misses, counted in the kernel; the commonest is printed, more with `--misses N`. `--folded FILE`
+- **Call chains** are the kernel stacks of misses, counted in the kernel; the most frequent is printed, more with `--misses N`. `--folded FILE`
   writes all of them, a line each, the outermost function first, for flame-graph tools.
 - **CPUs that a reader visits** for one mm: all that are possible, as the RFC's reader does; those that ran the mm in the shadow; those in the kernel's
   own mm_cpumask, which its later patches read. Of all readings of measured processes.
 - **Readings of RSS** trade against updates in the RFC. At each end of a process and each program that it executes the kernel reads RSS for getrusage(2)
   (unmapping, which raises the high-water mark too, is not counted). Openings of `stat`, `statm`, `status`, `smaps` and `smaps_rollup` of measured processes
-  are told by fanotify(7), which needs CAP_SYS_ADMIN and sees the processes' own namespace of /proc; our own do not count. The kernel tells one
+  are told by fanotify(7), which needs CAP_SYS_ADMIN and sees the processes' own namespace of /proc; those by rss-drift do not count. The kernel tells one
   process's openings of one file once when they follow within milliseconds, and a process that ends as fast is not known to be measured: that many are missing.
 - **`--system`** measures every process of the host from start to end of the command, rss-drift included. The peak of a process that was
   there before is that since rss-drift began, also in a later run of `-r`.
@@ -49,12 +49,13 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   the last moment, read when the last user of the mm is gone and before anything is unmapped. **ru_maxrss** is, for the
   command, what wait4(2) says: of itself, of the children that it waited for, and of the mm before execve (of rss-drift, then). For the largest
   process it is its own, empty when somebody else held its mm last.
-- **The self-check** (`own:`) says what went wrong in rss-drift itself. Always told: missed events, refused updates and processes, errors of
-  processes at rest, mms that ended with a rest, costs. Rare counts are told where they are not 0, or with `-v`: events missed because the CPU's
-  slot was busy, words that did not hold still, pages that were found only at the end of their mm, deaths that could not be asked for a rest,
-  states whose mm's end was not seen (swept away, or taken over by a new mm at the address), and slots that an update set right because no
-  switch had told of its task (one that ran when rss-drift attached, or an execve before its event). CSV and JSON always have all of them. All but
-  those of the command are of the whole host since rss-drift attached.
+- **The self-check** shows what went wrong in rss-drift itself. It always has the missed events, the refused updates and processes, the largest
+  error while a process was idle, the pages that had to be corrected for idle processes, the exited address spaces that left a residue, and the
+  costs. Rare counts are printed when they are not 0, or with `-v`: events missed because the CPU's slot was busy; words of the kernel that
+  changed while they were read; pages that were found only when their mm ended; exits that could not be checked for a residue; states whose
+  mm's end was not seen (swept, or taken over by a new mm at the same address); slots that an update corrected, because no switch to its task
+  was seen (the task ran already when rss-drift attached, or its execve came before the event). CSV and JSON always have all of them. All but
+  the refused processes are of the whole host since rss-drift attached.
 - **Drift** is read every `--interval` while the command runs; the largest by events is from every update.
 
 ## Figures of CSV and JSON

@@ -27,8 +27,8 @@ const SHOWN: &[(&str, &str)] = &[
     ("largest_peak_bytes", "KiB true peak RSS, the largest"),
     ("drift_p50_bytes", "KiB |drift|, p50"),
     ("drift_max_bytes", "KiB |drift|, max"),
-    ("missed_events", "events missed (our fault)"),
-    ("updates_refused", "updates refused (our fault)"),
+    ("missed_events", "self-check: events missed"),
+    ("updates_refused", "self-check: updates refused"),
 ];
 
 /// The report of all runs.

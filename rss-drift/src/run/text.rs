@@ -34,7 +34,7 @@ pub fn text(report: &Report) -> String {
     reads(report, &mut lines);
     peaks(report, &mut lines);
     drift(report, &mut lines);
-    own(report, &mut lines);
+    self_check(report, &mut lines);
     lines.0
 }
 
@@ -195,7 +195,7 @@ fn hits_and_misses(of: &MemberCounts, pages: [String; 2], flushes: u64, switches
     lines.figure(&flushes.to_string(), "flushes", &per_switch);
 }
 
-/// The commonest call chains, as bpftrace prints stacks: the function that updated first.
+/// The most frequent call chains, as bpftrace prints stacks: the function that updated first.
 fn chains(report: &Report, lines: &mut Lines) {
     let sites = &report.sites;
     let printed = sites.printed.min(sites.chains.len());
@@ -203,7 +203,7 @@ fn chains(report: &Report, lines: &mut Lines) {
         return;
     }
     lines.line("");
-    lines.line(&format!(" call chains of misses, the commonest {printed} of {}:", sites.chains.len()));
+    lines.line(&format!(" call chains of misses, the {printed} most frequent of {}:", sites.chains.len()));
     if let Some(why) = sites.nameless() {
         lines.line(&format!(" {why}"));
     }
@@ -317,12 +317,12 @@ fn drift(report: &Report, lines: &mut Lines) {
     }
 }
 
-fn own(report: &Report, lines: &mut Lines) {
+fn self_check(report: &Report, lines: &mut Lines) {
     let faults = &report.faults;
     lines.line("");
     lines.line(&format!(
-        " own: {} events missed, {} updates and {} processes refused, error at rest {} pages, {} pages repaired at rest, {} \
-         of {} deaths with a rest{}, CPU time {:.2} s, RSS {} KiB, maps {} KiB",
+        " self-check: {} events missed, {} updates and {} processes refused, max error while idle {} pages, {} pages \
+         corrected, {} of {} exited address spaces left a residue{}, CPU time {:.2} s, RSS {} KiB, maps {} KiB",
         faults.missed,
         faults.refused,
         report.totals.refused,

@@ -132,7 +132,7 @@ fn open(mode: Mode, checks: &mut Vec<Check>) -> Option<Session> {
         Check::failed(
             "iterator",
             error.to_string(),
-            "a kernel of 5.10 or later with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y is needed",
+            "boot a kernel from 5.10 on with CONFIG_BPF_SYSCALL=y and CONFIG_BPF_JIT=y",
         )
     };
     let (full, checked) = open_full(mode, &kernel);
@@ -164,14 +164,10 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
     const NAME: &str = FULL_MODE;
     let Mode::Full(options) = mode else { return (None, None) };
     if !kernel.caches() {
-        let found = "no CONFIG_SMP: nothing is cached that a shadow could follow: passive mode measures";
+        let found = "the kernel has no CONFIG_SMP and caches nothing that a shadow could follow: passive mode measures";
         return (
             None,
-            Some(Check::warning(
-                NAME,
-                found,
-                "none on this kernel; every exact figure is right all the same",
-            )),
+            Some(Check::warning(NAME, found, "none is needed: the exact figures are right all the same")),
         );
     }
     let live = with_any_pid().unwrap_or(0);
@@ -183,9 +179,9 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
         }
         Err(error) => {
             let remedy = if let ProbeError::NoMap { .. } = error {
-                "more memory, a higher limit of the control group, or smaller maps by --max-mms or --max-memory"
+                "free memory, raise the control group's limit, or make the maps smaller (--max-mms, --max-memory)"
             } else {
-                "the kernel needs BTF tracepoints (CONFIG_BPF_EVENTS=y)"
+                "boot a kernel with BTF tracepoints (CONFIG_BPF_EVENTS=y)"
             };
             (None, Some(Check::warning(NAME, format!("{error}: passive mode measures"), remedy)))
         }
@@ -214,7 +210,7 @@ fn look_around(probe: &mut Probe) -> Result<Check, Box<dyn std::error::Error>> {
     let known = with_memory()?;
     let after = probe.snapshot()?;
     if after.process(std::process::id()).is_none() {
-        return Err("it does not show this very process".into());
+        return Err("it does not show rss-drift's own process".into());
     }
     let shown = |pid| before.process(pid).is_some() || after.process(pid).is_some();
     // Who is gone by now, or not yet born, is not hidden: ask once more.
@@ -234,7 +230,7 @@ fn look_around(probe: &mut Probe) -> Result<Check, Box<dyn std::error::Error>> {
             hidden.len(),
             hidden.join(", ")
         ),
-        "a security module may hide them; they have no row and are in no sum",
+        "change the security module that hides them; until then they have no row and are in no sum",
     ))
 }
 
@@ -245,8 +241,8 @@ fn precisions(probe: &mut Probe, kernel: &Kernel, checks: &mut Vec<Check>) -> Pr
         Ok(Precisions::UNKNOWN) => {
             checks.push(Check::warning(
                 NAME,
-                "no drift could be made to tell exact files from approximate ones",
-                "none is needed where the kernel has one CPU and no per-CPU slots; bounds are those of an approximate file",
+                "cannot tell exact files from approximate ones: no test made them differ",
+                "none is needed where the kernel has one CPU and no per-CPU slots; until then the bounds are those of an approximate file",
             ));
             Precisions::UNKNOWN
         }
@@ -258,7 +254,7 @@ fn precisions(probe: &mut Probe, kernel: &Kernel, checks: &mut Vec<Check>) -> Pr
             checks.push(Check::warning(
                 NAME,
                 error.to_string(),
-                "a limit of processes or memory may forbid the child: ulimit -u, cgroup pids.max",
+                "raise the limit that stops the child of this test: ulimit -u, or pids.max of the control group",
             ));
             Precisions::UNKNOWN
         }
@@ -297,16 +293,16 @@ fn bounds(kernel: &Kernel, precisions: Precisions) -> Check {
     let of_each = of_each.join(", ");
     let why = match kernel.accounting {
         Accounting::PerCpu if !kernel.caches() => {
-            "no CONFIG_SMP: nothing is cached, nothing drifts".to_owned()
+            "no CONFIG_SMP: the kernel caches nothing, so nothing drifts".to_owned()
         }
         Accounting::PerCpu => {
             format!("{} CPUs online, batch {} pages", kernel.cpus.online.len(), kernel.cpus.batch())
         }
         Accounting::PerTask => format!(
-            "for each task that uses the memory; a fault on a file maps {} KiB{}; none for a process that receives TCP by \
-             zerocopy",
+            "for each task that uses the memory; a page fault on a file maps {} KiB{}; no bound for a process that receives \
+             TCP by zerocopy",
             kernel.fault_around.bytes / 1024,
-            if kernel.fault_around.known { "" } else { ", the default: debugfs is not there to ask" },
+            if kernel.fault_around.known { "" } else { " (the default: debugfs does not show it)" },
         ),
     };
     Check::ok("bound", format!("{of_each}; {why}"))

@@ -195,7 +195,7 @@ impl Run {
         self.host.mode = self.session.host().mode;
         self.map_bytes = self.session.probe.footprint().bytes;
         events.push(format!(
-            "our programs took {share:.2} % of the host's CPU time, more than --max-overhead {}: passive mode from here on",
+            "the BPF programs took {share:.2} % of the host's CPU time, more than --max-overhead {}: passive mode from here on",
             self.options.max_overhead
         ));
         Ok(())

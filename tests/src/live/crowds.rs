@@ -318,7 +318,7 @@ pub fn no_room_for_all_in_the_command() -> Outcome {
     let lives: u64 = floods.iter_mut().map(Flood::end).sum();
     done.must_be_fine();
     let refused = done.stdout.lines().rev().find_map(|line| {
-        let (before, _) = line.strip_prefix("own: ")?.split_once(" updates refused")?;
+        let (before, _) = line.strip_prefix("self-check: ")?.split_once(" updates refused")?;
         before.rsplit(' ').next()?.parse::<u64>().ok()
     });
     println!("report: no_room_command_lives={lives}");

@@ -87,7 +87,11 @@ pub fn ends_that_fentry_does_not_see() -> Outcome {
         let done = run(&["-n", "4", "-i", "1", "--max-overhead", "100"]);
         storm.end_storm();
         done.must_be_fine();
-        assert!(done.stdout.contains("0 of 0 deaths with a rest"), "no end was looked at: {}", done.stdout);
+        assert!(
+            done.stdout.contains("0 of 0 exited address spaces left a residue"),
+            "no end was looked at: {}",
+            done.stdout
+        );
     }
 
     drop(off);

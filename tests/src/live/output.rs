@@ -129,7 +129,7 @@ pub fn a_narrow_terminal_drops_columns() -> Outcome {
         let header = header.unwrap_or_else(|| panic!("no header at {width}: {shown}"));
         let row = lines
             .iter()
-            .find(|line| line.split_whitespace().any(|word| word == pid) && !line.contains("own:"));
+            .find(|line| line.split_whitespace().any(|word| word == pid) && !line.contains("self-check:"));
         let columns = header.split_whitespace().count();
         assert_eq!(
             row.map(|row| row.split_whitespace().count()),

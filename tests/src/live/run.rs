@@ -283,7 +283,7 @@ pub fn writes_rows_and_text() -> Outcome {
         "RSS updates",
         "updates per miss",
         "true peak RSS",
-        "own: ",
+        "self-check: ",
     ];
     done.must_say(0, &words);
     Outcome::Passed

@@ -40,7 +40,7 @@ pub fn as_many_reports_as_asked_for() -> Outcome {
 pub fn signals_end_with_a_summary() -> Outcome {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let mut running = Running::start(&["-i", "0.05"]);
-        running.read_until("own: ");
+        running.read_until("self-check: ");
         running.signal(signal);
         let done = running.finish();
         done.must_be_fine();
@@ -64,7 +64,7 @@ pub fn a_watched_process_that_dies() -> Outcome {
     let helper = Helper::start();
     let pid = helper.pid();
     let mut running = Running::start(&["-p", &pid.to_string(), "-i", "0.05"]);
-    running.read_until("own: ");
+    running.read_until("self-check: ");
     drop(helper);
     let done = running.finish();
     done.must_be_fine();
@@ -101,7 +101,7 @@ pub fn a_watched_process_that_dies() -> Outcome {
 pub fn a_killed_run_leaves_nothing_in_the_kernel() -> Outcome {
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
         let mut running = Running::start(&["-i", "0.05"]);
-        running.read_until("own: ");
+        running.read_until("self-check: ");
         let ours = Objects::of_process(running.pid());
         assert!(!ours.programs.is_empty() && !ours.maps.is_empty(), "it has programs and maps: {ours:?}");
         assert!(ours.are_left(), "they are in the kernel's list while it runs: {ours:?}");

@@ -40,7 +40,7 @@ pub fn maps_that_find_no_memory() -> Outcome {
     let refused =
         ["Cannot allocate memory", "Argument list too long"].iter().any(|error| told.found.contains(error));
     assert!(
-        refused && told.found.contains("refuses our map") && told.found.contains("passive mode measures"),
+        refused && told.found.contains("refuses the BPF map") && told.found.contains("passive mode measures"),
         "{told:?}"
     );
     assert!(told.remedy.as_ref().is_some_and(|remedy| remedy.contains("--max-mms")), "{told:?}");
@@ -74,14 +74,14 @@ pub fn births_take_no_memory() -> Outcome {
     group.enter(&mut command).expect("enter a control group");
     let mut running = Running::of(&mut command);
     for _ in 0..2 {
-        running.read_until("own: ");
+        running.read_until("self-check: ");
     }
     let limit = group.current().expect("read a group's memory") - MIB / 2;
     group.limit(limit).expect("limit a control group");
     flood.begin_flood(Life::Fork, 1000, &touched, 8);
     let mut reports = 0;
     while reports < 10 || (reports < 60 && !flood.has_answered()) {
-        running.read_until("own: ");
+        running.read_until("self-check: ");
         reports += 1;
     }
     let lives = flood.end_storm();
@@ -92,7 +92,7 @@ pub fn births_take_no_memory() -> Outcome {
     running.signal(Signal::SIGINT);
     let done = running.finish();
     done.must_be_fine();
-    let last = done.stdout.lines().rev().find(|line| line.starts_with("own: ")).expect("a summary");
+    let last = done.stdout.lines().rev().find(|line| line.starts_with("self-check: ")).expect("a summary");
     assert!(last.contains(" 0 updates refused,"), "{last}");
     assert!(lives > 0, "{lives} lives");
     for row in parse(&fs::read_to_string(&file).expect("read what it wrote")) {

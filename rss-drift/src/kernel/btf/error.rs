@@ -19,11 +19,11 @@ pub enum BtfError {
     #[error("not BTF: it starts with {0:02x?}, not with 9f eb")]
     NotBtf(Vec<u8>),
     /// The bytes are BTF of a machine of the other byte order.
-    #[error("big-endian BTF: it is of another machine; rss-drift measures x86_64 only")]
+    #[error("big-endian BTF, from another machine; rss-drift measures x86_64 only")]
     BigEndian,
     /// BTF of a form that did not exist when this was written.
     #[error(
-        "BTF of version {version} with flags {flags:#x} is not known (1 and 0x0 are); use a newer rss-drift"
+        "BTF version {version} with flags {flags:#x} is unknown (version 1 with flags 0x0 is known); use a newer rss-drift"
     )]
     Version {
         /// The header's version.
@@ -32,7 +32,7 @@ pub enum BtfError {
         flags: u8,
     },
     /// A type of a kind whose length is unknown, so that what follows cannot be found.
-    #[error("BTF type {id} is of kind {kind}, which is not known and not described; use a newer rss-drift")]
+    #[error("BTF type {id} has the unknown kind {kind}; use a newer rss-drift")]
     UnknownKind {
         /// The kind's number (`include/uapi/linux/btf.h`: `BTF_KIND_*`).
         kind: u8,
@@ -40,16 +40,16 @@ pub enum BtfError {
         id: u32,
     },
     /// The BTF contradicts itself.
-    #[error("corrupt BTF: {0}; is the file whole?")]
+    #[error("corrupt BTF: {0}; check that the file is complete")]
     Corrupt(String),
     /// No struct of this name is defined.
     #[error("BTF defines no struct {0}")]
     NoStruct(String),
     /// A struct without the member.
-    #[error("BTF knows no member {0}")]
+    #[error("BTF has no member {0}")]
     NoMember(String),
     /// Several definitions of one name disagree on what was asked.
-    #[error("{0} is ambiguous: BTF has several definitions that differ; which one holds cannot be known")]
+    #[error("{0} is ambiguous: BTF has several definitions that differ")]
     Ambiguous(String),
     /// A member that does not start and end at whole bytes.
     #[error("{0} is a bitfield, which cannot be read by its offset")]

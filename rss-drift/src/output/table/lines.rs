@@ -1,4 +1,4 @@
-//! The lines around a table: the host, our own faults and costs, the summary of a run.
+//! The lines around a table: the host, the self-check, the summary of a run.
 
 use std::time::{Duration, SystemTime};
 
@@ -41,7 +41,7 @@ pub(super) fn footer(block: &Block<'_>) -> Vec<String> {
         lines.push(format!("{} not shown", counted(block.left_out, "more process", "more processes")));
     }
     lines.extend(block.events.iter().map(|event| clean(event)));
-    lines.push(format!("own: {}", faults(block.faults)));
+    lines.push(format!("self-check: {}", faults(block.faults)));
     lines
 }
 
@@ -68,11 +68,15 @@ pub(super) fn summary(summary: &RunSummary<'_>) -> Vec<String> {
             clock(largest.time),
         ));
     }
-    lines.push(format!("own: {}, CPU time {:.2} s", faults(summary.faults), summary.cpu_time.as_secs_f64()));
+    lines.push(format!(
+        "self-check: {}, CPU time {:.2} s",
+        faults(summary.faults),
+        summary.cpu_time.as_secs_f64()
+    ));
     lines
 }
 
-/// Every fault by its name, also those that did not happen: a reader must see that they were looked for.
+/// The self-check: every figure by its name, also those that are 0, so that a reader sees what was checked.
 fn faults(faults: &Faults) -> String {
     let size = |size: Option<u64>| {
         size.map_or_else(|| "unknown".to_owned(), |size| format!("{} KiB", kib(bytes(size, 1))))
@@ -89,15 +93,14 @@ fn faults(faults: &Faults) -> String {
     );
     let Some(shadow) = &faults.shadow else { return text };
     format!(
-        "{text}; shadow: {} missed, {} refused, error at rest {} {}, {} repaired at rest, {} of {} with a rest{}, programs \
-         {}",
+        "{text}; shadow: {} missed, {} refused, max error while idle {}, {} corrected, {} of {} exited address spaces left a \
+         residue{}, BPF programs {}",
         counted(shadow.missed, "event", "events"),
         counted(shadow.refused, "update", "updates"),
-        shadow.error_at_rest,
-        if shadow.error_at_rest == 1 { "page" } else { "pages" },
+        counted(shadow.error_at_rest, "page", "pages"),
         counted(shadow.repaired, "page", "pages"),
         shadow.deaths_with_rest,
-        counted(shadow.deaths, "death", "deaths"),
+        shadow.deaths,
         shadow.rare(Detail::wanted()),
         shadow
             .programs_percent
@@ -173,7 +176,7 @@ mod tests {
         let shadow = ShadowFaults { caught: 1, late: 3, ..ShadowFaults::default() };
         assert_eq!(
             shadow.rare(Detail::Happened),
-            ", 3 pages found at the end of their mm, 1 slot set right by an update"
+            ", 3 pages found at the end of their mm, 1 slot corrected by an update"
         );
         assert_eq!(ShadowFaults::default().rare(Detail::Happened), "");
         assert_eq!(ShadowFaults::default().rare(Detail::All).matches(", 0 ").count(), 7);

@@ -23,7 +23,7 @@ fn fields(list: &str) -> View {
 fn table_lines(text: &str) -> Vec<&str> {
     text.lines()
         .skip_while(|line| !line.contains("PID"))
-        .take_while(|line| !line.starts_with("own:"))
+        .take_while(|line| !line.starts_with("self-check:"))
         .collect()
 }
 
@@ -47,7 +47,7 @@ fn a_block_is_told_whole() {
          4000000 \\u{1b}[2J\\n      840   800   -40  -5.00   768    >=0\n\
          3 more processes not shown\n\
          pid 7 (a\\u{7}b) is gone\n\
-         own: 0 readings retried, 0 rows uncertain, 0 disagreements with /proc, 0 files unreadable, CPU 0.40 %, RSS \
+         self-check: 0 readings retried, 0 rows uncertain, 0 disagreements with /proc, 0 files unreadable, CPU 0.40 %, RSS \
          5120 KiB, maps unknown\n\
          \n"
     );
