@@ -1,5 +1,7 @@
 //! Text for the terminal: nothing in it can move the cursor, and its width is known.
 
+use unicode_width::UnicodeWidthChar as _;
+
 /// Makes text harmless to a terminal: what is not printable (control characters, line breaks, marks that turn the
 /// direction of writing) and the backslash are escaped as in Rust. A process may name itself "\x1b[2J".
 #[must_use]
@@ -19,29 +21,9 @@ pub(super) fn width(text: &str) -> usize {
     text.chars().map(char_width).sum()
 }
 
-/// Columns of one printable character: 2 in the wide blocks of East Asia and for pictures (Unicode's
-/// `EastAsianWidth.txt`, whole blocks), else 1. Marks without a width do not come here: they are escaped.
+/// Columns of one printable character. Marks without a width do not come here: they are escaped.
 fn char_width(character: char) -> usize {
-    match u32::from(character) {
-        0x1100..=0x115f
-        | 0x231a..=0x231b
-        | 0x23e9..=0x23f3
-        | 0x25fd..=0x25fe
-        | 0x2600..=0x27bf
-        | 0x2b1b..=0x2b55
-        | 0x2e80..=0x303e
-        | 0x3041..=0xa4cf
-        | 0xa960..=0xa97c
-        | 0xac00..=0xd7a3
-        | 0xf900..=0xfaff
-        | 0xfe10..=0xfe6f
-        | 0xff00..=0xff60
-        | 0xffe0..=0xffe6
-        | 0x16fe0..=0x1b2ff
-        | 0x1f000..=0x1faff
-        | 0x20000..=0x3fffd => 2,
-        _ => 1,
-    }
+    character.width().unwrap_or(1)
 }
 
 /// Cuts cleaned text to a width; a `+` at the end says that it was cut, as in ps.
