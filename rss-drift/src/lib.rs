@@ -4,6 +4,9 @@
 //! `output` -> `table` -> `drift` -> `probe` -> `kernel` and `proc`. `cargo xtask lint` checks it. Only `probe` knows aya, only
 //! `cli` knows the command line.
 
+// What is `pub` is used by the live tests, the benchmarks or the fuzzer; all else is not.
+#![warn(unreachable_pub)]
+
 pub mod cli;
 mod demo;
 mod doctor;

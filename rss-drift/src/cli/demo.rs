@@ -14,7 +14,7 @@ use crate::{
         rss-drift demo --spread                the pages in the slots of all CPUs\n  \
         rss-drift demo --threads 500 --json | jq .sources.stat.missing_percent"
 )]
-pub struct Args {
+pub(super) struct Args {
     /// Threads that touch memory
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     threads: u32,

@@ -7,7 +7,7 @@ use crate::output::ReportFormat;
 #[command(
     after_help = "Exit: 0 when measuring works, else 1.\n\nExample:\n  rss-drift doctor --json | jq '.checks[] | select(.state != \"ok\")'"
 )]
-pub struct Args {
+pub(super) struct Args {
     /// One JSON object instead of lines
     #[arg(long)]
     json: bool,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Parses "2", "0.5", "500ms", "1m 30s"; 0 and what does not end are refused.
-pub fn parse(text: &str) -> Result<Duration, String> {
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let duration = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),

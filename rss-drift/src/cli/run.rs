@@ -21,7 +21,7 @@ use crate::{
         rss-drift run --wait -- service-that-forks    go on until the last of its processes ends\n  \
         rss-drift run --system -- sleep 10            every process of the host for ten seconds"
 )]
-pub struct Args {
+pub(super) struct Args {
     /// The command and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
     command: Vec<OsString>,

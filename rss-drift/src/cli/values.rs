@@ -5,7 +5,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use crate::{output::Format, proc::Source, run};
 
 /// Parses `--source`.
-pub fn source() -> impl TypedValueParser<Value = Source> {
+pub(super) fn source() -> impl TypedValueParser<Value = Source> {
     words(&[
         (Source::Stat, "stat", "Field 24 of `/proc/PID/stat` (`fs/proc/array.c:do_task_stat`)"),
         (Source::Statm, "statm", "Field 2 of `/proc/PID/statm` (`fs/proc/task_mmu.c:task_statm`)"),
@@ -14,7 +14,7 @@ pub fn source() -> impl TypedValueParser<Value = Source> {
 }
 
 /// Parses `--format` of `watch`.
-pub fn format() -> impl TypedValueParser<Value = Format> {
+pub(super) fn format() -> impl TypedValueParser<Value = Format> {
     words(&[
         (Format::Table, "table", "A table for people"),
         (Format::Csv, "csv", "RFC 4180, one row per process and interval"),
@@ -23,7 +23,7 @@ pub fn format() -> impl TypedValueParser<Value = Format> {
 }
 
 /// Parses `--format` of `run`.
-pub fn run_format() -> impl TypedValueParser<Value = run::Format> {
+pub(super) fn run_format() -> impl TypedValueParser<Value = run::Format> {
     words(&[
         (run::Format::Text, "text", "For people"),
         (run::Format::Json, "json", "One JSON object in one line"),

@@ -15,7 +15,7 @@ use crate::{
 /// Options of `watch`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_line_help = false)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]

@@ -26,7 +26,7 @@ use super::{
 
 /// Why the child did not do its work.
 #[derive(Debug, thiserror::Error)]
-pub enum ChildError {
+pub(super) enum ChildError {
     /// It could not be started.
     #[error("cannot start the demo's child: {0}")]
     Start(io::Error),
@@ -53,7 +53,7 @@ pub enum ChildError {
 
 /// Where the child's threads run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placement {
+pub(crate) enum Placement {
     /// Where the kernel lets them.
     Anywhere,
     /// Each is bound to a CPU, round and round over all that may be used.
@@ -62,7 +62,7 @@ pub enum Placement {
 
 /// The running child. Killed when dropped; killed by the kernel when this process ends in any other way.
 #[derive(Debug)]
-pub struct Child {
+pub(super) struct Child {
     pid: Pid,
     threads: u64,
     touched: File,
@@ -74,7 +74,7 @@ impl Child {
     /// Starts the child with its threads.
     ///
     /// Must be called while this process has one thread: the child is a fork of it.
-    pub fn start(need: &Need, placement: Placement) -> Result<Self, ChildError> {
+    pub(super) fn start(need: &Need, placement: Placement) -> Result<Self, ChildError> {
         let start = |error: Errno| ChildError::Start(error.into());
         let cpus = match placement {
             Placement::Anywhere => Vec::new(),
@@ -101,12 +101,12 @@ impl Child {
 
     /// The child's pid.
     #[must_use]
-    pub const fn pid(&self) -> u32 {
+    pub(super) const fn pid(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }
 
     /// Waits until every thread has said that its memory is touched.
-    pub fn wait_until_touched(&mut self) -> Result<(), ChildError> {
+    pub(super) fn wait_until_touched(&mut self) -> Result<(), ChildError> {
         let mut done = 0;
         let mut bytes = [0; 4096];
         while done < self.threads {

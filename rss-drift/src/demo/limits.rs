@@ -14,13 +14,13 @@ use crate::proc::read_line;
     "the demo's threads take {needed} KiB, but MemAvailable in /proc/meminfo is {available} KiB: end what uses memory, or give \
      fewer --threads or --pages"
 )]
-pub struct NoMemory {
+pub(super) struct NoMemory {
     needed: u64,
     available: u64,
 }
 
 /// Refuses a demo that takes more memory than is available.
-pub fn check_memory(need: &Need) -> Result<(), NoMemory> {
+pub(super) fn check_memory(need: &Need) -> Result<(), NoMemory> {
     let available = Meminfo::from_file("/proc/meminfo").ok().and_then(|meminfo| meminfo.mem_available);
     // The kernel's own memory of a thread is about as large as the demo's stack of it.
     let needed = need.touched_bytes().saturating_add(need.stack_bytes()) / 1024;
@@ -29,7 +29,7 @@ pub fn check_memory(need: &Need) -> Result<(), NoMemory> {
 }
 
 /// The lowest limit of the number of tasks: the one that clone(2) met, unless much else runs on this host.
-pub fn of_tasks() -> String {
+pub(super) fn of_tasks() -> String {
     let user = getrlimit(Resource::RLIMIT_NPROC).ok().map(|(soft, _)| ("ulimit -u".to_owned(), soft));
     let host = ["/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"].map(limit);
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();

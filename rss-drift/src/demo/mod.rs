@@ -20,7 +20,7 @@ use crate::{
     proc::{Source, Wanted},
     session::{Mode, Startup},
 };
-pub use child::Placement;
+pub(crate) use child::Placement;
 
 use child::Child;
 use need::Need;
@@ -28,7 +28,7 @@ use report::Report;
 
 /// What `demo` is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// Threads that touch memory.
     pub threads: u32,
     /// Pages that each of them touches.
@@ -45,7 +45,7 @@ const READINGS: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Runs the demo and prints its report.
-pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // The forks of the start-up checks and of the child come before anything that may start a thread.
     let mut session = Startup::run(Mode::Passive).session()?;
     let need = Need {

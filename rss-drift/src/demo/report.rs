@@ -25,7 +25,7 @@ const RFC_USED_KIB: i64 = 1_498_856;
 
 /// What the report is made of.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub(super) struct Report {
     /// The demo's size.
     pub need: Need,
     /// Whether its threads were bound to CPUs.
@@ -105,7 +105,7 @@ impl Report {
 
     /// The report for people.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let page_size = self.host.page_size;
         let kib = |pages: i64| bytes(pages, page_size) / 1024;
         let cell = |pages: Option<i64>| pages.map_or_else(|| "-".to_owned(), |pages| kib(pages).to_string());
@@ -163,7 +163,7 @@ impl Report {
     }
 
     /// The report for machines: sizes in bytes, `null` is unreadable.
-    pub fn json(&self) -> anyhow::Result<String> {
+    pub(super) fn json(&self) -> anyhow::Result<String> {
         let members = |pages: &Pages| json_object(MEMBERS, pages, &self.host).into();
         let source = |of: Said| (of.source.name().to_owned(), json_object(SOURCES, &of, &self.host).into());
         let rfc = serde_json::json!({

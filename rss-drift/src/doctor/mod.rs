@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Runs the checks and prints them.
-pub fn run(format: ReportFormat) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(format: ReportFormat) -> anyhow::Result<ExitCode> {
     let startup = Startup::run(Mode::Full(FullOptions::default()));
     let text = match format {
         ReportFormat::Text => lines(&startup),

@@ -13,11 +13,11 @@ use crate::{
 };
 
 /// 2026-01-02 03:04:05.678 UTC.
-pub fn time() -> SystemTime {
+pub(crate) fn time() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_323_045_678)
 }
 
-pub fn host() -> Host {
+pub(crate) fn host() -> Host {
     Host {
         hostname: "box".to_owned(),
         boot_id: "00000000-1111-2222-3333-444444444444".to_owned(),
@@ -29,7 +29,7 @@ pub fn host() -> Host {
 }
 
 /// Per-task accounting on two CPUs: no file is exact.
-pub fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     let approximate = Precision::Approximate;
     Rules {
         source: Source::Stat,
@@ -46,7 +46,7 @@ pub fn rules() -> Rules {
 }
 
 /// A row whose exact pages are all anonymous.
-pub fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
+pub(crate) fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
     Row {
         time: time(),
         process: Process {
@@ -78,7 +78,7 @@ pub fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
 }
 
 /// A row of passive mode with most of it unreadable, and one of full mode.
-pub fn passive_and_full() -> [Row; 2] {
+pub(crate) fn passive_and_full() -> [Row; 2] {
     let mut passive = row(42, "sh", 100, 90);
     passive.files = ProcFigures::default();
     (passive.process.uid, passive.process.cgroup, passive.process.faults) = (None, None, None);

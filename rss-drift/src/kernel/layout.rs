@@ -19,7 +19,7 @@ const PER_TASK: Shape<'static> = Shape::Struct("mm_rss_stat");
 ///
 /// # Errors
 /// When something is missing, ambiguous or not what the known kernels (5.10 to 7.2) have: it is named.
-pub fn resolve(btf: &Btf<'_>) -> Result<(Accounting, Layout), BtfError> {
+pub(super) fn resolve(btf: &Btf<'_>) -> Result<(Accounting, Layout), BtfError> {
     check_order(btf)?;
     let mm = btf.structure("mm_struct")?;
     let task = btf.structure("task_struct")?;

@@ -8,7 +8,7 @@ use super::btf::{Btf, BtfError, Shape};
 ///
 /// # Errors
 /// When a member is missing or not what the known kernels (5.10 to 7.2) have: it is named.
-pub fn resolve(btf: &Btf<'_>) -> Result<RunLayout, BtfError> {
+pub(super) fn resolve(btf: &Btf<'_>) -> Result<RunLayout, BtfError> {
     let mm = btf.structure("mm_struct")?;
     let task = btf.structure("task_struct")?;
     let signal = btf.structure("signal_struct")?;

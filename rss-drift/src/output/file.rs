@@ -41,7 +41,7 @@ impl Medium for File {
 }
 
 /// Device and inode: which file it is, whatever its name.
-pub type Identity = (u64, u64);
+pub(super) type Identity = (u64, u64);
 
 /// An output that is written in whole blocks.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use crate::{
     proc::Source,
 };
 
-pub use crate::drift::fixture::{host, row, rules, time};
+pub(crate) use crate::drift::fixture::{host, row, rules, time};
 
 /// What a [`Block`] borrows.
-pub struct Report {
+pub(crate) struct Report {
     pub host: Host,
     pub headline: Headline,
     pub rows: Vec<Row>,
@@ -24,7 +24,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn of(rows: Vec<Row>) -> Self {
+    pub(crate) fn of(rows: Vec<Row>) -> Self {
         let readings: Vec<_> = rows
             .iter()
             .filter_map(|row| Some(Reading { exact: row.exact_rss(), reported: row.reported()? }))
@@ -45,7 +45,7 @@ impl Report {
         }
     }
 
-    pub fn block(&self) -> Block<'_> {
+    pub(crate) fn block(&self) -> Block<'_> {
         Block {
             host: &self.host,
             interval: 1,

@@ -13,20 +13,20 @@ use crate::{
 
 /// An output of CSV or of JSON lines.
 #[derive(Debug)]
-pub struct Machine {
+pub(super) struct Machine {
     blocks: Blocks,
     encode: fn(&[Row], &Host) -> Vec<u8>,
 }
 
 impl Machine {
     /// Opens an output of CSV; what is empty gets the header, a file with another header is refused.
-    pub fn csv(target: &Target) -> Result<Self, OutputError> {
+    pub(super) fn csv(target: &Target) -> Result<Self, OutputError> {
         let encode = |rows: &[Row], host: &Host| csv_rows(CONTRACT, rows, host);
         Ok(Self { blocks: Blocks::with_header(target, &csv_header(CONTRACT))?, encode })
     }
 
     /// Opens an output of JSON lines; a file whose first line is not an object with our keys is refused.
-    pub fn jsonl(target: &Target) -> Result<Self, OutputError> {
+    pub(super) fn jsonl(target: &Target) -> Result<Self, OutputError> {
         let encode = |rows: &[Row], host: &Host| {
             rows.iter().map(|row| json_line(CONTRACT, row, host)).collect::<String>().into_bytes()
         };

@@ -21,21 +21,21 @@ use nix::{
 /// The command could not be executed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot execute {name}: {}", .errno.desc())]
-pub struct NotExecuted {
+pub(super) struct NotExecuted {
     name: String,
     errno: Errno,
 }
 
 impl NotExecuted {
     /// The exit status that shells give.
-    pub fn code(&self) -> u8 {
+    pub(super) fn code(&self) -> u8 {
         if self.errno == Errno::ENOENT { 127 } else { 126 }
     }
 }
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
+pub(super) struct Ended {
     /// As wait4(2) says.
     pub status: i32,
     /// `ru_maxrss`, in bytes: of the command and of the children that it waited for.
@@ -44,7 +44,7 @@ pub struct Ended {
 
 impl Ended {
     /// The exit status that shells give: 128 + n after signal n.
-    pub fn code(&self) -> u8 {
+    pub(super) fn code(&self) -> u8 {
         let code = if libc::WIFSIGNALED(self.status) {
             128 + libc::WTERMSIG(self.status)
         } else {
@@ -54,14 +54,14 @@ impl Ended {
     }
 
     /// The signal that killed it.
-    pub fn signal(&self) -> Option<i32> {
+    pub(super) fn signal(&self) -> Option<i32> {
         libc::WIFSIGNALED(self.status).then(|| libc::WTERMSIG(self.status))
     }
 }
 
 /// The command, which waits at a gate until [`Child::go`]. Dropped before that it ends without having done anything.
 #[derive(Debug)]
-pub struct Child {
+pub(super) struct Child {
     pid: Pid,
     name: String,
     gate: Option<File>,
@@ -72,7 +72,7 @@ impl Child {
     /// Forks. `mask`: the signals that the command is to have blocked.
     ///
     /// Must be called while this process has one thread.
-    pub fn start(words: &[OsString], mask: &SigSet) -> io::Result<Self> {
+    pub(super) fn start(words: &[OsString], mask: &SigSet) -> io::Result<Self> {
         let arguments: Vec<CString> =
             words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
         let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
@@ -108,12 +108,12 @@ impl Child {
     }
 
     /// Its pid.
-    pub fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }
 
     /// Lets it execute its program. Returns when it has.
-    pub fn go(&mut self) -> io::Result<Result<(), NotExecuted>> {
+    pub(super) fn go(&mut self) -> io::Result<Result<(), NotExecuted>> {
         if let Some(mut gate) = self.gate.take() {
             gate.write_all(&[1])?;
         }
@@ -131,7 +131,7 @@ impl Child {
     }
 
     /// How it ended; `None` while it runs.
-    pub fn try_wait(&self) -> io::Result<Option<Ended>> {
+    pub(super) fn try_wait(&self) -> io::Result<Option<Ended>> {
         let mut status = 0;
         // SAFETY: all fields are integers: zeroes are a value; both live through the call.
         let (pid, usage) = unsafe {
@@ -148,7 +148,7 @@ impl Child {
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         // It may have ended just now.
         let _ = kill(self.pid, signal);
     }

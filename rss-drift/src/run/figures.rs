@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// All of them, in their order; new ones go to the end.
-pub static FIGURES: &[Column<Report>] = columns! { Report;
+pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     timestamp Time "when the command began" |it, _| it.began;
     host Text "name of the host" |it, _| it.host.hostname.as_str();
     boot_id Text "the kernel's id of this boot" |it, _| it.host.boot_id.as_str();

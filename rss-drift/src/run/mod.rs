@@ -25,7 +25,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use options::{Format, Options, Until};
+pub(crate) use options::{Format, Options, Until};
 
 use crate::{
     output::{ReportFile, ignore_file_size_signal},
@@ -38,10 +38,10 @@ use runner::Runner;
 use sites::Sites;
 
 /// Exit status of our own failures: none that a command is likely to have.
-pub const FAILURE: u8 = 125;
+pub(crate) const FAILURE: u8 = 125;
 
 /// Runs `run`. Whatever fails on our side is told here.
-pub fn run(options: &Options) -> ExitCode {
+pub(crate) fn run(options: &Options) -> ExitCode {
     match measure(options) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

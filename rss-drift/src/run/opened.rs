@@ -31,7 +31,7 @@ const FILES: [(&str, usize); 5] =
 
 /// How often they were opened, of processes that are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Openings {
+pub(super) struct Openings {
     /// `stat`, of a process or a thread.
     pub stat: u64,
     /// `statm`.
@@ -46,14 +46,14 @@ pub struct Openings {
 
 impl Openings {
     /// Those that are known.
-    pub const fn sum(&self) -> u64 {
+    pub(super) const fn sum(&self) -> u64 {
         self.stat + self.statm + self.status + self.smaps
     }
 }
 
 /// Counts until it is asked.
 #[derive(Debug)]
-pub struct Opened {
+pub(super) struct Opened {
     counter: Arc<Counter>,
     thread: Option<JoinHandle<()>>,
 }
@@ -63,7 +63,7 @@ impl Opened {
     ///
     /// # Errors
     /// Where the kernel has no fanotify, or /proc must not be watched (it needs `CAP_SYS_ADMIN`).
-    pub fn begin(measured: impl Fn(u32) -> bool + Send + 'static) -> io::Result<Self> {
+    pub(super) fn begin(measured: impl Fn(u32) -> bool + Send + 'static) -> io::Result<Self> {
         let flags = InitFlags::FAN_CLASS_NOTIF
             | InitFlags::FAN_UNLIMITED_QUEUE
             | InitFlags::FAN_NONBLOCK
@@ -85,7 +85,7 @@ impl Opened {
     }
 
     /// What was counted, to the last opening before this call.
-    pub fn end(mut self) -> Openings {
+    pub(super) fn end(mut self) -> Openings {
         self.stop();
         let [stat, statm, status, smaps] = [0, 1, 2, 3].map(|file| self.counter.counts[file].load(Relaxed));
         Openings { stat, statm, status, smaps, unnamed: self.counter.unnamed.load(Relaxed) }

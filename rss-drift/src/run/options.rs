@@ -6,7 +6,7 @@ use crate::probe::{FullOptions, Scope};
 
 /// What `run` is asked for.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// The command and its arguments.
     pub command: Vec<OsString>,
     /// Whom to measure.
@@ -33,7 +33,7 @@ pub struct Options {
 
 /// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub(crate) enum Until {
     /// With the command.
     Command,
     /// With the last of its descendants.
@@ -42,7 +42,7 @@ pub enum Until {
 
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Text,
     /// One JSON object in one line.

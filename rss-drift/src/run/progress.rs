@@ -10,7 +10,7 @@ use crate::output::table::window_width;
 
 /// What the line says.
 #[derive(Clone, Copy, Debug)]
-pub struct Now {
+pub(super) struct Now {
     /// Since the command began.
     pub elapsed: Duration,
     /// Page faults of all so far.
@@ -23,24 +23,24 @@ pub struct Now {
 
 /// A line that is written over; nothing where standard error is no terminal.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     shown: bool,
     terminal: bool,
 }
 
 impl Progress {
     /// Nothing is shown yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { shown: false, terminal: io::stderr().is_terminal() }
     }
 
     /// Whether there is somebody to show it to.
-    pub const fn is_wanted(&self) -> bool {
+    pub(super) const fn is_wanted(&self) -> bool {
         self.terminal
     }
 
     /// Shows it. A terminal that is gone is nobody.
-    pub fn show(&mut self, now: Now) {
+    pub(super) fn show(&mut self, now: Now) {
         if self.terminal {
             // One that is too long would go on in the next line, and stay.
             let columns = window_width(io::stderr().as_raw_fd()).unwrap_or(80);

@@ -32,7 +32,7 @@ const SHOWN: &[(&str, &str)] = &[
 ];
 
 /// The report of all runs.
-pub fn text(reports: &[Report]) -> String {
+pub(super) fn text(reports: &[Report]) -> String {
     let Some(first) = reports.first() else { return String::new() };
     let mut text = title(first, &format!(" ({} runs)", reports.len())) + "\n";
     for (name, label) in SHOWN {

@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// The command's own among [`Report::peaks`].
-pub const COMMAND: usize = 0;
+pub(super) const COMMAND: usize = 0;
 /// That of the process with the largest among [`Report::peaks`].
-pub const LARGEST: usize = 1;
+pub(super) const LARGEST: usize = 1;
 
 /// All that is reported of one run.
 #[derive(Debug)]
-pub struct Report {
+pub(super) struct Report {
     /// What does not change from one run to the next.
     pub host: Host,
     /// The command and its arguments, separated by blanks.
@@ -60,7 +60,7 @@ pub struct Report {
 
 /// What measuring cost.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Costs {
+pub(super) struct Costs {
     /// CPU time of this process.
     pub cpu_time: Duration,
     /// Our own RSS in bytes.
@@ -71,7 +71,7 @@ pub struct Costs {
 
 /// The largest RSS of a process, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peak {
+pub(super) struct Peak {
     /// Its pid.
     pub pid: u64,
     /// Its name.
@@ -88,7 +88,7 @@ pub struct Peak {
 
 impl Peak {
     /// Of what our programs kept.
-    pub fn new(of: &Largest, rules: &Rules) -> Self {
+    pub(super) fn new(of: &Largest, rules: &Rules) -> Self {
         let size = |pages: i64| bytes(pages, rules.page_size);
         let end = of.comm.iter().position(|&byte| byte == 0).unwrap_or(of.comm.len());
         let vm_hwm = if of.ended == 0 {
@@ -128,42 +128,42 @@ impl Peak {
 }
 
 /// Updates for each miss; `None` without one.
-pub fn updates_per_miss(counts: &MemberCounts) -> Option<f64> {
+pub(super) fn updates_per_miss(counts: &MemberCounts) -> Option<f64> {
     (counts.misses > 0).then(|| counts.updates() as f64 / counts.misses as f64)
 }
 
 impl Report {
     /// Page faults of the command and its descendants, by the kernel's count.
-    pub const fn faults(&self) -> u64 {
+    pub(super) const fn faults(&self) -> u64 {
         (self.totals.faults + self.faults_of_living).saturating_sub(self.totals.faults_before)
     }
 
     /// How often the kernel read RSS that we know of: openings of files of /proc, and what is left of a process's RSS when it
     /// ends (`kernel/exit.c:do_exit`) or executes a program (`fs/exec.c:exec_mmap`): its highest, for getrusage(2).
-    pub fn reads(&self) -> Option<u64> {
+    pub(super) fn reads(&self) -> Option<u64> {
         self.openings.as_ref().ok().map(|openings| openings.sum() + self.totals.exits + self.totals.execs)
     }
 
     /// Updates for each of these; `None` without one.
-    pub fn updates_per_read(&self) -> Option<f64> {
+    pub(super) fn updates_per_read(&self) -> Option<f64> {
         let reads = self.reads().filter(|&reads| reads > 0)?;
         Some(self.totals.updates().updates() as f64 / reads as f64)
     }
 
     /// The files of /proc that are read as this precision has it.
-    pub fn sources(&self, precision: Precision) -> Vec<&'static str> {
+    pub(super) fn sources(&self, precision: Precision) -> Vec<&'static str> {
         let all = Source::ALL.into_iter();
         all.filter(|&source| self.rules.precisions.of(source) == precision).map(Source::name).collect()
     }
 
     /// CPUs that a reader would have visited, on average, of a sum over all readings; `None` without a reading.
-    pub fn visited(&self, sum: u64) -> Option<f64> {
+    pub(super) fn visited(&self, sum: u64) -> Option<f64> {
         let readings = self.totals.visits.readings;
         (readings > 0).then(|| sum as f64 / readings as f64)
     }
 
     /// Readings that drifted by the threshold or more, in percent; `None` without a reading.
-    pub fn above_percent(&self) -> Option<f64> {
+    pub(super) fn above_percent(&self) -> Option<f64> {
         let readings = self.watcher.readings;
         (readings > 0).then(|| self.watcher.above as f64 * 100.0 / readings as f64)
     }

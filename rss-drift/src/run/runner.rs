@@ -43,7 +43,7 @@ const PASSED_ON: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// What measures.
-pub struct Runner<'a> {
+pub(super) struct Runner<'a> {
     options: &'a Options,
     session: Session,
     host: Host,
@@ -80,7 +80,7 @@ impl Course {
 
 impl<'a> Runner<'a> {
     /// Attaches everything.
-    pub fn new(options: &'a Options) -> anyhow::Result<Self> {
+    pub(super) fn new(options: &'a Options) -> anyhow::Result<Self> {
         // The forks of the start-up checks come before anything that may start a thread.
         let startup = Startup::run(Mode::Full(options.full));
         let why =
@@ -96,7 +96,7 @@ impl<'a> Runner<'a> {
     }
 
     /// One run: its report, the exit status, and whether a signal ended it.
-    pub fn run(&mut self) -> anyhow::Result<(Report, u8, bool)> {
+    pub(super) fn run(&mut self) -> anyhow::Result<(Report, u8, bool)> {
         // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
         give_memory_back();
         let mut child =

@@ -14,7 +14,7 @@ use crate::{
 
 /// What sites and chains came to.
 #[derive(Debug, Default)]
-pub struct Sites {
+pub(super) struct Sites {
     /// The functions that updated, those with the most updates first.
     pub callers: Vec<Caller>,
     /// Misses by their stacks, the commonest first.
@@ -27,7 +27,7 @@ pub struct Sites {
 
 /// A function that updates, and its updates.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub(super) struct Caller {
     /// Its name; empty where there is none.
     pub name: String,
     /// One of [`rss_drift_common::run::kind`].
@@ -45,7 +45,7 @@ fn name_of<'s>(site: &Site, symbols: &'s Symbols) -> &'s str {
 }
 
 /// The functions that updated, those with the most updates first.
-pub fn callers(sites: &[(Site, SiteCounts)], symbols: &Symbols) -> Vec<Caller> {
+pub(super) fn callers(sites: &[(Site, SiteCounts)], symbols: &Symbols) -> Vec<Caller> {
     let mut callers: Vec<Caller> = Vec::new();
     for (site, SiteCounts { kind, counts }) in sites {
         let name = name_of(site, symbols);
@@ -67,23 +67,23 @@ impl Sites {
     }
 
     /// Why frames have no names.
-    pub fn nameless(&self) -> Option<&str> {
+    pub(super) fn nameless(&self) -> Option<&str> {
         self.symbols.as_ref()?.as_ref().err().map(String::as_str)
     }
 
     /// Misses whose stacks were counted.
-    pub fn misses(&self) -> u64 {
+    pub(super) fn misses(&self) -> u64 {
         self.chains.iter().map(|chain| chain.misses).sum()
     }
 
     /// A frame's function with the offset in it, or the address.
-    pub fn frame(&self, frame: u64) -> String {
+    pub(super) fn frame(&self, frame: u64) -> String {
         let named = self.symbols().and_then(|symbols| symbols.caller_and_offset(frame));
         named.map_or_else(|| format!("{frame:#x}"), |(name, offset)| format!("{name}+{offset:#x}"))
     }
 
     /// Each chain in one line, the outermost function first, then its misses: what flame-graph tools read.
-    pub fn folded(&self) -> String {
+    pub(super) fn folded(&self) -> String {
         let mut text = String::new();
         for chain in &self.chains {
             let frames: Vec<String> = chain

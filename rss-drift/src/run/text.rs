@@ -24,7 +24,7 @@ const WIDTH: usize = 18;
 const CALLERS: usize = 12;
 
 /// The whole report.
-pub fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report) -> String {
     let mut lines = Lines(String::new());
     head(report, &mut lines);
     counts(report, &mut lines);
@@ -55,7 +55,7 @@ impl Lines {
 }
 
 /// What was measured and where: `note` says more of the runs.
-pub fn title(report: &Report, note: &str) -> String {
+pub(super) fn title(report: &Report, note: &str) -> String {
     let scope = match report.scope {
         Scope::Command => "",
         Scope::System => ", every process of the host",

@@ -12,7 +12,7 @@ use crate::{
 
 /// What the looks so far have found.
 #[derive(Debug, Default)]
-pub struct Watcher {
+pub(super) struct Watcher {
     /// |drift| of the approximate reader, of every measured process at every look.
     pub drift: RunDrift,
     /// Readings of a process.
@@ -28,7 +28,12 @@ pub struct Watcher {
 
 impl Watcher {
     /// One look; the RSS of all measured processes together. `threshold` and that are in pages.
-    pub fn look(&mut self, probe: &mut Probe, rules: &Rules, threshold: u64) -> Result<u64, ProbeError> {
+    pub(super) fn look(
+        &mut self,
+        probe: &mut Probe,
+        rules: &Rules,
+        threshold: u64,
+    ) -> Result<u64, ProbeError> {
         let snapshot = probe.snapshot()?;
         let mut rss = 0;
         for mm in snapshot.measured() {

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-pub use options::{Options, Sort};
+pub(crate) use options::{Options, Sort};
 
 use crate::{
     output::{ignore_file_size_signal, open_all},
@@ -21,7 +21,7 @@ use crate::{
 use run::Run;
 
 /// Runs `watch`.
-pub fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     ignore_file_size_signal();
     // The fork of the start-up checks comes before anything that may start a thread.
     let session = Startup::run(options.mode).session()?;

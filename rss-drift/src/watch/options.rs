@@ -11,7 +11,7 @@ use crate::{
 
 /// What `watch` is asked for.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// What to measure with.
     pub mode: Mode,
     /// Only these processes, each of them; the run ends when the last of them does. Empty: all.
@@ -44,7 +44,7 @@ pub struct Options {
 
 /// An order of rows.
 #[derive(Clone, Copy, Debug)]
-pub struct Sort {
+pub(crate) struct Sort {
     /// By which field.
     pub field: &'static Field,
     /// The other way round.

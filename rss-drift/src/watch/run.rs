@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A run: the session, what it shows, where to, and what it remembers for the summary.
-pub struct Run {
+pub(super) struct Run {
     options: Options,
     session: Session,
     sinks: Vec<Box<dyn Sink>>,
@@ -44,7 +44,11 @@ pub struct Run {
 
 impl Run {
     /// Prepares a run; every pid of `-p` must be there.
-    pub fn new(options: Options, mut session: Session, sinks: Vec<Box<dyn Sink>>) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: Options,
+        mut session: Session,
+        sinks: Vec<Box<dyn Sink>>,
+    ) -> anyhow::Result<Self> {
         let snapshot = session.probe.snapshot()?;
         let selection = Selection::new(&options, &snapshot)?;
         if options.holders {
@@ -76,22 +80,22 @@ impl Run {
     }
 
     /// Time from one report to the next.
-    pub const fn interval(&self) -> Duration {
+    pub(super) const fn interval(&self) -> Duration {
         self.options.interval
     }
 
     /// How long the run may last.
-    pub const fn duration(&self) -> Option<Duration> {
+    pub(super) const fn duration(&self) -> Option<Duration> {
         self.options.duration
     }
 
     /// Whether the wanted number of reports was made, or nobody is left to be watched.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.options.count.is_some_and(|count| self.intervals >= count) || self.selection.is_over()
     }
 
     /// Reads and reports one interval.
-    pub fn interval_over(&mut self) -> anyhow::Result<()> {
+    pub(super) fn interval_over(&mut self) -> anyhow::Result<()> {
         // CPUs come and go, and the bound with them.
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
@@ -235,7 +239,7 @@ impl Run {
     }
 
     /// Ends every output with the summary of the run.
-    pub fn finish(&mut self) -> anyhow::Result<()> {
+    pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         let (cpu_time, duration, cpu_percent) = self.clock.total();
         self.faults.cpu_percent = cpu_percent;
         self.faults.map_bytes = Some(self.map_bytes);

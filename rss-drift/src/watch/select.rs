@@ -30,7 +30,7 @@ const ONLY_IN_PROC: &[&str] = &[
 
 /// What the command line selects.
 #[derive(Debug)]
-pub struct Selection {
+pub(super) struct Selection {
     comms: Vec<String>,
     limit: Option<usize>,
     sort: Sort,
@@ -43,7 +43,7 @@ impl Selection {
     ///
     /// # Errors
     /// The first pid that cannot be watched.
-    pub fn new(options: &Options, snapshot: &Snapshot) -> Result<Self, NoMemory> {
+    pub(super) fn new(options: &Options, snapshot: &Snapshot) -> Result<Self, NoMemory> {
         let watched = (!options.pids.is_empty())
             .then(|| {
                 let start = |&pid: &u32| match snapshot.process(pid) {
@@ -59,12 +59,12 @@ impl Selection {
 
     /// Whether all watched processes have ended.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.watched.as_ref().is_some_and(BTreeMap::is_empty)
     }
 
     /// The watched processes that `snapshot` has no more; from then on they are not watched.
-    pub fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<u32> {
+    pub(super) fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<u32> {
         let Some(watched) = &mut self.watched else { return Vec::new() };
         let lives =
             |pid: u32, start: u64| snapshot.process(pid).is_some_and(|mm| mm.start_boottime_ns == start);
@@ -75,7 +75,7 @@ impl Selection {
 
     /// The processes whose files are to be read, best first, and how many are left out.
     #[must_use]
-    pub fn pids(&self, snapshot: &Snapshot, rules: &Rules, host: &Host) -> (Vec<u32>, u64) {
+    pub(super) fn pids(&self, snapshot: &Snapshot, rules: &Rules, host: &Host) -> (Vec<u32>, u64) {
         let chosen = snapshot.processes().filter(|mm| self.selects(mm));
         if self.limit.is_none() || ONLY_IN_PROC.contains(&self.sort.field.name) {
             return (chosen.map(|mm| mm.tgid).collect(), 0);
@@ -87,7 +87,7 @@ impl Selection {
     }
 
     /// Sorts rows and cuts them to the limit; how many were cut off.
-    pub fn order(&self, rows: &mut Vec<impl Borrow<Row>>, host: &Host) -> u64 {
+    pub(super) fn order(&self, rows: &mut Vec<impl Borrow<Row>>, host: &Host) -> u64 {
         let by_rank = |one: &_, other: &_| {
             let (one, other): (&Row, &Row) = (Borrow::borrow(one), Borrow::borrow(other));
             let (first, second) = (self.sort.field.get(one, host), self.sort.field.get(other, host));
