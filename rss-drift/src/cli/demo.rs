@@ -5,7 +5,6 @@ use crate::{
     output::ReportFormat,
 };
 
-/// Options of `demo`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Every thread touches its own memory and sleeps. Then all figures are read and compared.\n\
@@ -30,7 +29,6 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// What is asked for.
     pub(super) fn options(self) -> Options {
         Options {
             threads: self.threads,

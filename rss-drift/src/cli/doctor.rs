@@ -2,7 +2,6 @@
 
 use crate::output::ReportFormat;
 
-/// Options of `doctor`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[command(
     after_help = "Exit: 0 when measuring works, else 1.\n\nExample:\n  rss-drift doctor --json | jq '.checks[] | select(.state != \"ok\")'"
@@ -14,7 +13,6 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// How to write what was found.
     pub(super) const fn format(self) -> ReportFormat {
         if self.json { ReportFormat::Json } else { ReportFormat::Text }
     }

@@ -8,7 +8,6 @@ use crate::{
     run::{Format, Options, Until},
 };
 
-/// Options of `run`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Exit: the command's status; 128 + n after signal n; 125: rss-drift failed.",
@@ -97,7 +96,6 @@ struct How {
 }
 
 impl Args {
-    /// What is asked for.
     pub(super) fn options(self) -> Options {
         let Self { selection, output, how, full, command } = self;
         let scope = if selection.system { Scope::System } else { Scope::Command };

@@ -4,7 +4,6 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::{output::Format, proc::Source, run};
 
-/// Parses `--source`.
 pub(super) fn source() -> impl TypedValueParser<Value = Source> {
     words(&[
         (Source::Stat, "stat", "Field 24 of `/proc/PID/stat` (`fs/proc/array.c:do_task_stat`)"),

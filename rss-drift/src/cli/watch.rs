@@ -12,7 +12,6 @@ use crate::{
     watch::{Options, Sort},
 };
 
-/// Options of `watch`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_line_help = false)]
 pub(super) struct Args {
@@ -193,7 +192,6 @@ impl Args {
     }
 }
 
-/// What to measure with.
 fn mode(how: &How, full: FullMode) -> Mode {
     if how.passive {
         return Mode::Passive;

@@ -27,15 +27,11 @@ use super::{
 /// Why the child did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChildError {
-    /// It could not be started.
     #[error("cannot start the demo's child: {0}")]
     Start(io::Error),
-    /// The kernel refused it something.
     #[error("the demo's child cannot {step}: {}; {remedy}", .error.desc())]
     Refused {
-        /// What it was about to do.
         step: String,
-        /// What the kernel answered.
         error: Errno,
         /// The limit, and what fits.
         remedy: String,
@@ -46,7 +42,6 @@ pub(super) enum ChildError {
          the control group or give fewer --threads or --pages"
     )]
     Killed(Signal),
-    /// It ended in another way.
     #[error("the demo's child ended before all memory was touched ({0})")]
     Ended(String),
 }
@@ -99,7 +94,6 @@ impl Child {
         }
     }
 
-    /// The child's pid.
     #[must_use]
     pub(super) const fn pid(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()

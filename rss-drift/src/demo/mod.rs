@@ -26,16 +26,12 @@ use child::Child;
 use need::Need;
 use report::Report;
 
-/// What `demo` is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Threads that touch memory.
     pub threads: u32,
     /// Pages that each of them touches.
     pub pages: u32,
-    /// Where the threads run.
     pub placement: Placement,
-    /// How to write the report.
     pub format: ReportFormat,
 }
 

@@ -3,11 +3,9 @@
 /// What the demo needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Need {
-    /// Threads that touch memory.
     pub threads: u64,
     /// Pages that each touches.
     pub pages: u64,
-    /// Bytes per page.
     pub page_size: u64,
 }
 

@@ -26,17 +26,14 @@ const RFC_USED_KIB: i64 = 1_498_856;
 /// What the report is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Report {
-    /// The demo's size.
     pub need: Need,
     /// Whether its threads were bound to CPUs.
     pub spread: bool,
-    /// The host.
     pub host: Host,
     /// Its CPUs at the end.
     pub cpus: Cpus,
     /// What the row was made by.
     pub rules: Rules,
-    /// The reading.
     pub row: Row,
     /// Whether two readings were equal.
     pub at_rest: bool,

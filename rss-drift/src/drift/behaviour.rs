@@ -57,10 +57,8 @@ impl std::fmt::Display for Precisions {
 /// Why the sources could not be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum BehaviourError {
-    /// The child could not be made or driven.
     #[error("cannot run the child that makes drift: {0}")]
     Child(#[from] io::Error),
-    /// The exact figure could not be read.
     #[error(transparent)]
     Probe(#[from] ProbeError),
 }

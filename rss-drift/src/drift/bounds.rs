@@ -16,7 +16,6 @@ const FAULTS_PER_TASK: u64 = 66;
 pub struct Batching<'a> {
     /// Where updates are cached.
     pub accounting: Accounting,
-    /// The CPUs now.
     pub cpus: &'a Cpus,
     /// Pages that one fault on a file can map at once (per-task accounting).
     pub pages_per_fault: u64,

@@ -31,15 +31,12 @@ pub struct Rules {
     pub source: Source,
     /// Which files are exact on this kernel.
     pub precisions: Precisions,
-    /// How this kernel accounts RSS.
     pub accounting: Accounting,
-    /// The CPUs now.
     pub cpus: Cpus,
     /// Pages that one fault on a file can map at once.
     pub pages_per_fault: u64,
     /// Whether the kernel caches updates at all.
     pub caches: bool,
-    /// Bytes per page.
     pub page_size: u64,
     /// Full mode: the most RSS that the slot of a CPU can hold unpublished, in pages.
     pub pending_limit: u64,

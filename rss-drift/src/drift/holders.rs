@@ -17,9 +17,7 @@ pub const NAMED: usize = 10;
 pub enum Holder {
     /// A CPU, by its number.
     Cpu(u32),
-    /// A thread.
     Thread {
-        /// Thread id.
         tid: u32,
         /// Its own name; `None` when it was gone before the name was read.
         comm: Option<String>,
@@ -33,9 +31,7 @@ pub enum Holder {
 /// The holders of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holders {
-    /// Thread group id.
     pub pid: u32,
-    /// Name of the process.
     pub comm: String,
     /// What each of the largest holds, in pages per member: the most RSS of either sign first.
     pub named: Vec<(Holder, Pages)>,

@@ -86,9 +86,7 @@ pub struct ShadowFigures {
 /// One row of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// When the reading was taken.
     pub time: SystemTime,
-    /// Whose memory it is.
     pub process: Process,
     /// Which file is `reported`.
     pub source: Source,
@@ -96,7 +94,6 @@ pub struct Row {
     pub exact: Pages,
     /// The kernel's global count per member, in pages, without what is cached per CPU or per task; can be negative.
     pub global: Pages,
-    /// What /proc said.
     pub files: ProcFigures,
     /// |second - first| of the exact RSS around the reading of /proc, in pages: a lower bound of what moved.
     pub moved: Option<u64>,
@@ -106,7 +103,6 @@ pub struct Row {
     pub shadow: Option<ShadowFigures>,
     /// Events that our programs missed on this host so far; `None` in passive mode.
     pub missed_events: Option<u64>,
-    /// Remarks.
     pub notes: Vec<Note>,
 }
 
@@ -152,10 +148,8 @@ pub struct Host {
     pub boot_id: String,
     /// Release of uname(2).
     pub kernel: String,
-    /// How this kernel accounts RSS.
     pub accounting: Accounting,
     /// `passive` or `full`.
     pub mode: &'static str,
-    /// Bytes per page.
     pub page_size: u64,
 }

@@ -38,7 +38,6 @@ pub struct Percentiles<T> {
     pub p95: T,
     /// 99 of 100 values are not above this one.
     pub p99: T,
-    /// The largest value.
     pub max: T,
 }
 
@@ -108,13 +107,10 @@ impl Summary {
 /// The largest |drift| of a run, and whose it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Largest {
-    /// Thread group id.
     pub pid: u32,
-    /// Name of the process.
     pub comm: String,
     /// When it was read.
     pub time: SystemTime,
-    /// The figures.
     pub reading: Reading,
 }
 

@@ -14,7 +14,6 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// The function's name.
     pub(super) const FUNCTION: &str = "bpf_rdonly_cast";
 
     /// What of this the kernel has: `None` without the function.

@@ -33,9 +33,7 @@ impl State {
 pub struct Check {
     /// What was looked at: a stable word.
     pub name: &'static str,
-    /// How it ended.
     pub state: State,
-    /// What was found.
     pub found: String,
     /// What is missing and how to get it; `None` when nothing is.
     pub remedy: Option<String>,

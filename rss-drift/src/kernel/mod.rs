@@ -21,9 +21,7 @@ pub enum KernelError {
     /// No type information, or one that lacks what is needed.
     #[error("kernel {release}: {error}")]
     Btf {
-        /// Release of the kernel.
         release: String,
-        /// What is missing.
         error: btf::BtfError,
     },
     /// A figure of the host could not be had.
@@ -62,7 +60,6 @@ pub struct Kernel {
     pub cast: Option<Cast>,
     /// Its CPUs at start.
     pub cpus: Cpus,
-    /// Bytes per page.
     pub page_size: u64,
     /// What one fault on a file can map at once, at start.
     pub fault_around: FaultAround,

@@ -5,20 +5,15 @@ use std::{fs, io, path::PathBuf};
 /// Why a figure of the host could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum TunableError {
-    /// The file could not be read.
     #[error("cannot read {path}: {error}; is sysfs mounted on /sys?")]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// What the kernel answered.
         error: io::Error,
     },
     /// The file does not hold a list of CPUs.
     #[error("{path} says {text:?}, which is not a list of CPUs such as 0-3,8")]
     NotACpuList {
-        /// The file.
         path: PathBuf,
-        /// Its content.
         text: String,
     },
 }

@@ -20,7 +20,6 @@ pub enum OutputError {
     Open {
         /// Which output.
         target: Target,
-        /// What failed.
         source: io::Error,
     },
     /// What the file holds already cannot be read, so that it cannot be told whether it may be appended to.
@@ -28,7 +27,6 @@ pub enum OutputError {
     Read {
         /// Which output.
         target: Target,
-        /// What failed.
         source: io::Error,
     },
     /// A write failed.
@@ -36,7 +34,6 @@ pub enum OutputError {
     Write {
         /// Which output.
         target: Target,
-        /// What failed.
         source: io::Error,
         /// Whole rows of this run that are in it.
         rows: u64,
@@ -46,7 +43,6 @@ pub enum OutputError {
     /// The file holds something else than our rows.
     #[error("cannot append to {}: {why}; it is left as it is: name another file", path.display())]
     OtherContent {
-        /// The file.
         path: PathBuf,
         /// What is different.
         why: String,
@@ -58,7 +54,6 @@ pub enum OutputError {
         path.display()
     )]
     PartialLine {
-        /// The file.
         path: PathBuf,
     },
     /// Two outputs are one file.

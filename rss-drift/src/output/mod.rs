@@ -52,7 +52,6 @@ pub trait Sink {
 /// How a report that is printed once is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
-    /// For people.
     Text,
     /// One JSON object.
     Json,
@@ -227,7 +226,6 @@ impl ShadowFaults {
 /// How much a report for people tells of rss-drift itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// What happened.
     Happened,
     /// Also what did not happen.
     All,

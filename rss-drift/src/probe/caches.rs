@@ -26,7 +26,6 @@ pub enum Cache {
 /// All caches of one process's mm that hold anything, at one reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caches {
-    /// Thread group id.
     pub pid: u32,
     /// Address of the mm: with the pid it tells whether a row is of the same memory.
     pub mm: u64,

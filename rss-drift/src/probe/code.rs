@@ -12,7 +12,6 @@ use crate::kernel::symbols::Symbols;
 /// One program's machine code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// Its name.
     pub program: String,
     /// Instructions that the verifier walked; 0 where the kernel does not tell (before 5.16).
     pub verified: u32,

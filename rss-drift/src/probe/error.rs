@@ -18,9 +18,7 @@ pub enum ProbeError {
     /// The kernel refused to make a map: there is no memory for it, or a limit is in the way.
     #[error("the kernel refuses the BPF map {map}: {error}")]
     NoMap {
-        /// Name of the map.
         map: String,
-        /// What the kernel said.
         error: io::Error,
     },
     /// aya could not use the kernel's BTF.
@@ -44,36 +42,24 @@ pub enum ProbeError {
     /// The kernel's structs are not what `run` knows.
     #[error(transparent)]
     Kernel(#[from] KernelError),
-    /// The kernel refused a program.
     #[error("kernel {kernel} refuses the BPF program {program}: {}", refusal(.error))]
     Program {
-        /// Release of the running kernel.
         kernel: String,
-        /// Name of the program.
         program: &'static str,
-        /// What the kernel said.
         error: ProgramError,
     },
-    /// A map could not be written.
     #[error("cannot write the BPF map {map}: {error}")]
     Map {
-        /// Name of the map.
         map: &'static str,
-        /// What the kernel said.
         error: MapError,
     },
-    /// The kernel does not start the iterator.
     #[error("cannot start the task iterator {program}: {error}")]
     Attach {
-        /// Name of the program.
         program: &'static str,
-        /// What the kernel said.
         error: ProgramError,
     },
-    /// The iterator could not be opened.
     #[error("cannot open the task iterator: {0}")]
     Link(#[from] LinkError),
-    /// Reading the iterator failed.
     #[error("cannot read the task iterator: {0}")]
     Read(#[from] io::Error),
     /// What the iterator wrote is not whole records.

@@ -29,7 +29,6 @@ fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Map, Pr
     ebpf.map_mut(name).ok_or(ProbeError::Missing(name))
 }
 
-/// An array to read.
 pub(super) fn array<'a, T: bytemuck::Pod>(
     ebpf: &'a Ebpf,
     name: &'static str,
@@ -37,7 +36,6 @@ pub(super) fn array<'a, T: bytemuck::Pod>(
     Array::try_from(map(ebpf, name)?).map_err(failed(name))
 }
 
-/// An array to write.
 pub(super) fn array_mut<'a, T: bytemuck::Pod>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
@@ -45,7 +43,6 @@ pub(super) fn array_mut<'a, T: bytemuck::Pod>(
     Array::try_from(map_mut(ebpf, name)?).map_err(failed(name))
 }
 
-/// A hash to read.
 pub(super) fn hash<'a, K: aya::Pod, V: aya::Pod>(
     ebpf: &'a Ebpf,
     name: &'static str,
@@ -53,7 +50,6 @@ pub(super) fn hash<'a, K: aya::Pod, V: aya::Pod>(
     HashMap::try_from(map(ebpf, name)?).map_err(failed(name))
 }
 
-/// A hash to write.
 pub(super) fn hash_mut<'a, K: aya::Pod, V: aya::Pod>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
@@ -61,7 +57,6 @@ pub(super) fn hash_mut<'a, K: aya::Pod, V: aya::Pod>(
     HashMap::try_from(map_mut(ebpf, name)?).map_err(failed(name))
 }
 
-/// A stack.
 pub(super) fn stack_mut<'a, T: aya::Pod>(
     ebpf: &'a mut Ebpf,
     name: &'static str,
@@ -69,7 +64,6 @@ pub(super) fn stack_mut<'a, T: aya::Pod>(
     Stack::try_from(map_mut(ebpf, name)?).map_err(failed(name))
 }
 
-/// A queue.
 pub(super) fn queue_mut<'a, T: aya::Pod>(
     ebpf: &'a mut Ebpf,
     name: &'static str,

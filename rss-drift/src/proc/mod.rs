@@ -25,7 +25,6 @@ pub struct Wanted {
 /// What /proc said of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// Its figures.
     pub figures: ProcFigures,
     /// Effective user id, from `status`.
     pub uid: Option<u32>,
@@ -119,16 +118,13 @@ fn cgroup_of(text: &str) -> Option<String> {
 /// Why a pid that was asked for cannot be watched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoMemory {
-    /// There is no such process.
     #[error("there is no process {0}")]
     Gone(u32),
-    /// A kernel thread has no memory of its own.
     #[error("process {0} is a kernel thread: it has no memory of its own")]
     KernelThread(u32),
     /// All threads have exited; the memory is gone.
     #[error("process {0} is a zombie: its memory is gone")]
     Zombie(u32),
-    /// The id is that of a thread.
     #[error("{0} is a thread of process {1}: RSS belongs to the process, ask for {1}")]
     Thread(u32, u32),
     /// It has memory, but the iterator leaves it out.

@@ -18,7 +18,6 @@ use nix::{
     unistd::{ForkResult, Pid, fork, pipe2},
 };
 
-/// The command could not be executed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot execute {name}: {}", .errno.desc())]
 pub(super) struct NotExecuted {
@@ -33,7 +32,6 @@ impl NotExecuted {
     }
 }
 
-/// How the command ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     /// As wait4(2) says.
@@ -107,7 +105,6 @@ impl Child {
         }
     }
 
-    /// Its pid.
     pub(super) fn pid(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }
@@ -147,7 +144,6 @@ impl Child {
         }
     }
 
-    /// Sends it a signal.
     pub(super) fn signal(&self, signal: Signal) {
         // It may have ended just now.
         let _ = kill(self.pid, signal);

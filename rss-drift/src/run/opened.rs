@@ -34,9 +34,7 @@ const FILES: [(&str, usize); 5] =
 pub(super) struct Openings {
     /// `stat`, of a process or a thread.
     pub stat: u64,
-    /// `statm`.
     pub statm: u64,
-    /// `status`.
     pub status: u64,
     /// `smaps` and `smaps_rollup`.
     pub smaps: u64,

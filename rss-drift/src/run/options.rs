@@ -4,10 +4,8 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use crate::probe::{FullOptions, Scope};
 
-/// What `run` is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// The command and its arguments.
     pub command: Vec<OsString>,
     /// Whom to measure.
     pub scope: Scope,
@@ -15,7 +13,6 @@ pub(crate) struct Options {
     pub until: Until,
     /// How often to run the command.
     pub repeat: u32,
-    /// What to measure with.
     pub full: FullOptions,
     /// Time from one look at the drift to the next.
     pub interval: Duration,
@@ -25,7 +22,6 @@ pub(crate) struct Options {
     pub misses: usize,
     /// The file for all call chains of misses.
     pub folded: Option<PathBuf>,
-    /// How to write the report.
     pub format: Format,
     /// The file that the report is appended to; `None`: standard error.
     pub output: Option<PathBuf>,
@@ -43,7 +39,6 @@ pub(crate) enum Until {
 /// How a report is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// For people.
     Text,
     /// One JSON object in one line.
     Json,

@@ -29,7 +29,6 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Nothing is shown yet.
     pub(super) fn new() -> Self {
         Self { shown: false, terminal: io::stderr().is_terminal() }
     }

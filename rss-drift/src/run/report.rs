@@ -26,9 +26,7 @@ pub(super) struct Report {
     pub host: Host,
     /// The command and its arguments, separated by blanks.
     pub command: String,
-    /// Whom it measured.
     pub scope: Scope,
-    /// When it began.
     pub began: SystemTime,
     /// From then to the end of the command, or of the run.
     pub duration: Duration,
@@ -52,9 +50,7 @@ pub(super) struct Report {
     pub threshold: u64,
     /// What drift follows from.
     pub rules: Rules,
-    /// Our own faults.
     pub faults: ShadowFaults,
-    /// Our own costs.
     pub costs: Costs,
 }
 
@@ -72,9 +68,7 @@ pub(super) struct Costs {
 /// The largest RSS of a process, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Peak {
-    /// Its pid.
     pub pid: u64,
-    /// Its name.
     pub comm: String,
     /// By the events of its counters.
     pub exact: i64,

@@ -23,7 +23,6 @@ const WIDTH: usize = 18;
 /// Functions that have a row of their own.
 const CALLERS: usize = 12;
 
-/// The whole report.
 pub(super) fn text(report: &Report) -> String {
     let mut lines = Lines(String::new());
     head(report, &mut lines);

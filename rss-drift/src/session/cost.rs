@@ -15,7 +15,6 @@ pub struct CpuClock {
 }
 
 impl CpuClock {
-    /// Begins now.
     #[must_use]
     pub fn begin() -> Self {
         let now = (Instant::now(), cpu_time());

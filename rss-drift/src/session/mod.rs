@@ -26,7 +26,6 @@ use crate::{
 pub use cost::CpuClock;
 pub use signals::{Event, Signals};
 
-/// What to measure with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The iterator only: nothing is attached to a hot path.
@@ -49,9 +48,7 @@ impl Mode {
 /// A running measurement: the kernel's facts and our programs in it.
 #[derive(Debug)]
 pub struct Session {
-    /// What is known of the kernel.
     pub kernel: Kernel,
-    /// Our programs.
     pub probe: Probe,
     /// Which files of /proc are exact here.
     pub precisions: Precisions,

@@ -11,14 +11,12 @@ use nix::{
     },
 };
 
-/// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A child has ended, or stopped, or goes on.
     Child,
     /// A signal. `by_terminal`: the terminal sent it to the command as well.
     Signal {
-        /// Which one.
         signal: Signal,
         /// Whether it came from the kernel, and not from a process.
         by_terminal: bool,

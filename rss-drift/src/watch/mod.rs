@@ -20,7 +20,6 @@ use crate::{
 };
 use run::Run;
 
-/// Runs `watch`.
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     ignore_file_size_signal();
     // The fork of the start-up checks comes before anything that may start a thread.

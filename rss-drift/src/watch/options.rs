@@ -9,10 +9,8 @@ use crate::{
     table::Field,
 };
 
-/// What `watch` is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// What to measure with.
     pub mode: Mode,
     /// Only these processes, each of them; the run ends when the last of them does. Empty: all.
     pub pids: Vec<u32>,
@@ -20,13 +18,9 @@ pub(crate) struct Options {
     pub comms: Vec<String>,
     /// The most rows of a report; `None`: every process.
     pub limit: Option<usize>,
-    /// The order of the rows.
     pub sort: Sort,
-    /// Time from one report to the next.
     pub interval: Duration,
-    /// End after this many reports.
     pub count: Option<u64>,
-    /// End after this time.
     pub duration: Option<Duration>,
     /// The file whose figure is the reported one.
     pub source: Source,
@@ -36,7 +30,6 @@ pub(crate) struct Options {
     pub holders: bool,
     /// Columns of the table; `None`: the default ones.
     pub columns: Option<Vec<&'static Field>>,
-    /// Where the reports go.
     pub outputs: Vec<OutputSpec>,
     /// The share of the host's CPU time that our programs may take, in percent.
     pub max_overhead: f64,
@@ -45,9 +38,7 @@ pub(crate) struct Options {
 /// An order of rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sort {
-    /// By which field.
     pub field: &'static Field,
-    /// The other way round.
     pub reverse: bool,
 }
 

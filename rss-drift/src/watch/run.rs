@@ -79,12 +79,10 @@ impl Run {
         })
     }
 
-    /// Time from one report to the next.
     pub(super) const fn interval(&self) -> Duration {
         self.options.interval
     }
 
-    /// How long the run may last.
     pub(super) const fn duration(&self) -> Option<Duration> {
         self.options.duration
     }

@@ -67,7 +67,6 @@ impl Builder {
         self.record("int", info(Kind::Int, 0), size, &[encoding])
     }
 
-    /// An array.
     pub(in crate::kernel) fn array(&mut self, element: u32, length: u32) -> u32 {
         self.record("", info(Kind::Array, 0), 0, &[element, 0, length])
     }

@@ -5,17 +5,13 @@ use std::{io, path::PathBuf};
 /// Why the kernel's type information (BTF) could not be used. Whoever prints it names the kernel.
 #[derive(Debug, thiserror::Error)]
 pub enum BtfError {
-    /// The file could not be read.
     #[error(
         "cannot read {path}: {error}; the kernel's types are needed (CONFIG_DEBUG_INFO_BTF=y, sysfs on /sys)"
     )]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// What the kernel answered.
         error: io::Error,
     },
-    /// The bytes are not BTF.
     #[error("not BTF: it starts with {0:02x?}, not with 9f eb")]
     NotBtf(Vec<u8>),
     /// The bytes are BTF of a machine of the other byte order.
@@ -26,9 +22,7 @@ pub enum BtfError {
         "BTF version {version} with flags {flags:#x} is unknown (version 1 with flags 0x0 is known); use a newer rss-drift"
     )]
     Version {
-        /// The header's version.
         version: u8,
-        /// The header's flags.
         flags: u8,
     },
     /// A type of a kind whose length is unknown, so that what follows cannot be found.
@@ -36,16 +30,12 @@ pub enum BtfError {
     UnknownKind {
         /// The kind's number (`include/uapi/linux/btf.h`: `BTF_KIND_*`).
         kind: u8,
-        /// The type's number.
         id: u32,
     },
-    /// The BTF contradicts itself.
     #[error("corrupt BTF: {0}; check that the file is complete")]
     Corrupt(String),
-    /// No struct of this name is defined.
     #[error("BTF defines no struct {0}")]
     NoStruct(String),
-    /// A struct without the member.
     #[error("BTF has no member {0}")]
     NoMember(String),
     /// Several definitions of one name disagree on what was asked.
@@ -57,7 +47,6 @@ pub enum BtfError {
     /// Something that is of another type than every kernel known so far has.
     #[error("{what} is {found} on this kernel, expected {expected}; use a newer rss-drift")]
     Unexpected {
-        /// The member or type.
         what: String,
         /// What the known kernels have.
         expected: String,

@@ -8,13 +8,9 @@ pub enum Kind {
     Void = 0,
     /// An integer, character or truth value.
     Int = 1,
-    /// A pointer to another type.
     Pointer = 2,
-    /// An array of another type.
     Array = 3,
-    /// A struct with its members.
     Struct = 4,
-    /// A union with its members.
     Union = 5,
     /// An enum of up to 32 bits.
     Enum = 6,
@@ -22,21 +18,16 @@ pub enum Kind {
     Forward = 7,
     /// Another name of another type.
     Typedef = 8,
-    /// A qualifier.
     Volatile = 9,
-    /// A qualifier.
     Const = 10,
-    /// A qualifier.
     Restrict = 11,
     /// A function with a name; its type is a [`Kind::Prototype`].
     Function = 12,
     /// Result and parameters of a function.
     Prototype = 13,
-    /// A variable.
     Variable = 14,
     /// A section of the kernel's image and its variables.
     Section = 15,
-    /// A floating-point number.
     Float = 16,
     /// An attribute of a declaration.
     DeclTag = 17,

@@ -10,7 +10,6 @@ use super::{Btf, Kind, blob::HEAD};
 pub struct Target {
     /// What it is: a function, or the typedef of a tracepoint.
     pub kind: Kind,
-    /// Its name.
     pub name: &'static str,
     /// Its number in the kernel's BTF.
     pub number: u32,

@@ -59,7 +59,6 @@ impl<'a> Type<'a> {
         self.btf
     }
 
-    /// The type's number.
     #[must_use]
     pub const fn id(&self) -> u32 {
         self.id

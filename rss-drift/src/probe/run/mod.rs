@@ -22,7 +22,6 @@ const STATES: &str = "RUN_STATES";
 const CPUS: &str = "RUN_CPUS";
 const SHARED: &str = "RUN_SHARED";
 
-/// Sizes the maps.
 pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
     loader.map_max_entries(TASKS, capacity).map_max_entries(STATES, capacity).map_max_entries(CPUS, cpus);
     sites::size_maps(loader);

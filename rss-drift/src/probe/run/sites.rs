@@ -41,7 +41,6 @@ pub enum Chains {
     Ignored,
 }
 
-/// Sizes the maps.
 pub(super) fn size_maps(loader: &mut EbpfLoader<'_>) {
     loader
         .map_max_entries(SITES, MOST_SITES)
