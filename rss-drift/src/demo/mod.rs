@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the child until it is at rest: two readings are equal and nothing moved around the second. After too many
+/// Reads the child until it is idle: two readings are equal and nothing moved around the second. After too many
 /// readings the last one, and that it was not.
 fn measure(probe: &mut Probe, pid: u32, rules: &Rules) -> anyhow::Result<(Row, bool)> {
     let mut last: Option<Row> = None;

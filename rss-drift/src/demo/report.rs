@@ -192,7 +192,7 @@ mod tests {
     use crate::{kernel::Accounting, output::fixture};
 
     /// What a kernel with per-task accounting makes of the RFC's demo,
-    /// after a change to the row and to whether it is at rest: as text and as JSON.
+    /// after a change to the row and to whether it is idle: as text and as JSON.
     fn reports(change: impl FnOnce(&mut Row, &mut bool)) -> (String, String) {
         let host = Host { accounting: Accounting::PerTask, kernel: "6.1.0".to_owned(), ..fixture::host() };
         let rules = fixture::rules();

@@ -68,7 +68,7 @@ const STEP: u8 = 5;
 /// How often it may touch more until a drift stands that tells the sources apart.
 const STEPS: usize = 24;
 
-/// Makes drift in a child and reads all sources at rest.
+/// Makes drift in a child and reads all sources while the child is idle.
 ///
 /// Must be called while this process has no other thread that holds a lock of the allocator: the child allocates
 /// nothing, but it is a fork.

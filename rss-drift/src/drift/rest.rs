@@ -1,11 +1,11 @@
 //! Whether the shadow is right: looked at where nothing moves.
 //!
-//! A process is at rest when readings have equal exact figures and no update of its counters came between them. What
+//! A process is idle when readings have equal exact figures and no update of its counters came between them. What
 //! the shadow says of it then must be exact to the page, and a reader that refreshes its words must find nothing to
-//! correct. Both are our own errors and never drift.
+//! correct. Both are errors of rss-drift and never drift.
 //!
 //! What one reading found is judged by the next. An update between the kernel's words and the shadow of one reading looks
-//! like an error of ours: the next reading has other words, so that the process was not at rest.
+//! like an error of rss-drift: the next reading has other words, so that the process was not idle.
 
 use std::collections::HashMap;
 
@@ -51,11 +51,11 @@ impl Seen {
 /// What was found at one reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RestFindings {
-    /// Mms that were at rest at the reading before: nothing moved from the one before that to this one.
+    /// Mms that were idle at the reading before: nothing moved from the one before that to this one.
     pub at_rest: u64,
-    /// The largest |shadow - exact| of a member of an mm at rest, in pages.
+    /// The largest |shadow - exact| of a member of an idle mm, in pages.
     pub largest_error: u64,
-    /// Pages that had to be corrected for mms at rest: an event was missed.
+    /// Pages that had to be corrected for idle mms: an event was missed.
     pub repaired: u64,
     /// Processes without a state: the map is full.
     pub without_state: u64,

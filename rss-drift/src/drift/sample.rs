@@ -101,7 +101,7 @@ pub struct Row {
     pub bound: Option<u64>,
     /// What full mode knows; `None` in passive mode and for an mm without a state.
     pub shadow: Option<ShadowFigures>,
-    /// Events that our programs missed on this host so far; `None` in passive mode.
+    /// Events that the BPF programs missed on this host so far; `None` in passive mode.
     pub missed_events: Option<u64>,
     pub notes: Vec<Note>,
 }
@@ -113,7 +113,7 @@ impl Row {
         member::rss(&self.exact)
     }
 
-    /// Page faults: counted by our programs since the mm was seeded, else by the kernel since the process began.
+    /// Page faults: counted by the BPF programs since the mm was seeded, else by the kernel since the process began.
     #[must_use]
     pub fn faults(&self) -> Option<u64> {
         self.shadow.and_then(|shadow| shadow.faults).or(self.process.faults)

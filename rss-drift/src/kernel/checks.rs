@@ -180,7 +180,7 @@ fn proc_visible() -> Check {
     }
 }
 
-/// Memory of our maps that a kernel before 5.11 counts against the limit, with room: passive mode needs a few pages, full mode
+/// Memory of the BPF maps that a kernel before 5.11 counts against the limit, with room: passive mode needs a few pages, full mode
 /// some MiB for 4,096 mms.
 const MEMLOCK_NEEDED: u64 = 16 << 20;
 

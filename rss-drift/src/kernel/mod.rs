@@ -20,10 +20,7 @@ use tunables::{Cpus, FaultAround, TunableError};
 pub enum KernelError {
     /// No type information, or one that lacks what is needed.
     #[error("kernel {release}: {error}")]
-    Btf {
-        release: String,
-        error: btf::BtfError,
-    },
+    Btf { release: String, error: btf::BtfError },
     /// A figure of the host could not be had.
     #[error(transparent)]
     Tunable(#[from] TunableError),
@@ -54,7 +51,7 @@ pub struct Kernel {
     pub accounting: Accounting,
     /// Where its structs have what we read.
     pub layout: Layout,
-    /// What our programs attach to.
+    /// What the BPF programs attach to.
     pub targets: Vec<btf::Target>,
     /// How they load a word by its address; per-cpu accounting only, `None` where the kernel has no way but a helper.
     pub cast: Option<Cast>,

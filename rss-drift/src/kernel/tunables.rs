@@ -6,16 +6,10 @@ use std::{fs, io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum TunableError {
     #[error("cannot read {path}: {error}; is sysfs mounted on /sys?")]
-    Unreadable {
-        path: PathBuf,
-        error: io::Error,
-    },
+    Unreadable { path: PathBuf, error: io::Error },
     /// The file does not hold a list of CPUs.
     #[error("{path} says {text:?}, which is not a list of CPUs such as 0-3,8")]
-    NotACpuList {
-        path: PathBuf,
-        text: String,
-    },
+    NotACpuList { path: PathBuf, text: String },
 }
 
 /// Which CPUs there are, each list in rising order.

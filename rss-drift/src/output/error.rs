@@ -53,9 +53,7 @@ pub enum OutputError {
          another file",
         path.display()
     )]
-    PartialLine {
-        path: PathBuf,
-    },
+    PartialLine { path: PathBuf },
     /// Two outputs are one file.
     #[error("{one} and {two} are the same file: each output needs its own")]
     SameFile {

@@ -106,7 +106,7 @@ pub struct Block<'a> {
     /// What happened, one line each, such as "pid 123 (name) is gone". Names may be put in as they are: the table escapes
     /// them. CSV and JSON have no place for events.
     pub events: &'a [String],
-    /// Our own faults and costs in this interval.
+    /// The self-check of this interval.
     pub faults: &'a Faults,
 }
 
@@ -123,7 +123,7 @@ pub struct Headline {
     pub summary: Summary,
 }
 
-/// Our own faults and costs, of one interval or summed up over a run.
+/// The self-check: what went wrong in rss-drift itself and what it costs, in one interval or summed up over a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
     /// Readings that were invalid at first and were repeated.
@@ -144,20 +144,20 @@ pub struct Faults {
     pub shadow: Option<ShadowFaults>,
 }
 
-/// Our own faults and costs that only full mode can have.
+/// The part of the self-check that only full mode has.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ShadowFaults {
-    /// Events that our programs missed; the next reading made them good.
+    /// Events that the BPF programs missed; the next reading made them good.
     pub missed: u64,
     /// Updates of an mm that got no state because the maps are full.
     pub refused: u64,
-    /// Largest |shadow - exact| of a member of an mm at rest, in pages.
+    /// Largest |shadow - exact| of a member of an idle mm, in pages.
     pub error_at_rest: u64,
-    /// Pages that had to be corrected for mms at rest.
+    /// Pages that had to be corrected for idle mms.
     pub repaired: u64,
     /// Mms that ended and whose shadow was looked at: not those whose end nobody saw.
     pub deaths: u64,
-    /// Of these, how many left a rest in the shadow.
+    /// Of these, how many left a residue in the shadow.
     pub deaths_with_rest: u64,
     /// Of the missed: updates that came while the CPU's slot was busy.
     pub nested: u64,
@@ -165,7 +165,7 @@ pub struct ShadowFaults {
     pub unsettled: u64,
     /// Pages that the refresh at the end of an mm found.
     pub late: u64,
-    /// Mms that ended and could not be asked for a rest: somebody was still at them.
+    /// Mms that ended and could not be checked for a residue: they were still in use.
     pub unjudged: u64,
     /// States whose mm no task had any more, and whose end was not seen.
     pub swept: u64,
@@ -173,19 +173,19 @@ pub struct ShadowFaults {
     pub inherited: u64,
     /// Updates that found the CPU's slot on another mm than the running task's, and set that right.
     pub caught: u64,
-    /// Run time of our programs as a share of the host's CPU time, in percent; measured now and then.
+    /// Run time of the BPF programs as a share of the host's CPU time, in percent; measured now and then.
     pub programs_percent: Option<f64>,
 }
 
 impl ShadowFaults {
-    /// How many ends of mms were looked at for a rest: not those that a sweep or a new mm at the same address told of, and not
+    /// How many ends of mms were checked for a residue: not those that a sweep or a new mm at the same address told of, and not
     /// those that could not be judged.
     #[must_use]
     pub const fn judged(counts: &Counts) -> u64 {
         counts.deaths.saturating_sub(counts.swept + counts.inherited + counts.unjudged)
     }
 
-    /// By what our programs counted since the start, the events that they missed, and what readings found at rest.
+    /// By what the BPF programs counted since the start, the events that they missed, and what readings found on idle mms.
     #[must_use]
     pub const fn new(counts: &Counts, missed: u64, at_rest: &RestFindings) -> Self {
         Self {
@@ -259,7 +259,7 @@ pub struct RunSummary<'a> {
     pub drift: Distribution,
     /// The largest |drift|, with whose and when.
     pub largest: Option<&'a Largest>,
-    /// Our own faults summed up; CPU % of the whole run, the largest RSS.
+    /// The self-check summed up; CPU % of the whole run, the largest RSS.
     pub faults: &'a Faults,
     /// Our CPU time, user and system.
     pub cpu_time: Duration,

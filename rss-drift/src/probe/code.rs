@@ -1,4 +1,4 @@
-//! What the kernel's JIT made of our programs, for `cargo xtask bench instructions`.
+//! What the kernel's JIT made of the BPF programs, for `cargo xtask bench instructions`.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! What our programs count of themselves.
+//! What the BPF programs count of themselves.
 
 use aya::Ebpf;
 use rss_drift_common::shadow::{Counts, Cpu};

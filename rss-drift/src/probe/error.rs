@@ -17,10 +17,7 @@ pub enum ProbeError {
     Object(aya::EbpfError),
     /// The kernel refused to make a map: there is no memory for it, or a limit is in the way.
     #[error("the kernel refuses the BPF map {map}: {error}")]
-    NoMap {
-        map: String,
-        error: io::Error,
-    },
+    NoMap { map: String, error: io::Error },
     /// aya could not use the kernel's BTF.
     #[error("the kernel's type information (BTF) cannot be used: {0}")]
     Btf(#[from] aya::BtfError),
@@ -43,21 +40,11 @@ pub enum ProbeError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     #[error("kernel {kernel} refuses the BPF program {program}: {}", refusal(.error))]
-    Program {
-        kernel: String,
-        program: &'static str,
-        error: ProgramError,
-    },
+    Program { kernel: String, program: &'static str, error: ProgramError },
     #[error("cannot write the BPF map {map}: {error}")]
-    Map {
-        map: &'static str,
-        error: MapError,
-    },
+    Map { map: &'static str, error: MapError },
     #[error("cannot start the task iterator {program}: {error}")]
-    Attach {
-        program: &'static str,
-        error: ProgramError,
-    },
+    Attach { program: &'static str, error: ProgramError },
     #[error("cannot open the task iterator: {0}")]
     Link(#[from] LinkError),
     #[error("cannot read the task iterator: {0}")]

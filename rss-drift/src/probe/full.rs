@@ -156,7 +156,7 @@ pub(super) fn set_bound(ebpf: &mut Ebpf, bound: u64) -> Result<(), ProbeError> {
     maps::set(ebpf, "BOUND", 0, bound)
 }
 
-/// The log of our programs. Without it everything goes on: what it says is counted too.
+/// The log of the BPF programs. Without it everything goes on: what it says is counted too.
 pub(super) fn log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> {
     EbpfLogger::init(ebpf)
         .inspect_err(|error| log::warn!("cannot read the log of the BPF programs: {error}"))
@@ -172,7 +172,7 @@ pub enum EndOfMm {
     /// then. An mm without mappings has no such event up to 6.18: the sweep finds it, or a new mm at its address.
     ExitMmap,
     /// Neither (5.10 without fentry): a state whose mm no task has, without an event for a while, is swept away, and a new mm
-    /// at the same address begins with a state of its own. No death is looked at for a rest.
+    /// at the same address begins with a state of its own. No end is checked for a residue.
     Unseen,
 }
 

@@ -1,4 +1,4 @@
-//! A probe: our programs, loaded, and what can be asked of them.
+//! A probe: the BPF programs, loaded, and what can be asked of them.
 
 use std::{
     io,
@@ -27,16 +27,16 @@ use crate::kernel::{Accounting, symbols::Symbols};
 /// The iterator of passive mode on per-task accounting; it reads every task's cache for `--where` too.
 pub(super) const TASKS: &str = "rss_pertask";
 
-/// What one of our programs or maps costs the kernel.
+/// What one of the BPF programs or maps costs the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Bytes of kernel memory locked by our programs and maps, where the kernel tells.
+    /// Bytes of kernel memory locked by the BPF programs and maps, where the kernel tells.
     pub bytes: u64,
     /// Name and verified instructions of each loaded program (0 where the kernel does not tell: before 5.16).
     pub programs: Vec<(String, u32)>,
 }
 
-/// Our programs, loaded; nothing is attached to a hot path. Dropping it unloads everything.
+/// The BPF programs, loaded; nothing is attached to a hot path. Dropping it unloads everything.
 #[derive(Debug)]
 pub struct Probe {
     pub(super) ebpf: Ebpf,
@@ -48,7 +48,7 @@ pub struct Probe {
     pub(super) full: Option<Full>,
 }
 
-/// What our programs write to the log; drained once per reading.
+/// What the BPF programs write to the log; drained once per reading.
 pub(super) type EventLog = EbpfLogger<&'static dyn log::Log>;
 
 /// What full mode adds to a probe.
@@ -90,7 +90,7 @@ impl Probe {
         self.full.as_ref()?.ends.no_fentry
     }
 
-    /// Whether our programs count the page faults of each mm.
+    /// Whether the BPF programs count the page faults of each mm.
     #[must_use]
     pub fn counts_faults(&self) -> bool {
         self.full.as_ref().is_some_and(|full| full.faults)
@@ -118,7 +118,7 @@ impl Probe {
         })
     }
 
-    /// One reading of all processes; what our programs had to tell meanwhile goes to the log.
+    /// One reading of all processes; what the BPF programs had to tell meanwhile goes to the log.
     pub fn snapshot(&mut self) -> Result<Snapshot, ProbeError> {
         if let Some(log) = self.full.as_mut().and_then(|full| full.log.as_mut()) {
             log.flush();
@@ -135,7 +135,7 @@ impl Probe {
         }
     }
 
-    /// Events that our programs missed so far: runs that the recursion guard left out, and updates that came while a slot
+    /// Events that the BPF programs missed so far: runs that the recursion guard left out, and updates that came while a slot
     /// was busy. `None` in passive mode.
     #[must_use]
     pub fn missed_events(&self) -> Option<u64> {
@@ -145,13 +145,13 @@ impl Probe {
         Some(refused.recursion_misses + nested)
     }
 
-    /// What the kernel counted of each of our programs.
+    /// What the kernel counted of each of the BPF programs.
     #[must_use]
     pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
         statistics::of_programs(&self.ebpf)
     }
 
-    /// What the kernel's JIT made of our programs.
+    /// What the kernel's JIT made of the BPF programs.
     ///
     /// # Errors
     /// When the kernel does not show it.
@@ -159,7 +159,7 @@ impl Probe {
         code::code_of(&self.ebpf, symbols)
     }
 
-    /// What our programs and maps cost the kernel.
+    /// What the BPF programs and maps cost the kernel.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         let mut footprint = Footprint::default();

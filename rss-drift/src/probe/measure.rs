@@ -34,7 +34,7 @@ impl Probe {
         sites::sites(&self.ebpf)
     }
 
-    /// Misses by their stacks, the commonest first.
+    /// Misses by their stacks, the most frequent first.
     pub fn run_chains(&self) -> Result<Vec<Chain>, ProbeError> {
         sites::chains(&self.ebpf)
     }

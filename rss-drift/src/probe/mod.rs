@@ -1,4 +1,4 @@
-//! The probe: our eBPF programs in the kernel, and what they read. The only part that knows aya.
+//! The probe: the BPF programs in the kernel, and what they read. The only part that knows aya.
 
 pub mod caches;
 pub mod code;

@@ -1,4 +1,4 @@
-//! Our programs, by their names: loaded and attached.
+//! The BPF programs, by their names: loaded and attached.
 
 use aya::{
     Btf, Ebpf,

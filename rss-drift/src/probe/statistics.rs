@@ -1,4 +1,4 @@
-//! What the kernel counts of our programs: runs, their time, and runs that the recursion guard refused.
+//! What the kernel counts of the BPF programs: runs, their time, and runs that the recursion guard refused.
 
 use std::{
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd},

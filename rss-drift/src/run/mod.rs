@@ -37,7 +37,7 @@ use report::Report;
 use runner::Runner;
 use sites::Sites;
 
-/// Exit status of our own failures: none that a command is likely to have.
+/// Exit status when rss-drift itself fails: none that a command is likely to have.
 pub(crate) const FAILURE: u8 = 125;
 
 /// Runs `run`. Whatever fails on our side is told here.

@@ -57,7 +57,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Begins. `measured` says of a process whether it is; our own openings do not count.
+    /// Begins. `measured` says of a process whether it is; openings by rss-drift do not count.
     ///
     /// # Errors
     /// Where the kernel has no fanotify, or /proc must not be watched (it needs `CAP_SYS_ADMIN`).

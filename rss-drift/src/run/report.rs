@@ -32,7 +32,7 @@ pub(super) struct Report {
     pub duration: Duration,
     /// How the command ended; `None`: it still runs.
     pub ended: Option<Ended>,
-    /// What our programs counted.
+    /// What the BPF programs counted.
     pub totals: RunTotals,
     /// From where updates came.
     pub sites: Sites,
@@ -61,7 +61,7 @@ pub(super) struct Costs {
     pub cpu_time: Duration,
     /// Our own RSS in bytes.
     pub rss: Option<u64>,
-    /// Kernel memory of our programs and maps in bytes.
+    /// Kernel memory of the BPF programs and maps in bytes.
     pub maps: u64,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Peak {
 }
 
 impl Peak {
-    /// Of what our programs kept.
+    /// Of what the BPF programs kept.
     pub(super) fn new(of: &Largest, rules: &Rules) -> Self {
         let size = |pages: i64| bytes(pages, rules.page_size);
         let end = of.comm.iter().position(|&byte| byte == 0).unwrap_or(of.comm.len());

@@ -200,7 +200,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    /// What our programs counted.
+    /// What the BPF programs counted.
     fn totals(&self, course: &Course) -> anyhow::Result<RunTotals> {
         let mut totals = self.session.probe.run_totals()?;
         if let Some(before) = course.faults_before {
@@ -320,7 +320,7 @@ fn command_line(command: &[OsString]) -> String {
     command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// Who still runs. A command that has ended is not among them, though the kernel may not have told our programs yet.
+/// Who still runs. A command that has ended is not among them, though the kernel may not have told the BPF programs yet.
 fn outlived(alive: &[u32], ended: Option<u32>) -> Vec<(u32, String)> {
     let others = alive.iter().filter(|&&pid| Some(pid) != ended);
     others.filter_map(|&pid| Some((pid, thread_name(pid)?))).collect()

@@ -17,7 +17,7 @@ use crate::{
 pub(super) struct Sites {
     /// The functions that updated, those with the most updates first.
     pub callers: Vec<Caller>,
-    /// Misses by their stacks, the commonest first.
+    /// Misses by their stacks, the most frequent first.
     pub chains: Vec<Chain>,
     /// How many of them are to be printed.
     pub printed: usize,

@@ -21,7 +21,7 @@ pub(super) struct Watcher {
     pub above: u64,
     /// The largest bound of the approximate reader, in pages.
     pub bound: u64,
-    /// What was found at rest, over the whole host.
+    /// What was found on idle mms, over the whole host.
     pub at_rest: RestFindings,
     rest: RestTracker,
 }

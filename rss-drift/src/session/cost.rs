@@ -1,4 +1,4 @@
-//! What measuring costs: our own CPU time and memory.
+//! What measuring costs: the CPU time and memory of rss-drift.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use nix::sys::{
     time::TimeValLike as _,
 };
 
-/// Our CPU time since a beginning, in total and from one interval to the next.
+/// CPU time of rss-drift since a beginning, in total and from one interval to the next.
 #[derive(Debug)]
 pub struct CpuClock {
     began: (Instant, Duration),

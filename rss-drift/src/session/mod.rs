@@ -45,7 +45,7 @@ impl Mode {
     }
 }
 
-/// A running measurement: the kernel's facts and our programs in it.
+/// A running measurement: the kernel's facts and the BPF programs in it.
 #[derive(Debug)]
 pub struct Session {
     pub kernel: Kernel,

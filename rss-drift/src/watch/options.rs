@@ -31,7 +31,7 @@ pub(crate) struct Options {
     /// Columns of the table; `None`: the default ones.
     pub columns: Option<Vec<&'static Field>>,
     pub outputs: Vec<OutputSpec>,
-    /// The share of the host's CPU time that our programs may take, in percent.
+    /// The share of the host's CPU time that the BPF programs may take, in percent.
     pub max_overhead: f64,
 }
 

@@ -181,7 +181,7 @@ impl Run {
         }
     }
 
-    /// What full mode counted of itself so far; what was found at rest is of this interval.
+    /// What full mode counted of itself so far; what was found on idle mms is of this interval.
     fn shadow_faults(&mut self, at_rest: &RestFindings) -> anyhow::Result<Option<ShadowFaults>> {
         let Some(counts) = self.session.probe.counts().transpose()? else { return Ok(None) };
         let missed = self.session.probe.missed_events().unwrap_or(0);
@@ -225,7 +225,7 @@ impl Run {
         self.faults.unreadable += faults.unreadable;
         self.faults.rss_bytes = self.faults.rss_bytes.max(rss_bytes);
         if let Some(shadow) = shadow {
-            // Counts are since the start already; what is found at rest is of one interval.
+            // Counts are since the start already; what is found on idle mms is of one interval.
             let before = self.faults.shadow.unwrap_or_default();
             self.faults.shadow = Some(ShadowFaults {
                 error_at_rest: before.error_at_rest.max(shadow.error_at_rest),

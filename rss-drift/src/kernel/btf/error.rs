@@ -8,10 +8,7 @@ pub enum BtfError {
     #[error(
         "cannot read {path}: {error}; the kernel's types are needed (CONFIG_DEBUG_INFO_BTF=y, sysfs on /sys)"
     )]
-    Unreadable {
-        path: PathBuf,
-        error: io::Error,
-    },
+    Unreadable { path: PathBuf, error: io::Error },
     #[error("not BTF: it starts with {0:02x?}, not with 9f eb")]
     NotBtf(Vec<u8>),
     /// The bytes are BTF of a machine of the other byte order.
@@ -21,10 +18,7 @@ pub enum BtfError {
     #[error(
         "BTF version {version} with flags {flags:#x} is unknown (version 1 with flags 0x0 is known); use a newer rss-drift"
     )]
-    Version {
-        version: u8,
-        flags: u8,
-    },
+    Version { version: u8, flags: u8 },
     /// A type of a kind whose length is unknown, so that what follows cannot be found.
     #[error("BTF type {id} has the unknown kind {kind}; use a newer rss-drift")]
     UnknownKind {

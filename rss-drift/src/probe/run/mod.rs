@@ -1,4 +1,4 @@
-//! What our programs count for `rss-drift run`: told whom to measure, and read.
+//! What the BPF programs count for `rss-drift run`: told whom to measure, and read.
 
 pub(super) mod sites;
 pub(super) mod totals;

@@ -73,7 +73,7 @@ pub(in crate::probe) fn prepare(
     for (index, code) in (0..).zip(codes.iter().take(CODES)) {
         array.set(index, Value(*code), 0).map_err(failed(CODE))?;
     }
-    // Without names the frames of our program and of the tracepoint cannot be told from the others: they stay.
+    // Without names the frames of the BPF program and of the tracepoint cannot be told from the others: they stay.
     let ours = symbols.map_or(Ok(Vec::new()), |symbols| calibrate(ebpf, symbols))?;
     let (skip, last) = (ours.len() as u64, ours.last().copied().unwrap_or(0));
     set_all(ebpf, SHARED, |shared| RunShared {
@@ -106,7 +106,7 @@ fn calibrate(ebpf: &mut Ebpf, symbols: &Symbols) -> Result<Vec<u64>, ProbeError>
     Ok(frames[..ours].to_vec())
 }
 
-/// A frame of our program, or of the tracepoint that calls it. Not each of them is there: a function whose last instruction is a
+/// A frame of the BPF program, or of the tracepoint that calls it. Not each of them is there: a function whose last instruction is a
 /// jump to the next leaves no frame.
 fn is_of_the_event(name: &str) -> bool {
     name.starts_with("bpf_")
@@ -120,7 +120,7 @@ pub(in crate::probe) fn sites(ebpf: &Ebpf) -> Result<Vec<(Site, SiteCounts)>, Pr
     sites.collect::<Result<_, _>>().map_err(failed(SITES))
 }
 
-/// Misses by their stacks, the commonest first.
+/// Misses by their stacks, the most frequent first.
 pub(in crate::probe) fn chains(ebpf: &Ebpf) -> Result<Vec<Chain>, ProbeError> {
     let counted = hash::<u32, Value<MemberCounts>>(ebpf, CHAINS)?;
     let stacks = StackTraceMap::try_from(map(ebpf, STACKS)?).map_err(failed(STACKS))?;

@@ -2,7 +2,7 @@
 //! and what the running tasks changed since they were last looked at; and the seeds from which the states count.
 //!
 //! A shadow is the mm's count, and of the caches: the seed, the totals, and the pending deltas of the slots that hold the
-//! mm. The first is the kernel's own word; the others are ours, and at rest they must come to what the tasks' caches hold.
+//! mm. The first is the kernel's own word; the others are ours, and while the mm is idle they must come to what the tasks' caches hold.
 
 use std::collections::{HashMap, HashSet};
 
