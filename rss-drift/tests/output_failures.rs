@@ -19,7 +19,7 @@ use rss_drift::{
         stats::Summary,
     },
     kernel::accounting::Accounting,
-    output::{Block, Faults, Format, Headline, OutputError, OutputSpec, Target, open_all},
+    output::{Block, Format, Headline, OutputError, OutputSpec, SelfCheck, Target, open_all},
     proc::{ProcFigures, Source},
 };
 
@@ -75,7 +75,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
             holders: &[],
             left_out: 0,
             events: &[],
-            faults: &Faults::default(),
+            check: &SelfCheck::default(),
         };
         if let Err(error) = sinks[0].block(&block) {
             return error;

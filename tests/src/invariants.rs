@@ -3,7 +3,7 @@
 use std::{fs, thread, time::Duration};
 
 use rss_drift::{
-    drift::rest::{RestFindings, RestTracker},
+    drift::idle::{IdleFindings, IdleTracker},
     probe::{EndOfMm, Probe, Snapshot},
     session::Session,
 };
@@ -17,7 +17,7 @@ const LOOKS: u32 = 150;
 /// a rest each.
 #[derive(Debug, Default)]
 pub struct Invariants {
-    rest: RestTracker,
+    rest: IdleTracker,
     readings: u64,
     at_rest: u64,
     repaired: u64,
@@ -34,7 +34,7 @@ impl Invariants {
     }
 
     /// One reading: at rest the shadow is exact, nothing was repaired, and every mm that ended came to 0.
-    pub fn look(&mut self, probe: &mut Probe) -> (Snapshot, RestFindings) {
+    pub fn look(&mut self, probe: &mut Probe) -> (Snapshot, IdleFindings) {
         let snapshot = probe.snapshot().expect("read the iterator");
         let found = self.rest.look(&snapshot);
         self.readings += 1;

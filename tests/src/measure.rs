@@ -98,8 +98,8 @@ impl Meter {
         let mm = *before.process(pid)?;
         let printed = Printed::of(mm.tid).expect("read /proc");
         let walk = Walk::of(mm.tid).expect("read smaps");
-        let mut faults = collect::Faults::default();
-        let mut rows = collect::rows(&mut self.session.probe, before, &[pid], &self.rules, &mut faults)
+        let mut problems = collect::Problems::default();
+        let mut rows = collect::rows(&mut self.session.probe, before, &[pid], &self.rules, &mut problems)
             .expect("read the iterator");
         let after = self.snapshot();
         let second = after.process(pid)?;
@@ -109,7 +109,7 @@ impl Meter {
             return None;
         }
         let row = rows.pop().expect("a process at rest has a row");
-        assert_eq!(faults.disagreements, 0, "at rest /proc prints what the counters say: {row:?}");
+        assert_eq!(problems.disagreements, 0, "at rest /proc prints what the counters say: {row:?}");
         let shadow = after.shadow(pid);
         if shadow.is_some_and(|shadow| shadow.flags & SHADOW_VALID == 0) {
             return None;

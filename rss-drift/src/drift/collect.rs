@@ -88,7 +88,7 @@ impl Rules {
 
 /// Our own errors, counted while rows are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
+pub struct Problems {
     /// Readings of a process that a fold disturbed and that were repeated.
     pub retried: u64,
     /// Rows whose counters never stood still while they were read.
@@ -113,13 +113,13 @@ impl<'a> Group<'a> {
 
     /// Pairs what was read with the reading `after`. A process that is gone by then, or that has another mm, has no
     /// row: nobody knows to which of the two /proc's answer belongs.
-    fn rows(self, after: &Snapshot, rules: &Rules, faults: &mut Faults) -> Vec<Row> {
+    fn rows(self, after: &Snapshot, rules: &Rules, problems: &mut Problems) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.0.len());
         for (before, files) in self.0 {
             let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else {
                 continue;
             };
-            rows.push(row(before, second, files, after, rules, faults));
+            rows.push(row(before, second, files, after, rules, problems));
         }
         rows
     }
@@ -131,7 +131,7 @@ pub fn rows(
     mut before: Snapshot,
     pids: &[u32],
     rules: &Rules,
-    faults: &mut Faults,
+    problems: &mut Problems,
 ) -> Result<Vec<Row>, ProbeError> {
     let missed_events = probe.missed_events();
     let counts_faults = probe.counts_faults();
@@ -139,9 +139,9 @@ pub fn rows(
     for group in pids.chunks(GROUP) {
         let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), rules);
         let after = probe.snapshot()?;
-        faults.retried += after.retried();
+        problems.retried += after.retried();
         let first = rows.len();
-        rows.extend(group.rows(&after, rules, faults));
+        rows.extend(group.rows(&after, rules, problems));
         for row in &mut rows[first..] {
             row.shadow = shadow_figures(row.process.pid, &before, &after, rules, counts_faults);
             row.missed_events = missed_events;
@@ -187,7 +187,14 @@ fn folder(mm: &Mm) -> TaskFolder {
     if mm.has(FLAG_LEADER_GONE) { TaskFolder::thread(mm.tid) } else { TaskFolder::process(mm.tgid) }
 }
 
-fn row(first: &Mm, second: &Mm, files: Files, after: &Snapshot, rules: &Rules, faults: &mut Faults) -> Row {
+fn row(
+    first: &Mm,
+    second: &Mm,
+    files: Files,
+    after: &Snapshot,
+    rules: &Rules,
+    problems: &mut Problems,
+) -> Row {
     let figures = files.figures;
     // The reading from which /proc's figure came, where one can be told: then drift is of one instant.
     let chosen =
@@ -205,10 +212,10 @@ fn row(first: &Mm, second: &Mm, files: Files, after: &Snapshot, rules: &Rules, f
     }
     if !chosen.has(FLAG_VALID) {
         notes.push(Note::Uncertain);
-        faults.uncertain += 1;
+        problems.uncertain += 1;
     }
-    faults.disagreements += disagreements(first, second, &figures, rules.precisions);
-    faults.unreadable += u64::from(Source::ALL.iter().any(|&source| figures.of(source).is_none()));
+    problems.disagreements += disagreements(first, second, &figures, rules.precisions);
+    problems.unreadable += u64::from(Source::ALL.iter().any(|&source| figures.of(source).is_none()));
     let moved = Some(second.exact_rss().abs_diff(first.exact_rss()));
     let mut row = Row { time: after.time, files: figures, moved, notes, ..of_record(chosen, rules) };
     row.process.uid = files.uid;

@@ -6,6 +6,6 @@ pub mod collect;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod holders;
-pub mod rest;
+pub mod idle;
 pub mod sample;
 pub mod stats;

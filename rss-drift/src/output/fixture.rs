@@ -1,6 +1,6 @@
 //! Blocks for tests of outputs.
 
-use super::{Block, Faults, Headline};
+use super::{Block, Headline, SelfCheck};
 use crate::{
     drift::{
         holders::Holders,
@@ -20,7 +20,7 @@ pub(crate) struct Report {
     pub holders: Vec<Holders>,
     pub left_out: u64,
     pub events: Vec<String>,
-    pub faults: Faults,
+    pub check: SelfCheck,
 }
 
 impl Report {
@@ -41,7 +41,7 @@ impl Report {
             holders: Vec::new(),
             left_out: 0,
             events: Vec::new(),
-            faults: Faults { cpu_percent: Some(0.4), rss_bytes: Some(5 << 20), ..Faults::default() },
+            check: SelfCheck { cpu_percent: Some(0.4), rss_bytes: Some(5 << 20), ..SelfCheck::default() },
         }
     }
 
@@ -55,7 +55,7 @@ impl Report {
             holders: &self.holders,
             left_out: self.left_out,
             events: &self.events,
-            faults: &self.faults,
+            check: &self.check,
         }
     }
 }

@@ -12,7 +12,7 @@ use rss_drift_common::shadow::Counts;
 use crate::{
     drift::{
         holders::Holders,
-        rest::RestFindings,
+        idle::IdleFindings,
         sample::{Host, Row},
         stats::{Distribution, Largest, Summary},
     },
@@ -107,7 +107,7 @@ pub struct Block<'a> {
     /// them. CSV and JSON have no place for events.
     pub events: &'a [String],
     /// The self-check of this interval.
-    pub faults: &'a Faults,
+    pub check: &'a SelfCheck,
 }
 
 /// Figures of the whole host in one interval.
@@ -125,7 +125,7 @@ pub struct Headline {
 
 /// The self-check: what went wrong in rss-drift itself and what it costs, in one interval or summed up over a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Faults {
+pub struct SelfCheck {
     /// Readings that were invalid at first and were repeated.
     pub retried: u64,
     /// Rows whose counters did not hold still for a valid reading.
@@ -140,13 +140,13 @@ pub struct Faults {
     pub rss_bytes: Option<u64>,
     /// Kernel memory of our BPF maps and programs in bytes; `None` when unreadable.
     pub map_bytes: Option<u64>,
-    /// Faults and costs of full mode; `None` in passive mode.
-    pub shadow: Option<ShadowFaults>,
+    /// Of full mode; `None` in passive mode.
+    pub shadow: Option<ShadowCheck>,
 }
 
 /// The part of the self-check that only full mode has.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ShadowFaults {
+pub struct ShadowCheck {
     /// Events that the BPF programs missed; the next reading made them good.
     pub missed: u64,
     /// Updates of an mm that got no state because the maps are full.
@@ -177,7 +177,7 @@ pub struct ShadowFaults {
     pub programs_percent: Option<f64>,
 }
 
-impl ShadowFaults {
+impl ShadowCheck {
     /// How many ends of mms were checked for a residue: not those that a sweep or a new mm at the same address told of, and not
     /// those that could not be judged.
     #[must_use]
@@ -187,7 +187,7 @@ impl ShadowFaults {
 
     /// By what the BPF programs counted since the start, the events that they missed, and what readings found on idle mms.
     #[must_use]
-    pub const fn new(counts: &Counts, missed: u64, at_rest: &RestFindings) -> Self {
+    pub const fn new(counts: &Counts, missed: u64, at_rest: &IdleFindings) -> Self {
         Self {
             missed,
             refused: counts.refused,
@@ -260,7 +260,7 @@ pub struct RunSummary<'a> {
     /// The largest |drift|, with whose and when.
     pub largest: Option<&'a Largest>,
     /// The self-check summed up; CPU % of the whole run, the largest RSS.
-    pub faults: &'a Faults,
+    pub check: &'a SelfCheck,
     /// Our CPU time, user and system.
     pub cpu_time: Duration,
 }

@@ -8,7 +8,7 @@ use super::{child::Ended, opened::Openings, sites::Sites, watcher::Watcher};
 use crate::{
     drift::{collect::Rules, sample::Host},
     kernel::Accounting,
-    output::ShadowFaults,
+    output::ShadowCheck,
     probe::{RunTotals, Scope},
     proc::{Precision, Source, TaskFolder},
     table::bytes,
@@ -50,7 +50,7 @@ pub(super) struct Report {
     pub threshold: u64,
     /// What drift follows from.
     pub rules: Rules,
-    pub faults: ShadowFaults,
+    pub check: ShadowCheck,
     pub costs: Costs,
 }
 

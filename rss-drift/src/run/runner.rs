@@ -21,7 +21,7 @@ use super::{
 use crate::{
     drift::{collect::Rules, sample::Host},
     kernel::{symbols::Symbols, tunables::Cpus},
-    output::ShadowFaults,
+    output::ShadowCheck,
     probe::{Chains, Mm, RunTotals, Scope},
     proc::{self, Source, Wanted, faults_of_threads, thread_name},
     session::{CpuClock, Event, Mode, Session, Signals, Startup, give_memory_back},
@@ -295,7 +295,7 @@ impl<'a> Runner<'a> {
             openings: course.openings,
             outlived: outlived(&alive, course.ended.map(|_| child.pid())),
             peaks: [command, largest],
-            faults: ShadowFaults::new(&counts, probe.missed_events().unwrap_or(0), &course.watcher.at_rest),
+            check: ShadowCheck::new(&counts, probe.missed_events().unwrap_or(0), &course.watcher.at_rest),
             totals,
             watcher: course.watcher,
             threshold: self.options.threshold,

@@ -317,19 +317,19 @@ fn drift(report: &Report, lines: &mut Lines) {
 }
 
 fn self_check(report: &Report, lines: &mut Lines) {
-    let faults = &report.faults;
+    let check = &report.check;
     lines.line("");
     lines.line(&format!(
         " self-check: {} events missed, {} updates and {} processes refused, max error while idle {} pages, {} pages \
          corrected, {} of {} exited address spaces left a residue{}, CPU time {:.2} s, RSS {} KiB, maps {} KiB",
-        faults.missed,
-        faults.refused,
+        check.missed,
+        check.refused,
         report.totals.refused,
-        faults.error_at_rest,
-        faults.repaired,
-        faults.deaths_with_rest,
-        faults.deaths,
-        faults.rare(Detail::wanted()),
+        check.error_at_rest,
+        check.repaired,
+        check.deaths_with_rest,
+        check.deaths,
+        check.rare(Detail::wanted()),
         report.costs.cpu_time.as_secs_f64(),
         report.costs.rss.map_or_else(|| "unknown".to_owned(), |rss| (rss / 1024).to_string()),
         report.costs.maps / 1024,

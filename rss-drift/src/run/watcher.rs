@@ -3,7 +3,7 @@
 use crate::{
     drift::{
         collect::{Rules, comm, reading},
-        rest::{RestFindings, RestTracker},
+        idle::{IdleFindings, IdleTracker},
         stats::RunDrift,
     },
     probe::{Probe, ProbeError},
@@ -22,8 +22,8 @@ pub(super) struct Watcher {
     /// The largest bound of the approximate reader, in pages.
     pub bound: u64,
     /// What was found on idle mms, over the whole host.
-    pub at_rest: RestFindings,
-    rest: RestTracker,
+    pub at_rest: IdleFindings,
+    rest: IdleTracker,
 }
 
 impl Watcher {

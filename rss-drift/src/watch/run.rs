@@ -7,12 +7,12 @@ use crate::{
     drift::{
         collect::{self, Rules, comm, reading},
         holders::{self, Holders},
-        rest::{RestFindings, RestTracker},
+        idle::{IdleFindings, IdleTracker},
         sample::{Host, Note, Row},
         stats::{RunDrift, Summary},
     },
     kernel::tunables::Cpus,
-    output::{Block, Faults, Headline, RunSummary, ShadowFaults, Sink},
+    output::{Block, Headline, RunSummary, SelfCheck, ShadowCheck, Sink},
     probe::{Probe, Snapshot},
     proc::{Precision, Source, Wanted, thread_name},
     session::{CpuClock, Session, give_memory_back},
@@ -31,9 +31,9 @@ pub(super) struct Run {
     clock: CpuClock,
     intervals: u64,
     drift: RunDrift,
-    faults: Faults,
+    check: SelfCheck,
     /// Full mode: whether the shadow is right where nothing moves.
-    rest: RestTracker,
+    rest: IdleTracker,
     guard: OverheadGuard,
     /// Processes seen so far: counted when they appear, so that a long run needs to remember only the last reading's.
     seen: u64,
@@ -71,8 +71,8 @@ impl Run {
             clock: CpuClock::begin(),
             intervals: 0,
             drift: RunDrift::default(),
-            faults: Faults::default(),
-            rest: RestTracker::default(),
+            check: SelfCheck::default(),
+            rest: IdleTracker::default(),
             seen: 0,
             present: Vec::new(),
             last_rows: BTreeMap::new(),
@@ -101,17 +101,17 @@ impl Run {
         let at_rest = self.rest.look(&snapshot);
         let own_rss =
             snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
-        let mut faults = collect::Faults { retried: snapshot.retried(), ..collect::Faults::default() };
+        let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };
         let gone = self.selection.take_gone(&snapshot);
         let time = snapshot.time;
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
-        let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut faults)?;
+        let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut problems)?;
         left_out += self.selection.order(&mut rows, &self.host);
         let holders = if self.options.holders { self.holders(&rows)? } else { Vec::new() };
         let mut events = Vec::new();
         self.say_farewell(&gone, &mut rows, &mut events);
-        let shadow = self.shadow_faults(&at_rest)?;
-        let faults = self.count_faults(faults, own_rss.map(i64::unsigned_abs), shadow);
+        let shadow = self.shadow_check(&at_rest)?;
+        let check = self.self_check(problems, own_rss.map(i64::unsigned_abs), shadow);
         if shadow.is_some() && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len()) {
             self.step_down(&mut events)?;
         }
@@ -125,7 +125,7 @@ impl Run {
             holders: &holders,
             left_out,
             events: &events,
-            faults: &faults,
+            check: &check,
         };
         for sink in &mut self.sinks {
             sink.block(&block)?;
@@ -182,11 +182,11 @@ impl Run {
     }
 
     /// What full mode counted of itself so far; what was found on idle mms is of this interval.
-    fn shadow_faults(&mut self, at_rest: &RestFindings) -> anyhow::Result<Option<ShadowFaults>> {
+    fn shadow_check(&mut self, at_rest: &IdleFindings) -> anyhow::Result<Option<ShadowCheck>> {
         let Some(counts) = self.session.probe.counts().transpose()? else { return Ok(None) };
         let missed = self.session.probe.missed_events().unwrap_or(0);
         let programs_percent = self.guard.share();
-        Ok(Some(ShadowFaults { programs_percent, ..ShadowFaults::new(&counts, missed, at_rest) }))
+        Ok(Some(ShadowCheck { programs_percent, ..ShadowCheck::new(&counts, missed, at_rest) }))
     }
 
     /// Goes on in passive mode.
@@ -203,13 +203,13 @@ impl Run {
         Ok(())
     }
 
-    fn count_faults(
+    fn self_check(
         &mut self,
-        found: collect::Faults,
+        found: collect::Problems,
         rss_bytes: Option<u64>,
-        shadow: Option<ShadowFaults>,
-    ) -> Faults {
-        let faults = Faults {
+        shadow: Option<ShadowCheck>,
+    ) -> SelfCheck {
+        let check = SelfCheck {
             retried: found.retried,
             uncertain: found.uncertain,
             disagreements: found.disagreements,
@@ -219,28 +219,28 @@ impl Run {
             map_bytes: Some(self.map_bytes),
             shadow,
         };
-        self.faults.retried += faults.retried;
-        self.faults.uncertain += faults.uncertain;
-        self.faults.disagreements += faults.disagreements;
-        self.faults.unreadable += faults.unreadable;
-        self.faults.rss_bytes = self.faults.rss_bytes.max(rss_bytes);
+        self.check.retried += check.retried;
+        self.check.uncertain += check.uncertain;
+        self.check.disagreements += check.disagreements;
+        self.check.unreadable += check.unreadable;
+        self.check.rss_bytes = self.check.rss_bytes.max(rss_bytes);
         if let Some(shadow) = shadow {
             // Counts are since the start already; what is found on idle mms is of one interval.
-            let before = self.faults.shadow.unwrap_or_default();
-            self.faults.shadow = Some(ShadowFaults {
+            let before = self.check.shadow.unwrap_or_default();
+            self.check.shadow = Some(ShadowCheck {
                 error_at_rest: before.error_at_rest.max(shadow.error_at_rest),
                 repaired: before.repaired + shadow.repaired,
                 ..shadow
             });
         }
-        faults
+        check
     }
 
     /// Ends every output with the summary of the run.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         let (cpu_time, duration, cpu_percent) = self.clock.total();
-        self.faults.cpu_percent = cpu_percent;
-        self.faults.map_bytes = Some(self.map_bytes);
+        self.check.cpu_percent = cpu_percent;
+        self.check.map_bytes = Some(self.map_bytes);
         let summary = RunSummary {
             host: &self.host,
             duration,
@@ -248,7 +248,7 @@ impl Run {
             processes: self.seen,
             drift: self.drift.distribution(),
             largest: self.drift.largest(),
-            faults: &self.faults,
+            check: &self.check,
             cpu_time,
         };
         for sink in &mut self.sinks {

@@ -15,7 +15,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork},
 };
 use rss_drift::{
-    drift::rest::RestTracker,
+    drift::idle::IdleTracker,
     probe::{EndOfMm, FullOptions, Hidden},
 };
 
@@ -74,7 +74,7 @@ pub fn an_mm_that_ends_unseen() -> Outcome {
     }
     assert_eq!(stale(&mut meter), 0, "{before:?}, then {:?}", counts(&meter));
     println!("report: swept={}", counts(&meter).swept);
-    assert_right(&mut meter, &mut RestTracker::default());
+    assert_right(&mut meter, &mut IdleTracker::default());
     Outcome::Passed
 }
 
@@ -152,7 +152,7 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
             assert_ne!(record.id, id, "a state of its own: {record:?}");
             assert!(record.peak_exact < peak, "the peak of another: {record:?}");
             assert!(record.updates() < PAGES, "the updates of another: {record:?}");
-            assert_right(&mut meter, &mut RestTracker::default());
+            assert_right(&mut meter, &mut IdleTracker::default());
             println!("report: inherited={}", counts(&meter).inherited);
             return Outcome::Passed;
         }
@@ -163,7 +163,7 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
 /// Right at every reading beside short lives; how many they were.
 pub(super) fn beside_a_storm(meter: &mut Meter) -> u64 {
     let mut storm = Helper::start_as("live-storm");
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     storm.begin_storm(200);
     for _ in 0..10 {
         assert_right(meter, &mut rest);
@@ -180,5 +180,5 @@ pub(super) fn nothing_stays(meter: &mut Meter) {
     let began = Instant::now();
     wait_until("states of mms that ended are swept away", || stale(meter) <= 0);
     println!("nothing stays after {:.1} s: {:?}", began.elapsed().as_secs_f64(), counts(meter));
-    assert_right(meter, &mut RestTracker::default());
+    assert_right(meter, &mut IdleTracker::default());
 }

@@ -4,7 +4,7 @@
 use std::{os::unix::fs::symlink, path::Path, thread, time::Duration};
 
 use rss_drift::{
-    drift::rest::RestTracker,
+    drift::idle::IdleTracker,
     probe::{EndOfMm, FullOptions},
 };
 use rss_drift_common::shadow::Counts;
@@ -118,7 +118,7 @@ pub fn switched_off_meanwhile() -> Outcome {
     }
     drop(off);
     thread::sleep(Duration::from_millis(100));
-    assert_right(&mut meter, &mut RestTracker::default());
+    assert_right(&mut meter, &mut IdleTracker::default());
     Outcome::Passed
 }
 

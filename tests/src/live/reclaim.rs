@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rss_drift::drift::rest::RestTracker;
+use rss_drift::drift::idle::IdleTracker;
 use rss_drift_common::Member;
 
 use super::{
@@ -57,7 +57,7 @@ pub fn kswapd_swaps_out_who_rests() -> Outcome {
     let least = least.expect("a setting that can be written");
     let mut growing = Helper::start();
     let room = growing.map(Kind::Anon, ROOM);
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     let swapped_now = || kib_of(&format!("/proc/{pid}/status"), "VmSwap:").expect("a process that lives");
     let mut written = 0;
     while swapped_now() == 0 && written + STEP <= room.pages {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rss_drift::{
-    drift::rest::{RestFindings, RestTracker},
+    drift::idle::{IdleFindings, IdleTracker},
     kernel::Accounting,
     probe::{FaultPrograms, FullOptions, Hidden, Probe, Publish, Snapshot},
     session::Mode,
@@ -55,7 +55,7 @@ pub(super) fn shadow(meter: &mut Meter, pid: u32) -> ShadowRecord {
 }
 
 /// What holds at every reading: no error at rest, nothing repaired at rest, no death with a rest, no state too many.
-pub(super) fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFindings {
+pub(super) fn assert_right(meter: &mut Meter, rest: &mut IdleTracker) -> IdleFindings {
     let snapshot = meter.snapshot();
     let found = rest.look(&snapshot);
     assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact at rest: {found:?}");
@@ -65,7 +65,7 @@ pub(super) fn assert_right(meter: &mut Meter, rest: &mut RestTracker) -> RestFin
 }
 
 /// [`assert_right`] where the session is in full mode; else a reading.
-pub(super) fn assert_right_if_full(meter: &mut Meter, rest: &mut RestTracker) {
+pub(super) fn assert_right_if_full(meter: &mut Meter, rest: &mut IdleTracker) {
     if meter.session.probe.full_mode().is_some() {
         assert_right(meter, rest);
     } else {
@@ -87,7 +87,7 @@ pub(super) fn stale(meter: &mut Meter) -> i64 {
 pub fn is_exact_for_every_process_at_rest() -> Outcome {
     let mut meter = open(FullOptions::default());
     let helper = Helper::start();
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     let mut at_rest = 0;
     for _ in 0..20 {
         at_rest += assert_right(&mut meter, &mut rest).at_rest;
@@ -203,7 +203,7 @@ pub fn processes_that_come_and_go_leave_nothing() -> Outcome {
     let mut storm = Helper::start();
     let before = counts(&meter);
     storm.begin_storm(500);
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     for _ in 0..30 {
         assert_right(&mut meter, &mut rest);
         thread::sleep(Duration::from_millis(100));
@@ -237,7 +237,7 @@ pub fn processes_that_end_while_they_are_read() -> Outcome {
     let after = counts(&meter);
     assert!(after.deaths - before.deaths >= started, "{started} processes: {after:?}");
     assert_eq!((after.deaths_with_rest, after.rest), (0, 0), "{started} processes: {after:?}");
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     assert_right(&mut meter, &mut rest);
     assert_right(&mut meter, &mut rest);
     nothing_is_late(&meter.session.probe);
@@ -258,7 +258,7 @@ pub fn attaches_under_load() -> Outcome {
             break;
         }
         let mut meter = open(FullOptions::default());
-        let mut rest = RestTracker::default();
+        let mut rest = IdleTracker::default();
         for _ in 0..3 {
             assert_right(&mut meter, &mut rest);
         }
@@ -271,7 +271,7 @@ pub fn attaches_under_load() -> Outcome {
 pub fn a_full_map_is_counted() -> Outcome {
     let mut meter = open(FullOptions { max_mms: Some(8), ..FullOptions::default() });
     let helpers: Vec<_> = (0..12).map(|_| Helper::start()).collect();
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     let mut without_state = 0;
     for _ in 0..5 {
         without_state = assert_right(&mut meter, &mut rest).without_state;
@@ -290,7 +290,7 @@ pub fn two_at_once() -> Outcome {
     let mut helper = Helper::start();
     let region = helper.map(Kind::Shmem, 100);
     helper.write(&region, 0..100);
-    let mut rests = [RestTracker::default(), RestTracker::default()];
+    let mut rests = [IdleTracker::default(), IdleTracker::default()];
     for _ in 0..5 {
         assert_right(&mut one, &mut rests[0]);
         assert_right(&mut other, &mut rests[1]);

@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use rss_drift::{
-    drift::rest::RestTracker,
+    drift::idle::IdleTracker,
     kernel::{Accounting, Kernel},
     probe::{Counting, FullOptions, Probe},
 };
@@ -53,7 +53,7 @@ pub fn a_stopped_process() -> Outcome {
     helper.write(&region, 0..77);
     let exact = meter.rest(helper.pid()).mm.exact();
     signal(helper.pid(), Signal::SIGSTOP);
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     let end = Instant::now() + STOPPED;
     while Instant::now() < end {
         assert_right(&mut meter, &mut rest);
@@ -122,7 +122,7 @@ pub fn busy_cpus() -> Outcome {
             })
         })
         .collect();
-    let mut rest = RestTracker::default();
+    let mut rest = IdleTracker::default();
     for step in 0..8 {
         helper.write(&region, step * 50..(step + 1) * 50);
         // The first one that is believed after the helper said that it is done.

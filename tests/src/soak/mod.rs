@@ -14,7 +14,7 @@ use std::{
 };
 
 use rss_drift::{
-    drift::rest::RestTracker,
+    drift::idle::IdleTracker,
     probe::{FaultPrograms, FullOptions, Hidden, Publish, Snapshot},
     session::Mode,
 };
@@ -169,7 +169,7 @@ impl Drop for Log {
 /// What was found by all checks so far.
 #[derive(Default)]
 struct Checks {
-    rest: RestTracker,
+    rest: IdleTracker,
     at_rest: u64,
     error: u64,
     repaired: u64,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Block, Detail, Faults, RunSummary, clean, counted};
+use super::super::{Block, Detail, RunSummary, SelfCheck, clean, counted};
 use crate::{
     drift::stats::{Distribution, Percentiles},
     table::bytes,
@@ -41,7 +41,7 @@ pub(super) fn footer(block: &Block<'_>) -> Vec<String> {
         lines.push(format!("{} not shown", counted(block.left_out, "more process", "more processes")));
     }
     lines.extend(block.events.iter().map(|event| clean(event)));
-    lines.push(format!("self-check: {}", faults(block.faults)));
+    lines.push(format!("self-check: {}", self_check(block.check)));
     lines
 }
 
@@ -70,28 +70,28 @@ pub(super) fn summary(summary: &RunSummary<'_>) -> Vec<String> {
     }
     lines.push(format!(
         "self-check: {}, CPU time {:.2} s",
-        faults(summary.faults),
+        self_check(summary.check),
         summary.cpu_time.as_secs_f64()
     ));
     lines
 }
 
 /// The self-check: every figure by its name, also those that are 0, so that a reader sees what was checked.
-fn faults(faults: &Faults) -> String {
+fn self_check(check: &SelfCheck) -> String {
     let size = |size: Option<u64>| {
         size.map_or_else(|| "unknown".to_owned(), |size| format!("{} KiB", kib(bytes(size, 1))))
     };
     let text = format!(
         "{} retried, {} uncertain, {} with /proc, {} unreadable, CPU {}, RSS {}, maps {}",
-        counted(faults.retried, "reading", "readings"),
-        counted(faults.uncertain, "row", "rows"),
-        counted(faults.disagreements, "disagreement", "disagreements"),
-        counted(faults.unreadable, "file", "files"),
-        faults.cpu_percent.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %")),
-        size(faults.rss_bytes),
-        size(faults.map_bytes),
+        counted(check.retried, "reading", "readings"),
+        counted(check.uncertain, "row", "rows"),
+        counted(check.disagreements, "disagreement", "disagreements"),
+        counted(check.unreadable, "file", "files"),
+        check.cpu_percent.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %")),
+        size(check.rss_bytes),
+        size(check.map_bytes),
     );
-    let Some(shadow) = &faults.shadow else { return text };
+    let Some(shadow) = &check.shadow else { return text };
     format!(
         "{text}; shadow: {} missed, {} refused, max error while idle {}, {} corrected, {} of {} exited address spaces left a \
          residue{}, BPF programs {}",
@@ -163,7 +163,7 @@ pub(super) fn clock(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::ShadowFaults, *};
+    use super::{super::super::ShadowCheck, *};
 
     #[test]
     fn one_is_not_many() {
@@ -173,13 +173,13 @@ mod tests {
 
     #[test]
     fn what_is_rare_is_told_where_it_happened_or_is_asked_for() {
-        let shadow = ShadowFaults { caught: 1, late: 3, ..ShadowFaults::default() };
+        let shadow = ShadowCheck { caught: 1, late: 3, ..ShadowCheck::default() };
         assert_eq!(
             shadow.rare(Detail::Happened),
             ", 3 pages found at the end of their mm, 1 slot corrected by an update"
         );
-        assert_eq!(ShadowFaults::default().rare(Detail::Happened), "");
-        assert_eq!(ShadowFaults::default().rare(Detail::All).matches(", 0 ").count(), 7);
+        assert_eq!(ShadowCheck::default().rare(Detail::Happened), "");
+        assert_eq!(ShadowCheck::default().rare(Detail::All).matches(", 0 ").count(), 7);
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_not_0() {
-        let text = faults(&Faults { retried: 1, ..Faults::default() });
+        let text = self_check(&SelfCheck { retried: 1, ..SelfCheck::default() });
         assert_eq!(
             text,
             "1 reading retried, 0 rows uncertain, 0 disagreements with /proc, 0 files unreadable, CPU unknown, RSS \

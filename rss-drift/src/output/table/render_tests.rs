@@ -8,7 +8,7 @@ use crate::{
         sample::Note,
         stats::{Reading, RunDrift},
     },
-    output::{Faults, fixture},
+    output::{SelfCheck, fixture},
     table::{fields as all_fields, parse_fields},
 };
 
@@ -138,7 +138,7 @@ fn the_summary_names_the_largest_drift_and_whose_it_was() {
         processes: 1,
         drift: run.distribution(),
         largest: run.largest(),
-        faults: &Faults::default(),
+        check: &SelfCheck::default(),
         cpu_time: Duration::from_millis(1230),
     };
     let text = render_summary(&summary, &View::plain(None));

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     drift::{fixture, stats::Reading},
-    output::ShadowFaults,
+    output::ShadowCheck,
     probe::{RunTotals, Scope},
     table::csv_header,
 };
@@ -40,7 +40,7 @@ fn sparse() -> Report {
         watcher: Watcher::default(),
         threshold: 1 << 20,
         rules,
-        faults: ShadowFaults::default(),
+        check: ShadowCheck::default(),
         costs: Costs::default(),
     }
 }
@@ -102,7 +102,7 @@ fn full() -> Report {
         outlived: vec![(8, "daemon".to_owned())],
         peaks: [peak(7, Some(1 << 21)), peak(9, None)],
         watcher,
-        faults: ShadowFaults {
+        check: ShadowCheck {
             missed: 1,
             refused: 2,
             error_at_rest: 3,

@@ -50,7 +50,7 @@ impl Seen {
 
 /// What was found at one reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RestFindings {
+pub struct IdleFindings {
     /// Mms that were idle at the reading before: nothing moved from the one before that to this one.
     pub at_rest: u64,
     /// The largest |shadow - exact| of a member of an idle mm, in pages.
@@ -65,14 +65,14 @@ pub struct RestFindings {
 
 /// Compares each reading with the one before.
 #[derive(Debug, Default)]
-pub struct RestTracker {
+pub struct IdleTracker {
     seen: HashMap<u64, Seen>,
 }
 
-impl RestTracker {
+impl IdleTracker {
     /// Looks at a reading of full mode.
-    pub fn look(&mut self, snapshot: &Snapshot) -> RestFindings {
-        let mut findings = RestFindings::default();
+    pub fn look(&mut self, snapshot: &Snapshot) -> IdleFindings {
+        let mut findings = IdleFindings::default();
         let mut now = HashMap::with_capacity(self.seen.len());
         for mm in snapshot.mms() {
             match snapshot.shadow(mm.tgid) {
@@ -87,7 +87,7 @@ impl RestTracker {
         findings
     }
 
-    fn compare(&self, mm: &Mm, shadow: &ShadowRecord, findings: &mut RestFindings) -> Option<Seen> {
+    fn compare(&self, mm: &Mm, shadow: &ShadowRecord, findings: &mut IdleFindings) -> Option<Seen> {
         if shadow.flags & SHADOW_VALID == 0 {
             findings.disturbed += 1;
             return None;
@@ -115,9 +115,9 @@ mod tests {
     use super::*;
 
     /// Feeds readings of one mm: its exact pages, its shadow, its updates, its repaired pages.
-    fn findings(readings: &[(i64, i64, u64, u64)]) -> RestFindings {
-        let mut tracker = RestTracker::default();
-        let mut sum = RestFindings::default();
+    fn findings(readings: &[(i64, i64, u64, u64)]) -> IdleFindings {
+        let mut tracker = IdleTracker::default();
+        let mut sum = IdleFindings::default();
         for &(exact, shadow, hits, repaired) in readings {
             let mm = Mm { count: anon(exact), flags: FLAG_VALID, ..bytemuck::Zeroable::zeroed() };
             let shadow = ShadowRecord {
@@ -160,6 +160,6 @@ mod tests {
     #[test]
     fn updates_that_cancel_out_are_no_rest() {
         let found = findings(&[(10, 10, 1, 0), (10, 10, 3, 0), (10, 11, 5, 0)]);
-        assert_eq!(found, RestFindings::default());
+        assert_eq!(found, IdleFindings::default());
     }
 }
