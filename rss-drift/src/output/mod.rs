@@ -134,11 +134,11 @@ pub struct SelfCheck {
     pub disagreements: u64,
     /// Files of /proc that could not be read, though their process lives.
     pub unreadable: u64,
-    /// Our CPU time as a share of the time that passed, in percent of one CPU; `None` when not known yet.
+    /// CPU time of rss-drift as a share of the time that passed, in percent of one CPU; `None` when not known yet.
     pub cpu_percent: Option<f64>,
-    /// Our own RSS in bytes; over a run the largest. `None` when unreadable.
+    /// RSS of rss-drift in bytes; over a run the largest. `None` when unreadable.
     pub rss_bytes: Option<u64>,
-    /// Kernel memory of our BPF maps and programs in bytes; `None` when unreadable.
+    /// Kernel memory of the BPF maps and programs in bytes; `None` when unreadable.
     pub map_bytes: Option<u64>,
     /// Of full mode; `None` in passive mode.
     pub shadow: Option<ShadowCheck>,

@@ -78,7 +78,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.reported(), head("REPORTED") also(&["reported"]) keep(80);
     exact_bytes Pages "What the kernel's counters add up to, with all that is still cached"
         |row, _| row.exact_rss(), head("EXACT") also(&["exact"]) keep(85);
-    shadow_bytes Pages "RSS of our own per-CPU cache (full mode)"
+    shadow_bytes Pages "RSS by the shadow, rss-drift's own per-CPU cache (full mode)"
         |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]);
     drift_bytes Pages "exact - reported; positive: the kernel under-reports"
         |row, _| row.drift(), head("DRIFT") also(&["drift"]) keep(95);
@@ -109,9 +109,9 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.global[Member::Shmem.index()], head("GLOBAL-SHMEM") also(&["global_shmem"]);
     global_swap_bytes Pages "The global count alone: swapped out; can be negative"
         |row, _| row.global[Member::Swap.index()], head("GLOBAL-SWAP") also(&["global_swap"]);
-    peak_exact_bytes Pages "Largest exact figure since we know the process (full mode)"
+    peak_exact_bytes Pages "Largest exact figure since rss-drift first saw the process (full mode)"
         |row, _| row.shadow.map(|it| it.peak_exact), head("PEAK") also(&["peak_exact", "peak"]);
-    peak_drift_bytes Pages "Largest |drift| of stat since we know the process (full mode)"
+    peak_drift_bytes Pages "Largest |drift| of stat since rss-drift first saw the process (full mode)"
         |row, _| row.shadow.map(|it| it.peak_drift), head("PEAK-DRIFT") also(&["peak_drift"]);
     vm_hwm_bytes Pages "VmHWM of /proc/PID/status, the kernel's own peak"
         |row, _| row.files.vm_hwm, head("VMHWM") also(&["vm_hwm", "hwm"]);
@@ -121,9 +121,9 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.shadow.map(|it| it.misses), head("MISSES");
     flushes Number "Slots whose pending deltas went to the shared totals (full mode)"
         |row, _| row.shadow.map(|it| it.flushes), head("FLUSHES");
-    faults Number "Page faults: by our programs since we know it (--faults, per-task), else since it began"
+    faults Number "Page faults: by BPF programs since rss-drift first saw it (--faults, per-task), else since it began"
         |row, _| row.faults(), head("FAULTS");
-    missed_events Number "Events of the host that our programs missed since the start (full mode)"
+    missed_events Number "Events of the host that the BPF programs missed since the start (full mode)"
         |row, _| row.missed_events, head("MISSED") also(&["missed"]);
     note Text "Remarks on the row: dead-leader, shared-mm, uncertain, died; separated by blanks"
         |row, _| note(row), head("NOTE") keep(75);
@@ -134,7 +134,7 @@ static TERMINAL: &[Field] = columns! { Row;
     time Clock "Local time of day at which the row was read" |row, _| row.time, head("TIME") keep(40);
     drift_percent Percent "drift as a share of exact"
         |row, _| row.drift_percent(), head("DRIFT%") also(&["drift%"]) keep(50);
-    shadow_error Pages "shadow - exact: our own error, never drift (full mode)"
+    shadow_error Pages "shadow - exact: an error of rss-drift, never drift (full mode)"
         |row, _| row.shadow.map(|it| it.shadow - row.exact_rss()), head("SHADOW-ERR");
     peak_error Pages "By how much the two peaks can be off: 0 while one CPU at a time runs the process"
         |row, _| row.shadow.map(|it| it.peak_error), head("PEAK-ERR");
