@@ -7,9 +7,9 @@ use crate::probe::{FullOptions, Publish};
 pub(super) struct FullMode {
     /// Smaller errors of peaks, for an atomic operation per update
     ///
-    /// Without this option there is one atomic operation per batch of updates. The error of a peak matters only while several CPUs
-    /// change one process at once: it is then a page less than the kernel's batch for each other CPU, instead of three times that
-    /// (per-cpu accounting).
+    /// Publishes every update by an atomic operation, instead of one operation per batch. While several CPUs change one process at
+    /// once, the error of its peak is then the kernel's batch less a page for each other CPU. Without this option it is three times
+    /// that (per-cpu accounting).
     #[arg(long, help_heading = "Mode", hide_short_help = true)]
     precise_peaks: bool,
     /// Memory maps that can be followed at once
