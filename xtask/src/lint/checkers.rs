@@ -12,7 +12,12 @@ use crate::{
 /// Runs all of them. What they leave alone, and why, is in their files at the top of the workspace.
 pub(crate) fn check(root: &Path) -> Result<()> {
     run(root, TYPOS, &[], "checking the spelling (exceptions: typos.toml)")?;
-    run(root, TAPLO, &["format", "--check"], "checking the TOML files (`.tools/bin/taplo format` mends them)")?;
+    run(
+        root,
+        TAPLO,
+        &["format", "--check"],
+        "checking the TOML files (`.tools/bin/taplo format` mends them)",
+    )?;
     // The list of advisories is fetched from a server that is neither Debian's nor a registry of crates, so it is not asked.
     let dependencies = ["--locked", "--all-features", "check", "bans", "licenses", "sources"];
     run(root, DENY, &dependencies, "checking the dependencies (rules: deny.toml)")
