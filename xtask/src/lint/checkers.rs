@@ -24,5 +24,9 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 }
 
 fn run(root: &Path, checker: Checker, arguments: &[&str], what: &str) -> Result<()> {
-    succeed(Command::new(checker.ensure(root)?).args(arguments).current_dir(root), what)
+    // taplo lists every file that it found.
+    succeed(
+        Command::new(checker.ensure(root)?).args(arguments).current_dir(root).env("RUST_LOG", "error"),
+        what,
+    )
 }
