@@ -38,7 +38,7 @@ impl Invariants {
         let snapshot = probe.snapshot().expect("read the iterator");
         let found = self.rest.look(&snapshot);
         self.readings += 1;
-        self.at_rest += found.at_rest;
+        self.at_rest += found.mms;
         self.repaired += found.repaired;
         assert_eq!(found.largest_error, 0, "shadow = exact at rest: {found:?}");
         let (counts, missed) = (counts(probe), probe.missed_events().expect("full mode"));

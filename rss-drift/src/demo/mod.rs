@@ -53,7 +53,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut child = Child::start(&need, options.placement)?;
     child.wait_until_touched()?;
     let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
-    let (row, at_rest) = measure(&mut session.probe, child.pid(), &rules)?;
+    let (row, idle) = measure(&mut session.probe, child.pid(), &rules)?;
     let report = Report {
         need,
         spread: options.placement == Placement::Spread,
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         cpus: Cpus::read()?,
         rules,
         row,
-        at_rest,
+        idle,
     };
     let text = match options.format {
         ReportFormat::Text => report.text(),

@@ -36,7 +36,7 @@ pub(super) struct Report {
     pub rules: Rules,
     pub row: Row,
     /// Whether two readings were equal.
-    pub at_rest: bool,
+    pub idle: bool,
 }
 
 /// The report for machines, beside what is nested in it.
@@ -48,7 +48,7 @@ static FIGURES: &[Column<Report>] = columns! { Report;
     accounting Text "per-cpu or per-task" |_, host| host.accounting.name();
     cpus_online Number "CPUs online at the end" |it, _| it.cpus.online.len() as u64;
     page_size_bytes Bytes "size of a page" |_, host| host.page_size;
-    at_rest Flag "whether two readings were equal" |it, _| it.at_rest;
+    at_rest Flag "whether two readings were equal" |it, _| it.idle;
     touched_bytes Bytes "what all threads touched" |it, _| it.need.touched_bytes();
     resident_bytes Pages "by a walk of the page tables" |it, _| it.row.files.resident;
     exact_bytes Pages "RSS by the kernel's counters" |it, _| it.row.exact_rss();
@@ -153,7 +153,7 @@ impl Report {
                 )
             }
         };
-        if !self.at_rest {
+        if !self.idle {
             text += "the process never became idle: the figures are not of one instant\n";
         }
         text
@@ -200,10 +200,10 @@ mod tests {
         row.process.threads = 10_001;
         row.files.resident = Some(350_891);
         row.files.status = None;
-        let mut at_rest = true;
-        change(&mut row, &mut at_rest);
+        let mut idle = true;
+        change(&mut row, &mut idle);
         let need = Need { threads: 10_000, pages: 32, page_size: 4096 };
-        let report = Report { need, spread: true, host, cpus: rules.cpus.clone(), rules, row, at_rest };
+        let report = Report { need, spread: true, host, cpus: rules.cpus.clone(), rules, row, idle };
         (report.text(), report.json().unwrap())
     }
 
@@ -231,9 +231,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_trusted_is_said() {
-        let (text, _) = reports(|row, at_rest| {
+        let (text, _) = reports(|row, idle| {
             row.files.resident = Some(350_890);
-            *at_rest = false;
+            *idle = false;
         });
         assert!(text.contains("\nexact is 4 KiB from resident: "), "{text}");
         assert!(text.ends_with("never became idle: the figures are not of one instant\n"), "{text}");

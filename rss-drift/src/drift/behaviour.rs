@@ -82,9 +82,9 @@ pub fn find_precisions(probe: &mut Probe, page_size: u64) -> Result<Precisions, 
         let (Some(first), Some(second)) = (before.process(child.pid()), after.process(child.pid())) else {
             return Err(io::Error::other("it is not among the tasks of the iterator").into());
         };
-        let at_rest = first.count == second.count && first.cached == second.cached;
+        let idle = first.count == second.count && first.cached == second.cached;
         let (exact, approximate) = (second.exact_rss(), second.approximate_rss());
-        if !at_rest || exact == approximate {
+        if !idle || exact == approximate {
             continue;
         }
         let precision = |figure| match figure {

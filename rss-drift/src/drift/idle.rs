@@ -52,7 +52,7 @@ impl Seen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IdleFindings {
     /// Mms that were idle at the reading before: nothing moved from the one before that to this one.
-    pub at_rest: u64,
+    pub mms: u64,
     /// The largest |shadow - exact| of a member of an idle mm, in pages.
     pub largest_error: u64,
     /// Pages that had to be corrected for idle mms: an event was missed.
@@ -100,7 +100,7 @@ impl IdleTracker {
         if seen.wrong.is_some()
             && let Some(wrong) = before.and_then(|before| before.wrong)
         {
-            findings.at_rest += 1;
+            findings.mms += 1;
             findings.largest_error = findings.largest_error.max(wrong.error);
             findings.repaired += wrong.repaired;
         }
@@ -141,20 +141,20 @@ mod tests {
     #[test]
     fn an_error_that_stays_is_found() {
         let found = findings(&[(10, 10, 1, 0), (10, 9, 1, 0), (10, 9, 1, 0)]);
-        assert_eq!((found.at_rest, found.largest_error, found.repaired), (1, 1, 0));
+        assert_eq!((found.mms, found.largest_error, found.repaired), (1, 1, 0));
     }
 
     #[test]
     fn what_had_to_be_corrected_is_found() {
         let found = findings(&[(10, 10, 1, 0), (10, 10, 1, 3), (10, 10, 1, 3), (10, 10, 1, 3)]);
-        assert_eq!((found.at_rest, found.largest_error, found.repaired), (2, 0, 3));
+        assert_eq!((found.mms, found.largest_error, found.repaired), (2, 0, 3));
     }
 
     #[test]
     fn an_update_on_its_way_is_no_error() {
         // It came between the kernel's words and the shadow of the third reading; its event came behind it.
         let found = findings(&[(10, 10, 1, 0), (10, 10, 1, 0), (10, 26, 1, 16), (26, 26, 2, 16)]);
-        assert_eq!((found.at_rest, found.largest_error, found.repaired), (1, 0, 0));
+        assert_eq!((found.mms, found.largest_error, found.repaired), (1, 0, 0));
     }
 
     #[test]

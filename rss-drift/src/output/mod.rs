@@ -152,7 +152,7 @@ pub struct ShadowCheck {
     /// Updates of an mm that got no state because the maps are full.
     pub refused: u64,
     /// Largest |shadow - exact| of a member of an idle mm, in pages.
-    pub error_at_rest: u64,
+    pub idle_error: u64,
     /// Pages that had to be corrected for idle mms.
     pub repaired: u64,
     /// Mms that ended and whose shadow was looked at: not those whose end nobody saw.
@@ -187,12 +187,12 @@ impl ShadowCheck {
 
     /// By what the BPF programs counted since the start, the events that they missed, and what readings found on idle mms.
     #[must_use]
-    pub const fn new(counts: &Counts, missed: u64, at_rest: &IdleFindings) -> Self {
+    pub const fn new(counts: &Counts, missed: u64, idle: &IdleFindings) -> Self {
         Self {
             missed,
             refused: counts.refused,
-            error_at_rest: at_rest.largest_error,
-            repaired: at_rest.repaired,
+            idle_error: idle.largest_error,
+            repaired: idle.repaired,
             deaths: Self::judged(counts),
             deaths_with_rest: counts.deaths_with_rest,
             nested: counts.nested,

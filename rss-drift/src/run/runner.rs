@@ -295,7 +295,7 @@ impl<'a> Runner<'a> {
             openings: course.openings,
             outlived: outlived(&alive, course.ended.map(|_| child.pid())),
             peaks: [command, largest],
-            check: ShadowCheck::new(&counts, probe.missed_events().unwrap_or(0), &course.watcher.at_rest),
+            check: ShadowCheck::new(&counts, probe.missed_events().unwrap_or(0), &course.watcher.idle),
             totals,
             watcher: course.watcher,
             threshold: self.options.threshold,

@@ -325,7 +325,7 @@ fn self_check(report: &Report, lines: &mut Lines) {
         check.missed,
         check.refused,
         report.totals.refused,
-        check.error_at_rest,
+        check.idle_error,
         check.repaired,
         check.deaths_with_rest,
         check.deaths,

@@ -22,7 +22,7 @@ pub(super) struct Watcher {
     /// The largest bound of the approximate reader, in pages.
     pub bound: u64,
     /// What was found on idle mms, over the whole host.
-    pub at_rest: IdleFindings,
+    pub idle: IdleFindings,
     rest: IdleTracker,
 }
 
@@ -45,9 +45,9 @@ impl Watcher {
             self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
         }
         let found = self.rest.look(&snapshot);
-        self.at_rest.at_rest += found.at_rest;
-        self.at_rest.largest_error = self.at_rest.largest_error.max(found.largest_error);
-        self.at_rest.repaired += found.repaired;
+        self.idle.mms += found.mms;
+        self.idle.largest_error = self.idle.largest_error.max(found.largest_error);
+        self.idle.repaired += found.repaired;
         Ok(rss)
     }
 }

@@ -98,7 +98,7 @@ impl Run {
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
-        let at_rest = self.rest.look(&snapshot);
+        let idle = self.rest.look(&snapshot);
         let own_rss =
             snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
         let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };
@@ -110,7 +110,7 @@ impl Run {
         let holders = if self.options.holders { self.holders(&rows)? } else { Vec::new() };
         let mut events = Vec::new();
         self.say_farewell(&gone, &mut rows, &mut events);
-        let shadow = self.shadow_check(&at_rest)?;
+        let shadow = self.shadow_check(&idle)?;
         let check = self.self_check(problems, own_rss.map(i64::unsigned_abs), shadow);
         if shadow.is_some() && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len()) {
             self.step_down(&mut events)?;
@@ -182,11 +182,11 @@ impl Run {
     }
 
     /// What full mode counted of itself so far; what was found on idle mms is of this interval.
-    fn shadow_check(&mut self, at_rest: &IdleFindings) -> anyhow::Result<Option<ShadowCheck>> {
+    fn shadow_check(&mut self, idle: &IdleFindings) -> anyhow::Result<Option<ShadowCheck>> {
         let Some(counts) = self.session.probe.counts().transpose()? else { return Ok(None) };
         let missed = self.session.probe.missed_events().unwrap_or(0);
         let programs_percent = self.guard.share();
-        Ok(Some(ShadowCheck { programs_percent, ..ShadowCheck::new(&counts, missed, at_rest) }))
+        Ok(Some(ShadowCheck { programs_percent, ..ShadowCheck::new(&counts, missed, idle) }))
     }
 
     /// Goes on in passive mode.
@@ -228,7 +228,7 @@ impl Run {
             // Counts are since the start already; what is found on idle mms is of one interval.
             let before = self.check.shadow.unwrap_or_default();
             self.check.shadow = Some(ShadowCheck {
-                error_at_rest: before.error_at_rest.max(shadow.error_at_rest),
+                idle_error: before.idle_error.max(shadow.idle_error),
                 repaired: before.repaired + shadow.repaired,
                 ..shadow
             });

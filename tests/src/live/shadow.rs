@@ -90,7 +90,7 @@ pub fn is_exact_for_every_process_at_rest() -> Outcome {
     let mut rest = IdleTracker::default();
     let mut at_rest = 0;
     for _ in 0..20 {
-        at_rest += assert_right(&mut meter, &mut rest).at_rest;
+        at_rest += assert_right(&mut meter, &mut rest).mms;
         thread::sleep(Duration::from_millis(20));
     }
     assert!(at_rest >= 18, "the helper alone rests at all readings but the first and the last: {at_rest}");

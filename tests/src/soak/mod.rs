@@ -199,7 +199,7 @@ impl Checks {
 
     fn shadow_at_rest(&mut self, meter: &Meter, snapshot: &Snapshot, actors: &Actors) {
         let found = self.rest.look(snapshot);
-        self.at_rest += found.at_rest;
+        self.at_rest += found.mms;
         self.error = self.error.max(found.largest_error);
         self.repaired += found.repaired;
         assert_eq!(found.largest_error, 0, "shadow = exact at rest: {found:?}");

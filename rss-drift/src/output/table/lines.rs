@@ -97,7 +97,7 @@ fn self_check(check: &SelfCheck) -> String {
          residue{}, BPF programs {}",
         counted(shadow.missed, "event", "events"),
         counted(shadow.refused, "update", "updates"),
-        counted(shadow.error_at_rest, "page", "pages"),
+        counted(shadow.idle_error, "page", "pages"),
         counted(shadow.repaired, "page", "pages"),
         shadow.deaths_with_rest,
         shadow.deaths,

@@ -105,7 +105,7 @@ fn full() -> Report {
         check: ShadowCheck {
             missed: 1,
             refused: 2,
-            error_at_rest: 3,
+            idle_error: 3,
             repaired: 4,
             deaths: 5,
             deaths_with_rest: 6,
