@@ -84,7 +84,8 @@ fn test(arguments: &Arguments, times: &mut Times) -> Result<ExitCode> {
 /// The unit tests of every crate that runs in user space.
 fn unit(root: &Path, arguments: &[OsString]) -> Result<()> {
     let mut command = cargo(root, "test");
-    command.args(["--locked", "--workspace", "--exclude", "rss-drift-ebpf", "--exclude", LIVE]);
+    command.args(["--locked", "--workspace", "--exclude", LIVE]);
+    command.args(["--exclude", "rss-drift-ebpf", "--exclude", "bench-ebpf"]);
     succeed(command.arg("--").args(arguments), "running the unit tests")
 }
 

@@ -12,20 +12,38 @@ use crate::{
     tools::Tools,
 };
 
-/// The crate with the eBPF programs; each of its binaries is one object.
-pub(crate) const PACKAGE: &str = "rss-drift-ebpf";
 /// rss-drift runs on `x86_64` hosts only: little endian.
 const TARGET: &str = "bpfel-unknown-none";
 
-/// One of the objects.
+/// One of the objects: a binary of a crate of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Object(&'static str);
+pub struct Object {
+    package: &'static str,
+    bin: &'static str,
+    /// The crates that it is made from.
+    folders: &'static [&'static str],
+}
 
 impl Object {
     /// rss-drift's own programs.
-    pub const RSS_DRIFT: Self = Self("rss-drift");
+    pub const RSS_DRIFT: Self = Self {
+        package: "rss-drift-ebpf",
+        bin: "rss-drift",
+        folders: &["rss-drift-common", "rss-drift-ebpf"],
+    };
     /// What `cargo xtask bench` compares them with: no part of rss-drift.
-    pub const PEERS: Self = Self("peers");
+    pub const PEERS: Self = Self { package: "bench-ebpf", bin: "peers", folders: &["xtask/bench/ebpf"] };
+
+    /// Everything that the object is made from: when one of these changes it has to be built again.
+    pub(crate) fn sources(self, root: &Path, tools: &Tools) -> Vec<PathBuf> {
+        let mut sources = vec![root.join("Cargo.lock"), root.join("Cargo.toml")];
+        let in_folder = |folder| [root.join(folder).join("Cargo.toml"), root.join(folder).join("src")];
+        sources.extend(self.folders.iter().flat_map(in_folder));
+        sources.extend([tools.compiler.rustc.clone(), tools.linker.path.clone(), stamp_file(root)]);
+        // For cargo a file that is not there has changed every time; the record is not there without a set-up.
+        sources.retain(|path| path.exists());
+        sources
+    }
 }
 
 /// Builds rss-drift's object, as [`build_object`].
@@ -35,42 +53,24 @@ pub fn build(root: &Path, tools: &Tools) -> Result<PathBuf, Error> {
 
 /// Builds one object and returns its path. cargo's progress and the compiler's messages go to standard error. Where nothing
 /// changed since the last time this is a check of a fraction of a second.
-pub fn build_object(root: &Path, tools: &Tools, Object(bin): Object) -> Result<PathBuf, Error> {
-    let mut command = command(root, tools);
-    command.args(["--bin", bin]);
+pub fn build_object(root: &Path, tools: &Tools, object: Object) -> Result<PathBuf, Error> {
+    let mut command = command(root, tools, object);
     let status =
         command.status().map_err(|error| Error::Start { program: tools.compiler.cargo.clone(), error })?;
     if !status.success() {
         return Err(Error::Build { status });
     }
-    let path = ebpf_target_dir(root).join(TARGET).join("release").join(bin);
+    let path = ebpf_target_dir(root).join(TARGET).join("release").join(object.bin);
     if path.is_file() { Ok(path) } else { Err(Error::NoObject { path }) }
 }
 
-/// Everything that the objects are made from: when one of these changes they have to be built again.
-pub(crate) fn sources(root: &Path, tools: &Tools) -> Vec<PathBuf> {
-    let in_workspace = [
-        "Cargo.lock",
-        "Cargo.toml",
-        "rss-drift-common/Cargo.toml",
-        "rss-drift-common/src",
-        "rss-drift-ebpf/Cargo.toml",
-        "rss-drift-ebpf/src",
-    ];
-    let mut sources: Vec<_> = in_workspace.iter().map(|path| root.join(path)).collect();
-    sources.extend([tools.compiler.rustc.clone(), tools.linker.path.clone(), stamp_file(root)]);
-    // For cargo a file that is not there has changed every time; the record is not there without a set-up.
-    sources.retain(|path| path.exists());
-    sources
-}
-
 /// The cargo command.
-fn command(root: &Path, tools: &Tools) -> Command {
+fn command(root: &Path, tools: &Tools, object: Object) -> Command {
     let target_dir = ebpf_target_dir(root);
     let mut command = Command::new(&tools.compiler.cargo);
     forget_outer_cargo(&mut command);
     command
-        .args(["build", "--locked", "--release", "--package", PACKAGE])
+        .args(["build", "--locked", "--release", "--package", object.package, "--bin", object.bin])
         .args(["--target", TARGET, "-Z", "build-std=core", "--target-dir"])
         .arg(&target_dir)
         // Also where the user's configuration sends intermediate files elsewhere: the outer cargo holds that lock.

@@ -71,7 +71,7 @@ pub enum Error {
     },
     /// The build ended well and its product is not there.
     #[error(
-        "the build made no eBPF object {}: no binary of rss-drift-ebpf has this name", path.display()
+        "the build made no eBPF object {}: no binary of the crate has this name", path.display()
     )]
     NoObject {
         /// Where it should be.

@@ -3,7 +3,7 @@
 use std::{env, error::Error, fs, path::PathBuf, process::ExitCode};
 
 use crate::{
-    compile::{Object, PACKAGE, build_object, sources},
+    compile::{Object, build_object},
     env::{BPF_LINKER_VARIABLE, RUSTC_VARIABLE},
     tools::find,
 };
@@ -25,14 +25,14 @@ pub fn provide(object: Object, variable: &str) -> ExitCode {
 
 fn try_provide(object: Object, variable: &str) -> Result<(), Box<dyn Error>> {
     let manifest_dir = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
-    let root = manifest_dir.ancestors().find(|dir| dir.join(PACKAGE).is_dir());
+    let root = manifest_dir.ancestors().find(|dir| dir.join("rss-drift-ebpf").is_dir());
     let root = root.ok_or_else(|| format!("{} has to lie in its workspace", manifest_dir.display()))?;
     for variable in [RUSTC_VARIABLE, BPF_LINKER_VARIABLE, "CARGO_TARGET_DIR"] {
         println!("cargo:rerun-if-env-changed={variable}");
     }
 
     let tools = find(root)?;
-    for path in sources(root, &tools) {
+    for path in object.sources(root, &tools) {
         println!("cargo:rerun-if-changed={}", path.display());
     }
     let built = build_object(root, &tools, object)?;

@@ -16,8 +16,8 @@ use crate::{
     setup, workspace,
 };
 
-/// The eBPF programs' crate, which is no program for this host.
-const EBPF: &str = "rss-drift-ebpf";
+/// The eBPF programs' crates, which are no programs for this host.
+const EBPF: [&str; 2] = ["rss-drift-ebpf", "bench-ebpf"];
 
 /// Check formatting, the arrows between parts, spelling, dependencies, lints and documentation.
 #[derive(Args, Debug)]
@@ -49,7 +49,8 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// clippy on everything that runs in user space.
 fn user_space(root: &Path) -> Result<()> {
     let mut command = cargo(root, "clippy");
-    command.args(["--locked", "--workspace", "--exclude", EBPF, "--all-targets", "--", "-D", "warnings"]);
+    command.args(["--locked", "--workspace"]).args(EBPF.map(|package| format!("--exclude={package}")));
+    command.args(["--all-targets", "--", "-D", "warnings"]);
     succeed(&mut command, "clippy")?;
     let mut command = under_loom(root, "clippy");
     command.args(["--", "-D", "warnings"]);
@@ -71,15 +72,9 @@ fn ebpf(root: &Path) -> Result<()> {
         "-Cpanic=abort",
     ];
     command
-        .args([
-            "--locked",
-            "--package",
-            EBPF,
-            "--bins",
-            "--target",
-            "x86_64-unknown-linux-gnu",
-            "--target-dir",
-        ])
+        .arg("--locked")
+        .args(EBPF.map(|package| format!("--package={package}")))
+        .args(["--bins", "--target", "x86_64-unknown-linux-gnu", "--target-dir"])
         .arg(root.join("target/lint-ebpf"))
         .args(["--", "-D", "warnings"])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
@@ -93,7 +88,9 @@ fn ebpf(root: &Path) -> Result<()> {
 fn documentation(root: &Path) -> Result<()> {
     let mut command = cargo(root, "doc");
     command
-        .args(["--locked", "--workspace", "--exclude", EBPF, "--no-deps", "--document-private-items"])
+        .args(["--locked", "--workspace"])
+        .args(EBPF.map(|package| format!("--exclude={package}")))
+        .args(["--no-deps", "--document-private-items"])
         .env("RUSTDOCFLAGS", "-D warnings");
     succeed(&mut command, "building the documentation")
 }

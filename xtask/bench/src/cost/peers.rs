@@ -13,7 +13,7 @@ use rss_drift::{
     },
 };
 
-/// The object that build.rs makes from rss-drift-ebpf/src/peers/.
+/// The object that build.rs makes from ../../ebpf/.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PEERS_EBPF"));
 
 /// The program on the classic tracepoint.
@@ -48,7 +48,7 @@ impl Peers {
             .collect();
         if names.len() != hooks {
             bail!(
-                "full mode has {hooks} hooks here, the bench's object {}: see rss-drift-ebpf/src/peers/",
+                "full mode has {hooks} hooks here, the bench's object {}: see xtask/bench/ebpf/",
                 names.len()
             );
         }

@@ -19,7 +19,7 @@ use nix::{
 const TRACEFS: &str = "/sys/kernel/tracing";
 const EVENT: &str = "events/kmem/rss_stat";
 
-/// Where `mm_id` stands for the program in rss-drift-ebpf/src/peers/ (`MM_ID`), as its tracepoint's format says it.
+/// Where `mm_id` stands for the program in xtask/bench/ebpf/ (`MM_ID`), as its tracepoint's format says it.
 const MM_ID: &str = "field:unsigned int mm_id;\toffset:8;\tsize:4;";
 
 /// Mounts tracefs where it is not: for this process and its children alone.
@@ -36,7 +36,7 @@ pub fn ensure_tracefs() -> Result<()> {
     let format = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     if !format.contains(MM_ID) {
         bail!(
-            "{} has mm_id elsewhere than {MM_ID:?}: see MM_ID in rss-drift-ebpf/src/peers/main.rs",
+            "{} has mm_id elsewhere than {MM_ID:?}: see MM_ID in xtask/bench/ebpf/src/main.rs",
             path.display()
         );
     }
