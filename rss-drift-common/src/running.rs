@@ -147,8 +147,7 @@ impl<W: Live> Slot<W> {
     /// An update by `delta` pages that is in the mm's count already: a hit.
     #[inline(always)]
     pub fn direct(&self, delta: i64) {
-        self.hits.set(self.hits.get().wrapping_add(1));
-        self.churn.set(self.churn.get().wrapping_add(delta.unsigned_abs()));
+        self.count(delta.unsigned_abs());
     }
 }
 

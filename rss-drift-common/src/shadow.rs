@@ -85,8 +85,10 @@ pub struct State<W: Words = Plain> {
     /// Whether a task has the mm: [`OWNED`] from `task_newtask` or `sched_process_exec` on; else when a reading first found one,
     /// in nanoseconds by `bpf_ktime_get_ns`; 0 before.
     pub owned: W::U64,
+    /// per-cpu: number of the CPU whose slot may have the mm in [`Slot::alone`], plus 1. No other slot has.
+    pub alone: W::U64,
     /// Fills the cache line.
-    pub reserved: [u64; 2],
+    pub reserved: [u64; 1],
 }
 
 /// A task got the mm while we looked.
@@ -266,7 +268,7 @@ impl Counts {
     }
 }
 
-/// What belongs to one CPU: 256 bytes, four cache lines, of which the first is what updates use of the slot.
+/// What belongs to one CPU: 320 bytes, five cache lines, of which the first two are what updates use of the slot.
 #[repr(C)]
 pub struct Cpu<W: Words = Plain> {
     /// Its slot.
@@ -276,7 +278,7 @@ pub struct Cpu<W: Words = Plain> {
     /// Our counts on it.
     pub counts: Counts<W>,
     /// Fills the cache line: another CPU's slot begins behind it.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 7],
 }
 
 const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));
@@ -291,7 +293,7 @@ impl Clone for Cpu {
 impl Copy for Cpu {}
 impl Default for Cpu {
     fn default() -> Self {
-        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 4] }
+        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 7] }
     }
 }
 
@@ -326,7 +328,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 80, State of 320, Counts of 136, Cpu of 256, Shared of 32);
+plain_old_data!(Slot of 120, State of 320, Counts of 136, Cpu of 320, Shared of 32);
 
 /// What the shadow's programs are told before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -33,11 +33,12 @@ pub struct Slot<W: Words = Plain> {
     /// Updates since the last flush that found the slot holding their mm. (A CPU that goes to and fro between one process and idle never
     /// flushes: 32 bits would run over.)
     pub hits: W::U64,
-    /// Pages by which the counters changed since the last flush, without signs.
+    /// Pages by which the counters changed since the last flush, without signs, beyond one for each hit.
     pub churn: W::U64,
     /// Index of the mm's state; of no meaning while `id` is 0.
     pub index: W::U32,
-    /// While a program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up).
+    /// While a program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up, [`BUSY_OWN`] in
+    /// an update that [`Slot::alone`] covers).
     pub busy: W::U32,
     /// 1 from the first update after a switch until the slot is flushed or published for idling: this CPU counts among
     /// those that change the mm.
@@ -48,10 +49,29 @@ pub struct Slot<W: Words = Plain> {
     pub deferred: W::U64,
     /// Page faults since the last flush.
     pub faults: W::U64,
+    /// per-cpu: the mm, as long as its updates need no look at the state where they leave the kernel's slot within `low` and `width`:
+    /// this CPU alone changes the mm, whose state lives, and no sum within is beyond a peak. 0: none. Whoever ends that on another CPU
+    /// clears this.
+    pub alone: W::U64,
+    /// What the kernel's slot of a member may come to meanwhile: the least value.
+    pub low: [W::I32; MEMBERS],
+    /// How many values from there on. None of them is 0, which is what a fold leaves.
+    pub width: [W::U32; MEMBERS],
 }
 
 /// The busy mark of a slot whose state is not known yet.
 pub const BUSY_UNKNOWN: u32 = u32::MAX;
+/// The busy mark of a slot that works on the state that it names itself.
+pub const BUSY_OWN: u32 = u32::MAX - 1;
+
+/// By how much the pending RSS of an mm may change before a peak has to be looked at, in pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Upwards.
+    pub rise: i64,
+    /// Downwards.
+    pub fall: i64,
+}
 
 /// The busy mark of a slot that works on the state at this index.
 #[inline(always)]
@@ -116,10 +136,80 @@ impl<W: Live> Slot<W> {
     /// An update of `member` by `delta` pages that is not in the totals: a hit.
     #[inline(always)]
     pub fn update(&self, member: usize, delta: i32) {
+        self.add(member, delta);
+        self.count(u64::from(delta.unsigned_abs()));
+    }
+
+    /// Adds to what is pending.
+    #[inline(always)]
+    pub fn add(&self, member: usize, delta: i32) {
         let pending = &self.pending[member & (MEMBERS - 1)];
         pending.set(pending.get().wrapping_add(delta));
+    }
+
+    /// A hit that changed a counter by so many pages: nearly always by one. (By none where a reading took them, which is one page too
+    /// many: what a reading sees of churn must never fall.)
+    #[inline(always)]
+    pub fn count(&self, pages: u64) {
         self.hits.set(self.hits.get().wrapping_add(1));
-        self.churn.set(self.churn.get().wrapping_add(u64::from(delta.unsigned_abs())));
+        if pages > 1 {
+            self.churn.set(self.churn.get().wrapping_add(pages - 1));
+        }
+    }
+
+    /// Hits, and pages by which they changed the counters.
+    #[inline(always)]
+    #[must_use]
+    pub fn counted(&self) -> (u64, u64) {
+        let hits = self.hits.get();
+        (hits, hits.wrapping_add(self.churn.get()))
+    }
+
+    /// Whether an update of `member` that left the kernel's slot at `now` needs no look at the state. [`Slot::alone`] was the mm's.
+    #[inline(always)]
+    #[must_use]
+    pub fn allows(&self, member: usize, now: i32) -> bool {
+        let member = member & (MEMBERS - 1);
+        now.wrapping_sub(self.low[member].get()).cast_unsigned() < self.width[member].get()
+    }
+
+    /// Updates of the slot's mm have to look at its state again.
+    #[inline(always)]
+    pub fn forbid(&self) {
+        self.alone.set(0);
+    }
+
+    /// How far the kernel's slots may go, which this CPU saw last at `seen`: no pending delta comes to the threshold, and RSS stays
+    /// within the room. Of that the member of the last update gets most.
+    #[inline(always)]
+    pub fn set_room(&self, seen: Deltas, member: u32, room: Room, threshold: u32) {
+        self.set_room_of::<0>(seen[0], member, room, threshold);
+        self.set_room_of::<1>(seen[1], member, room, threshold);
+        self.set_room_of::<2>(seen[2], member, room, threshold);
+        self.set_room_of::<3>(seen[3], member, room, threshold);
+    }
+
+    #[inline(always)]
+    fn set_room_of<const MEMBER: usize>(&self, seen: i32, member: u32, room: Room, threshold: u32) {
+        let (seen, pending) = (i64::from(seen), i64::from(self.pending[MEMBER].get()));
+        let most = i64::from(threshold) - 1;
+        let (mut rise, mut fall) = (most - pending, most + pending);
+        if MEMBER != Member::Swap.index() {
+            // An eighth for each of the two others of an RSS, for this one what is left.
+            let share = |of: i64| if member as usize == MEMBER { of - 2 * (of >> 3) } else { of >> 3 };
+            rise = rise.min(share(room.rise));
+            fall = fall.min(share(room.fall));
+        }
+        let (mut low, mut high) = (seen - fall, seen + rise);
+        if seen < 0 {
+            high = high.min(-1);
+        } else {
+            low = low.max(1);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a kernel's slot has 32 bits")]
+        let (low, width) = (low as i32, (high - low + 1).max(0).cast_unsigned() as u32);
+        self.low[MEMBER].set(low);
+        self.width[MEMBER].set(width);
     }
 
     /// A page fault of a task with `mm`; false when the slot holds another mm. Counted in one step: there is no mark, so a switch that
@@ -178,6 +268,19 @@ impl<W: Live> Slot<W> {
         self.busy.set(if self.id.get() == 0 { BUSY_UNKNOWN } else { busy_with(self.index.get()) });
     }
 
+    /// Marks the slot busy with the state that it names, whichever that is.
+    #[inline(always)]
+    pub fn begin_own(&self) {
+        self.busy.set(BUSY_OWN);
+    }
+
+    /// Whether a mark says that the slot works on the state at this index, under this id.
+    #[inline(always)]
+    #[must_use]
+    pub fn works_on(&self, busy: u32, index: u32, id: u64) -> bool {
+        busy == busy_with(index) || (busy == BUSY_OWN && self.id.get() == id)
+    }
+
     /// Takes the mark away; true when a switch was deferred meanwhile, which [`Slot::make_up`] is for.
     #[inline(always)]
     pub fn done(&self) -> bool {
@@ -199,14 +302,16 @@ impl<W: Live> Slot<W> {
     /// Gives everything up and holds `next` from now on.
     #[inline(always)]
     pub fn take(&self, next: u64) -> Batch {
+        self.forbid();
+        let (hits, churn) = self.counted();
         let batch = Batch {
             mm: self.mm.get(),
             id: self.id.get(),
             index: self.index.get(),
             pending: self.pending(),
-            hits: self.hits.get(),
+            hits,
             faults: self.faults.get(),
-            churn: self.churn.get(),
+            churn,
             live: self.live.get(),
         };
         self.mm.set(next);
@@ -230,6 +335,8 @@ impl<W: Live> Slot<W> {
     /// Gives the pending deltas up and keeps the mm and its counts.
     #[inline(always)]
     pub fn publish(&self) -> Batch {
+        // A pending delta may come to the threshold on the other side of 0.
+        self.forbid();
         let pending = self.pending();
         self.clear_pending();
         Batch {

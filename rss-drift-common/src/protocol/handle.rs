@@ -5,7 +5,7 @@ use crate::{
     member::{self, Member, Pages},
     memory::{Exchange, Live, Memory, Word},
     shadow::{CPU_BITS, CPU_WORDS, State},
-    slot::{Batch, Deltas},
+    slot::{Batch, Deltas, Room},
 };
 
 /// A state at its index, under the id that it had when it was looked up.
@@ -302,17 +302,20 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.active.get() != 0
     }
 
-    /// Another CPU begins to change the mm.
+    /// Another CPU begins to change the mm. Whether one changes it meanwhile.
     #[inline(always)]
-    pub fn enter(&self, cpu: u32) {
+    #[must_use]
+    pub fn enter(&self, cpu: u32) -> bool {
         self.state.entered.set(u64::from(cpu) + 1);
-        self.raise_active(self.state.active.fetch_add(1) + 1);
+        let active = self.state.active.fetch_add(1) + 1;
+        self.raise_active(active);
         let bit = if cpu < CPU_BITS { cpu } else { CPU_BITS - 1 };
         let word = &self.state.cpus[(bit / 64) as usize & (CPU_WORDS - 1)];
         let bit = 1_u64 << (bit % 64);
         if word.get() & bit == 0 {
             word.set_bits(bit);
         }
+        active > 1
     }
 
     /// Whether an RSS of so many pages, with what the approximate reader prints meanwhile, is beyond a peak.
@@ -322,6 +325,30 @@ impl<'m, W: Live> Handle<'m, W> {
         exact > self.state.peak_exact.get()
             || (exact - self.state.approximate.get()).unsigned_abs().cast_signed()
                 > self.state.peak_drift.get()
+    }
+
+    /// How far an RSS of so many pages may go until it is beyond a peak, while the approximate reader prints so many; less than 0 where it
+    /// is.
+    #[inline(always)]
+    #[must_use]
+    pub fn room(&self, exact: i64, approximate: i64) -> Room {
+        let drift = self.state.peak_drift.get();
+        let rise = (self.state.peak_exact.get() - exact).min(approximate + drift - exact);
+        Room { rise, fall: exact - approximate + drift }
+    }
+
+    /// Whether one CPU alone changes the mm, which lives and has peaks, and no reading is about to take deltas of it.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_undisturbed(&self) -> bool {
+        self.state.active.get() == 1 && !self.is_settling() && self.state.seeded.get() != 0 && self.lives()
+    }
+
+    /// Number of the CPU that may have the mm in [`crate::slot::Slot::alone`].
+    #[inline(always)]
+    #[must_use]
+    pub fn last_alone(&self) -> Option<u32> {
+        u32::try_from(self.state.alone.get()).ok()?.checked_sub(1)
     }
 
     /// Raises the peaks to an RSS of so many pages. `bound`: the largest |drift| that can be.

@@ -186,6 +186,7 @@ pub(super) fn wipe_figures<W: Live>(state: &State<W>) {
     state.active.set(0);
     state.active_max.set(0);
     state.entered.set(0);
+    state.alone.set(0);
     state.looked.set(0);
     state.looked_at.set(0);
     state.tgid.set(0);

@@ -18,7 +18,7 @@ pub(crate) const PEAKS: Quiet =
 /// What a slot counts of its updates.
 pub(crate) const COUNTED: Quiet = Quiet::of(&["hits", "churn"]);
 /// What is counted of an mm where it changes.
-pub(crate) const APART: Quiet = Quiet::of(&["misses", "faults", "cpus"]);
+pub(crate) const APART: Quiet = Quiet::of(&["misses", "faults", "cpus", "low", "width"]);
 /// What the reader and the sweep know of the process that has an mm.
 pub(crate) const OWNERS: Quiet = Quiet::of(&["looked", "looked_at", "tgid", "owned"]);
 

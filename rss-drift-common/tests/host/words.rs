@@ -95,6 +95,7 @@ macro_rules! words {
 words!(slot, slot_now, SLOT: Slot {
     mm: u64, id: u64, pending: [i32], hits: u64, churn: u64, index: u32, busy: u32, live: u32, unused: u32,
     deferred: u64, faults: u64,
+    alone: u64, low: [i32], width: [u32],
 });
 
 words!(counts, counts_now, COUNTS: Counts {
@@ -108,7 +109,8 @@ words!(state, state_now, STATE: State {
     hits: u64, misses: u64, flushes: u64, publications: u64, faults: u64, churn: u64, repaired: u64,
     peak_exact: i64, peak_drift: i64, reader: u64, active: i64, active_max: i64, entered: u64, settling: u64,
     seeded: u64, cpus: {u64}, visited: u64, looked: u64, looked_at: u64, tgid: u64, owned: u64,
-} reserved = [0; 2]);
+    alone: u64,
+} reserved = [0; 1]);
 
 words!(shared, shared_now, SHARED: Shared {
     last_id: u64, zero: i64, pass: u64, visited: u64,
@@ -131,7 +133,7 @@ pub(super) fn cpu<K: Kind>(place: Place<'_>) -> Cpu<K> {
         slot: slot(Place { array: "slot", ..place }),
         offset: K::u64(place.name("offset"), place.index as u64 + 1, false),
         counts: counts(place),
-        reserved: [0; 4],
+        reserved: [0; 7],
     }
 }
 

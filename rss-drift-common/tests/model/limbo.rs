@@ -86,6 +86,36 @@ fn a_state_that_is_let_go_of_is_freed_when_nobody_is_at_it() {
     }
 }
 
+/// As before of a CPU that is alone with the mm, or becomes so.
+#[test]
+fn a_state_is_let_go_of_beside_a_cpu_alone() {
+    for alone in [true, false] {
+        let prepare = move || {
+            let host = Host::new(&config(2, 2, 2));
+            host.begin(0, A, 3);
+            host.update(0, A, ANON, -1);
+            if !alone {
+                host.go_on_with(0, 0);
+                host.go_on_with(0, A);
+            }
+            assert_eq!(host.slot_now(0).alone, if alone { A } else { 0 });
+            Running { host, programs: Word::new("programs", 0) }
+        };
+        Model::new("let go of an mm alone", prepare)
+            .thread("cpu 0", (0, 0), move |world: &Running| {
+                world.update(0, A, 1);
+                world.update(0, A, -1);
+                world.counted(|host| host.go_on_with(0, 0));
+            })
+            .thread("sweep", (1, 0), |world: &Running| {
+                world.sweep(1);
+                world.host.begin(1, B, 2);
+            })
+            .check_end(|world| world.host.check_living(&[A, B]))
+            .explore();
+    }
+}
+
 /// The sweep lets go of an mm that ends at that moment: one of the two frees its state.
 #[test]
 fn a_state_is_let_go_of_or_ended_once() {

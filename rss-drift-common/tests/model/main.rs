@@ -1,5 +1,6 @@
 //! Models of the protocol between CPUs, and the engine that searches them.
 
+mod alone;
 mod caught;
 mod common;
 mod engine;

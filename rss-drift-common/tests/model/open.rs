@@ -120,7 +120,7 @@ fn churn_counts_both_of_opposite_folds() {
 
 /// As above, not held. Those of huge pages can leave the count as it was.
 #[test]
-#[should_panic(expected = "uncertainty 0")]
+#[should_panic(expected = "uncertainty 2")]
 fn opposite_folds_are_covered() {
     covers("opposite folds of huge pages", First::Churn, &[&[], &[]], &[&[3], &[-3]], 2);
 }

@@ -87,6 +87,33 @@ fn an_event_is_preempted() {
     }
 }
 
+/// As before of a CPU that is alone with A: its event does not look at the state. In the end the slot is on A again, or was all along.
+#[test]
+fn an_event_alone_is_preempted() {
+    let prepare = |host: &World| {
+        host.begin(0, A, 3);
+        host.update(0, A, ANON, -1);
+        assert_eq!(host.slot_now(0).alone, A);
+    };
+    for (next, of) in [(B, B), (0, A), (0, 0)] {
+        Model::new("a preempted event alone", prepared(config(1, 2, 2), prepare))
+            .thread("task of A", (0, 0), |world: &Guarded| {
+                world.update(A, 1);
+                world.update(A, -1);
+                world.update(A, 1);
+            })
+            .thread("another task", (0, 1), move |world: &Guarded| {
+                world.preempt(next, || {
+                    if of != 0 {
+                        world.update(of, 1);
+                    }
+                });
+            })
+            .check_end(move |world| world.check(if of == B { &[A, B] } else { &[A] }))
+            .explore();
+    }
+}
+
 /// An event of an mm that the slot does not hold (reclaim) is preempted by a task that has this mm.
 #[test]
 fn a_miss_is_preempted() {

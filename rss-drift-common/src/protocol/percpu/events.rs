@@ -1,8 +1,8 @@
 //! What the tracepoints' programs do.
 
-use super::{PerCpu, life, words};
+use super::{PerCpu, alone, life, words};
 use crate::{
-    memory::{Live, Memory, Word},
+    memory::{Memory, Word},
     protocol::{flush, handle::Handle, lifecycle, observer::Update},
     shadow::Cpu,
     slot::busy_with,
@@ -17,35 +17,36 @@ pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
         cpu.counts.nested.add(1);
         return;
     }
-    if !memory.listens() && cpu.slot.holds(memory.address(mm)) {
-        common_hit(memory, cpu, number, mm, member);
-    } else {
+    if memory.listens() {
         any_update(memory, cpu, number, mm, member);
+    } else {
+        common_hit(memory, cpu, number, mm, member);
     }
 }
 
-/// The hit that nearly all updates are: the slot is at work on the mm, the update did not fold, and no peak is near. Nothing is called
-/// but as the last step: what a function in between would need saved is most of what this takes.
+/// The hit that nearly all updates are: this CPU is alone with the mm, the update did not fold, and neither a peak nor a threshold is
+/// near. It touches the slot and the kernel's word. Nothing is called but as the last step: what a function in between would need
+/// saved is most of what this takes.
 #[inline(always)]
 fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
     let slot = &cpu.slot;
     // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
-    slot.begin();
-    if slot.holds(memory.address(mm))
-        && slot.live.get() != 0
-        && let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get())
-        && handle.lives()
-        && let Some(seen) = memory.seen(number, handle.index)
+    slot.begin_own();
+    if slot.alone.get() == memory.address(mm)
+        && let Some(seen) = memory.seen(number, slot.index.get())
         && let Some(own) = words::refresh_own_slot(memory, cpu, mm, member, seen)
     {
+        // Most updates are of one page. (Of none: a reading took it.)
+        let one_page = own.delta.wrapping_add(1) & !2 == 0;
+        if slot.allows(member as usize, own.now) && (one_page || own.delta != 0) {
+            slot.add(member as usize, own.delta);
+            slot.count(if one_page { 1 } else { u64::from(own.delta.unsigned_abs()) });
+            return flush::done(memory, cpu);
+        }
         if own.folded {
             return folded_hit(memory, cpu, mm, member, own.delta);
         }
-        slot.update(member as usize, own.delta);
-        if slot.is_full(member as usize, memory.threshold()) || asks_for_peaks(cpu, handle, own) {
-            return rare_hit(memory, cpu, member, own.delta);
-        }
-        return flush::done(memory, cpu);
+        return rare_hit(memory, cpu, member, own.delta);
     }
     begin_again(memory, cpu, number, mm, member);
 }
@@ -54,22 +55,20 @@ fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm
 #[inline(never)]
 fn folded_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, delta: i32) {
     let delta = delta.wrapping_add(words::refresh_count(memory, cpu, mm, member, cpu.slot.index.get()));
-    cpu.slot.update(member as usize, delta);
-    end_of_hit(memory, cpu, member, words::Own { delta, folded: true });
+    end_of_hit(memory, cpu, member, delta, true);
 }
 
-/// The end of a hit that fills the slot, or that the peaks have to know of.
+/// The end of a hit that has to look at the state.
 #[inline(never)]
 fn rare_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32) {
-    end_of_hit(memory, cpu, member, words::Own { delta, folded: false });
+    end_of_hit(memory, cpu, member, delta, false);
 }
 
 /// The end of a hit that is no common one.
 #[inline(always)]
-fn end_of_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, own: words::Own) {
-    if let Some(handle) = Handle::at(memory, cpu.slot.index.get()) {
-        settle(memory, cpu, handle, member, own);
-    }
+fn end_of_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32, folded: bool) {
+    cpu.slot.update(member as usize, delta);
+    settle(memory, cpu, member, delta == 0 || folded);
     flush::done(memory, cpu);
 }
 
@@ -136,42 +135,51 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
     };
     slot.update(member as usize, own.delta);
     memory.updated(handle.index, member, i64::from(own.delta), Update::Hit);
-    settle(memory, cpu, handle, member, own);
+    settle(memory, cpu, member, own.delta == 0 || own.folded);
 }
 
-/// What a hit may ask for when the slot has it: a publication, and a look at the peaks.
-#[inline(always)]
-fn settle<M: PerCpu>(
-    memory: &M,
-    cpu: &Cpu<M::Words>,
-    handle: Handle<'_, M::Words>,
-    member: u32,
-    own: words::Own,
-) {
+/// What a hit may ask for when the slot has it: a publication, and a look at the peaks, also where a reading took the update, or may
+/// have taken half of its fold (`doubtful`). Where it asks for none, the next ones may do without these questions. A function of its
+/// own, as its callers' stacks are full.
+#[inline(never)]
+fn settle<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, doubtful: bool) {
+    let Some(handle) = Handle::at(memory, cpu.slot.index.get()) else { return };
+    cpu.slot.forbid();
     if cpu.slot.is_full(member as usize, memory.threshold()) {
         flush::publish_now(memory, cpu);
     }
-    if asks_for_peaks(cpu, handle, own) {
-        raise_from_inside(memory, cpu, handle.index);
+    if doubtful || handle.is_beyond_peaks(handle.rss() + cpu.slot.pending_rss()) {
+        raise_from_inside(memory, cpu, handle.index, member);
+    } else {
+        allow(memory, cpu, handle, member);
     }
 }
 
-/// Whether a peak can be in what a hit led to. (A hit that a reading took, or half of whose fold it took, may have to doubt the peaks.)
+/// The next updates may do without a look at the state, where one CPU alone changes the mm. (What observers are told of takes that look,
+/// and where every update is published there is nothing to allow.)
 #[inline(always)]
-fn asks_for_peaks<W: Live>(cpu: &Cpu<W>, handle: Handle<'_, W>, own: words::Own) -> bool {
-    own.folded || own.delta == 0 || handle.is_beyond_peaks(handle.rss() + cpu.slot.pending_rss())
+fn allow<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, handle: Handle<'_, M::Words>, member: u32) {
+    if !memory.listens() && memory.threshold() > 1 && handle.is_undisturbed() {
+        alone::allow(memory, cpu, member);
+    }
 }
 
 /// The peaks of an mm that this CPU's slot holds. While a reading has taken deltas that it has yet to add, what the totals say is no sum
 /// of any instant: the peaks get an error instead. (That is asked first: what was taken before this look is in the totals by the
 /// next.) So an update that a reading took, or half of whose fold it took, has to come here too.
 #[inline(never)]
-fn raise_from_inside<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, index: u32) {
+fn raise_from_inside<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, index: u32, member: u32) {
     let Some(handle) = Handle::at(memory, index) else { return };
     if !handle.is_whole() {
         return;
     }
-    handle.raise_peaks(handle.rss() + cpu.slot.pending_rss(), memory.bound());
+    let exact = handle.rss() + cpu.slot.pending_rss();
+    // An mm that grows is beyond its peak at the next update too.
+    if handle.is_beyond_peaks(exact) {
+        handle.raise_peaks(exact, memory.bound());
+    } else {
+        allow(memory, cpu, handle, member);
+    }
 }
 
 /// The first update of the slot's mm after a switch or a publication for idling: the slot learns the state, and this CPU counts among
@@ -198,7 +206,9 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     slot.index.set(handle.index);
     slot.live.set(1);
     slot.begin();
-    handle.enter(number);
+    if handle.enter(number) {
+        alone::disturb(memory, handle);
+    }
     true
 }
 
@@ -215,6 +225,9 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
     }
     cpu.slot.busy.set(busy_with(handle.index));
     let shared = handle.reach_in();
+    if shared {
+        alone::disturb(memory, handle);
+    }
     let delta = words::refresh_own(memory, cpu, mm, member, seen, handle);
     if delta.is_none() {
         cpu.counts.unsettled.add(1);

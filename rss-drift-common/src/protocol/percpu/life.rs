@@ -1,6 +1,6 @@
 //! From an mm's first event or first visit to its end at `__mmdrop`.
 
-use super::{PerCpu, words};
+use super::{PerCpu, alone, words};
 use crate::{
     member::Pages,
     memory::{Exchange, Memory, Next, Step, Word},
@@ -11,7 +11,6 @@ use crate::{
         limbo,
     },
     shadow::{ORPHANED, OWNED, State},
-    slot::busy_with,
 };
 
 /// The state of an mm that lives, which is made and seeded if there is none.
@@ -106,6 +105,7 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     tell_end(memory, handle);
     memory.born(handle.index);
     state.id.swap(id);
+    alone::disturb(memory, handle);
     let handle = Handle { id, ..handle };
     lifecycle::wipe_figures(state);
     seed(memory, mm, handle);
@@ -125,8 +125,7 @@ pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
     let late =
         if !all || handle.residue() == 0 { 0 } else { words::refresh_all(memory, mm, handle).corrected };
     tell_end(memory, handle);
-    // From here on no slot that still names this state finds it.
-    handle.state.id.swap(0);
+    finish(memory, handle);
     if !all {
         // A flush that found it before may have yet to add something.
         counts.unjudged.add(1);
@@ -157,8 +156,15 @@ pub fn let_go<M: PerCpu>(memory: &M, mm: u64) {
     // Where its end came first, whoever saw that goes on with the state.
     let Some(handle) = lifecycle::take_away(memory, mm) else { return };
     tell_end(memory, handle);
-    lifecycle::finish(handle);
+    finish(memory, handle);
     limbo::enter(memory, handle.index);
+}
+
+/// The state is no mm's any more: from here on no slot that still names it finds it, and none updates it without a look.
+#[inline(always)]
+fn finish<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    handle.state.id.swap(0);
+    alone::disturb(memory, handle);
 }
 
 /// The reader is done with what it worked on: it goes on with the state's end if the mm ended meanwhile. Nobody looks for a residue then:
@@ -243,7 +249,7 @@ impl<M: Memory> Step<M> for Pending {
         let unflushed = slot.id.get() == self.id && slot.live.get() != 0;
         // Asked last: a flush that took what we looked for has left its mark by then, or is done.
         #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
-        let busy = slot.busy.get() == busy_with(self.index as u32);
+        let busy = slot.works_on(slot.busy.get(), self.index as u32, self.id);
         // A slot without a state yet has counted faults alone.
         let held = (slot.id.get() == self.id || slot.mm.get() == self.mm)
             && slot.hits.get() | slot.faults.get() != 0;

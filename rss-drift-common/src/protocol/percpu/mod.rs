@@ -1,8 +1,9 @@
 //! per-cpu accounting: `mm_struct.rss_stat` is an array of `percpu_counter` (mainline since 6.2).
 //!
 //! [`events`] is what the tracepoints' programs do, [`words`] turns readings of the kernel's counters into deltas,
-//! [`life`] makes and ends states, [`reader`] is the iterator, [`exact`] reads the kernel's counters alone.
+//! [`life`] makes and ends states, [`alone`] is what lets updates do without a look at one, [`reader`] is the iterator, [`exact`] reads the kernel's counters alone.
 
+pub mod alone;
 pub mod events;
 pub mod exact;
 pub mod life;

@@ -9,7 +9,6 @@ use crate::{
         lifecycle::{self, Claimant},
     },
     shadow::{SHADOW_MEASURED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
-    slot::busy_with,
 };
 
 /// How often a reading that an event disturbed is repeated.
@@ -170,22 +169,23 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
         let Some(owner) = memory.cpu(cpu) else { return Next::Stop };
         let slot = &owner.slot;
         #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
-        let mark = busy_with(self.index as u32);
+        let index = self.index as u32;
         // Looked at before the deltas and behind them: an event may begin, or end, in between.
         let busy = slot.busy.get();
         if slot.id.get() == self.id {
             let record = &mut *self.record;
-            record.churn += slot.churn.get();
+            let (hits, churn) = slot.counted();
+            record.hits += hits;
+            record.churn = record.churn.wrapping_add(churn);
             let pending = slot.pending();
             record.shadow[0] += i64::from(pending[0]);
             record.shadow[1] += i64::from(pending[1]);
             record.shadow[2] += i64::from(pending[2]);
             record.shadow[3] += i64::from(pending[3]);
-            record.hits += slot.hits.get();
             record.faults += slot.faults.get();
             record.holders += 1;
         }
-        if busy == mark || slot.busy.get() == mark {
+        if slot.works_on(busy, index, self.id) || slot.works_on(slot.busy.get(), index, self.id) {
             self.busy += 1;
         }
         Next::GoOn

@@ -4,7 +4,7 @@
 //! the word, exchanges it with the one last seen, and the difference is the delta. Anybody may refresh any word: each
 //! delta is counted once, whoever gets it, and their sum is what the kernel's words add up to.
 
-use super::PerCpu;
+use super::{PerCpu, alone};
 use crate::{
     MEMBERS,
     memory::{Exchange, Next, Step, Word, Words},
@@ -37,7 +37,7 @@ pub fn refresh_own<M: PerCpu>(
         return Some(own);
     }
     let count = refresh_count(memory, cpu, mm, member, handle.index);
-    Some(Own { delta: own.delta.wrapping_add(count), folded: true })
+    Some(Own { delta: own.delta.wrapping_add(count), ..own })
 }
 
 /// The first half of that: the delta of the slot. Where it folded, [`refresh_count`] has the rest.
@@ -58,7 +58,7 @@ pub fn refresh_own_slot<M: PerCpu>(
     };
     let slot = memory.own_slot(slots, cpu.offset.get())?;
     let delta = slot.wrapping_sub(seen[member as usize & (MEMBERS - 1)].swap(slot));
-    Some(Own { delta, folded: slot == 0 })
+    Some(Own { delta, now: slot, folded: slot == 0 })
 }
 
 /// What an event found of its update.
@@ -66,6 +66,8 @@ pub fn refresh_own_slot<M: PerCpu>(
 pub struct Own {
     /// Pages. 0 where a reading took them first.
     pub delta: i32,
+    /// What the kernel's slot came to.
+    pub now: i32,
     /// The slot reads 0: the update may have folded.
     pub folded: bool,
 }
@@ -144,7 +146,7 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
         unsettled: zero.cast_unsigned(),
     };
     memory.for_each_cpu(&mut walk);
-    handle.begin_settling();
+    begin_settling(memory, handle);
     take_count::<M, 0>(memory, mm, handle, &mut walk);
     take_count::<M, 1>(memory, mm, handle, &mut walk);
     take_count::<M, 2>(memory, mm, handle, &mut walk);
@@ -157,6 +159,13 @@ pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words
         + deltas[2].unsigned_abs()
         + deltas[3].unsigned_abs();
     Refreshed { corrected, moved, unsettled }
+}
+
+/// From here on deltas are taken that the totals lack.
+#[inline(always)]
+fn begin_settling<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    handle.begin_settling();
+    alone::disturb(memory, handle);
 }
 
 /// The global count of a member, with the slots that were folded into it.
@@ -195,7 +204,7 @@ impl<M: PerCpu> Step<M> for Walk {
             return Next::GoOn;
         }
         let Some(handle) = Handle::at(memory, index) else { return Next::Stop };
-        handle.begin_settling();
+        begin_settling(memory, handle);
         refresh_word::<M, 0>(memory, handle, offset, &seen[0], self);
         refresh_word::<M, 1>(memory, handle, offset, &seen[1], self);
         refresh_word::<M, 2>(memory, handle, offset, &seen[2], self);

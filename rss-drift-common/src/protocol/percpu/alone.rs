@@ -1,0 +1,54 @@
+//! A CPU that is alone with an mm: its updates touch the slot and the kernel's word, as long as no peak and no threshold is near.
+//!
+//! What such an update leaves out is a look at the state. So whoever changes there what it would see clears [`Slot::alone`] of the one
+//! slot that can have the mm: a CPU that begins to change the mm, a reading that is about to take deltas, the state's end. Each of
+//! them says so in the state first, in one step with a full barrier; [`allow`] writes its word likewise, and then looks at the state
+//! again. So whoever comes second sees the first.
+//!
+//! [`Slot::alone`]: crate::slot::Slot::alone
+
+use super::PerCpu;
+use crate::{
+    memory::{Exchange, Word},
+    protocol::handle::Handle,
+    shadow::Cpu,
+};
+
+/// Allows the slot of this CPU updates without a look at the state, where they can be. The slot is busy with an update of `member`.
+#[inline(never)]
+pub fn allow<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32) {
+    let slot = &cpu.slot;
+    let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get()) else { return };
+    let number = memory.here();
+    let Some(seen) = memory.seen(number, handle.index) else { return };
+    if !handle.is_undisturbed() {
+        return;
+    }
+    let (rss, approximate) = (handle.rss(), handle.seen_approximate());
+    let room = handle.room(rss + slot.pending_rss(), approximate);
+    if room.rise < 0 || room.fall < 0 {
+        return;
+    }
+    slot.set_room(
+        [seen[0].get(), seen[1].get(), seen[2].get(), seen[3].get()],
+        member,
+        room,
+        memory.threshold(),
+    );
+    handle.state.alone.set(u64::from(number) + 1);
+    slot.alone.swap(slot.mm.get());
+    if !handle.is_undisturbed() || handle.rss() != rss || handle.seen_approximate() != approximate {
+        slot.forbid();
+    }
+}
+
+/// Updates of the mm have to look at its state again, on whichever CPU. What they would see of it was said before, in one step with a
+/// full barrier.
+#[inline(always)]
+pub fn disturb<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
+    if let Some(number) = handle.last_alone()
+        && let Some(cpu) = memory.cpu(number)
+    {
+        cpu.slot.forbid();
+    }
+}
