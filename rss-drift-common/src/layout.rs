@@ -58,8 +58,8 @@ impl Figures for Layout {
     const FIRST: u16 = 0;
 }
 
-/// Where an mm has the parts of each member's counter: what a [`Layout`] comes to, so that a load of one is one instruction.
-/// Bytes from the start of the mm.
+/// Offsets of the parts of each member's counter in an mm, computed from a [`Layout`],
+/// so that loading a part takes one instruction. Bytes from the start of the mm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -71,7 +71,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Those of a layout.
+    /// The offsets by a layout.
     #[must_use]
     pub const fn of(layout: &Layout) -> Self {
         let first = layout.mm_rss_stat;
@@ -91,8 +91,8 @@ impl Figures for Counters {
     const FIRST: u16 = 3 * MOST_FIGURES;
 }
 
-/// A struct whose figures are known before the programs are loaded: each stands in the instructions that use it, where the
-/// eBPF side writes a mark and the loader the figure. A field is told by a number that both sides work out in the same way.
+/// A struct whose figures are known before the BPF programs are loaded. The eBPF side compiles a mark into each instruction that
+/// uses a figure, and the loader replaces the mark by the figure. Each field has a number, which both sides compute in the same way.
 pub trait Figures: Copy {
     /// The number of the struct's first four bytes; another struct has other numbers.
     const FIRST: u16;
@@ -104,7 +104,7 @@ pub const MOST_FIGURES: u16 = 0x100;
 /// The number of the field at `offset` bytes of a struct of figures: there is one for each four bytes.
 ///
 /// # Panics
-/// When there is no such figure; where both sides use it, in constants, that is an error of the compiler.
+/// If there is no such figure. Both sides call this in constants, where a panic is an error of the compiler.
 #[must_use]
 pub const fn figure<F: Figures>(offset: usize) -> u16 {
     let word = offset / 4;
@@ -114,12 +114,12 @@ pub const fn figure<F: Figures>(offset: usize) -> u16 {
     F::FIRST + word
 }
 
-/// This constant plus a figure's number stands for a figure of 4 bytes. No text and no count of ours is such a number.
+/// This constant plus a figure's number is the mark of a figure of 4 bytes. No text and no count of ours has such a value.
 pub const FIGURE: u64 = 0x7e97_c4a1_d3b5_0000;
-/// A load with this offset plus a figure's number loads at the figure. Nothing of ours is so large that an offset of its own
-/// could be one of these.
+/// A load with this offset plus a figure's number is the mark of a load at that
+/// figure. No struct of ours is so large that an offset in it could be such a mark.
 pub const FIGURE_OFFSET: u16 = 0x7000;
 
-/// What stands in our object where a call of the kernel's `bpf_rdonly_cast` belongs, until the loader puts the function's
-/// number there. No helper has this number.
+/// The mark of a call of the kernel's `bpf_rdonly_cast` in our object: the
+/// loader replaces it by the function's number. No helper has this number.
 pub const RDONLY_CAST: i32 = 0x7264_6374;

@@ -45,7 +45,7 @@ impl Member {
     }
 }
 
-/// RSS of a set of counters, in pages: file + anon + shmem, as the counters stand.
+/// RSS of a set of counters, in pages: file + anon + shmem, negative ones included.
 #[must_use]
 pub fn rss(pages: &Pages) -> i64 {
     pages[Member::File.index()] + pages[Member::Anon.index()] + pages[Member::Shmem.index()]

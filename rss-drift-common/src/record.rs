@@ -1,7 +1,7 @@
 //! Records that the iterator programs write and user space reads, byte for byte.
 //!
-//! All are `repr(C)` without padding (checked at compile time on the user-space side by `bytemuck::Pod`), every flag is
-//! a bit of a `u32` because a `bool` has values that are undefined behaviour to read.
+//! All are `repr(C)` without padding (checked at compile time on the user-space side by `bytemuck::Pod`).
+//! Every flag is a bit of a `u32`, because reading a `bool` that is neither 0 nor 1 is undefined behaviour.
 
 use crate::member::{MEMBERS, Pages, rss, rss_clamped};
 
@@ -10,9 +10,9 @@ pub const COMM_LEN: usize = 16;
 
 /// What one visit of `iter/task` saw of one mm.
 ///
-/// per-cpu accounting: one record per process (or per thread where the leader has exited), `cached` is the sum over all
-/// possible CPUs of the mm's slots. per-task accounting: one record per task, `cached` is that task's own cache; exact
-/// is the mm's counters plus the caches of all its tasks, summed by user space.
+/// per-cpu accounting: one record per process (or per thread if the leader has exited); `cached` is the sum
+/// of the mm's slots over all possible CPUs. per-task accounting: one record per task; `cached` is that
+/// task's own cache, and user space adds up the mm's counters and the caches of all its tasks to get exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -39,8 +39,8 @@ pub struct MmRecord {
     pub threads: u32,
     /// `FLAG_*`.
     pub flags: u32,
-    /// per-task accounting: tasks whose caches are in `cached`. The program writes 1 for its task; user space adds up all tasks of
-    /// the mm, those of other processes and kernel threads included. per-cpu accounting: 1, since tasks have no caches.
+    /// per-task accounting: tasks whose caches are in `cached`. The BPF program writes 1 for its task; user space adds up all
+    /// tasks of the mm, those of other processes and kernel threads included. per-cpu accounting: 1, since tasks have no caches.
     pub tasks: u32,
     /// No padding.
     pub unused: u32,
@@ -49,7 +49,7 @@ pub struct MmRecord {
 }
 
 impl MmRecord {
-    /// Exact pages per member: what the count lacks is in the caches.
+    /// Exact pages per member: the count and what is cached.
     #[must_use]
     pub fn exact(&self) -> Pages {
         let mut exact = self.count;
@@ -80,16 +80,16 @@ impl MmRecord {
     }
 }
 
-/// The counters were read without a fold in between: count + cached is exact.
+/// No fold came in between while the counters were read: count + cached is exact.
 pub const FLAG_VALID: u32 = 1;
 /// The visited task is a kernel thread on a borrowed mm.
 pub const FLAG_KTHREAD: u32 = 1 << 1;
 /// The thread group's leader has no mm any more while this thread has.
 pub const FLAG_LEADER_GONE: u32 = 1 << 2;
-/// A first reading was disturbed by a fold and repeated.
+/// A fold disturbed the first reading, so it was repeated.
 pub const FLAG_RETRIED: u32 = 1 << 3;
 
-/// Where one element of a per-CPU map lies, by which a CPU's `__per_cpu_offset` is found without kallsyms.
+/// The address of one element of a per-CPU map. With it a CPU's `__per_cpu_offset` is found without kallsyms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -102,9 +102,9 @@ pub struct CpuRecord {
     pub pointer: u64,
 }
 
-/// What one CPU's slots hold of one mm (per-cpu accounting), or, behind the last of them, the end of that list.
+/// What one CPU's slots hold of one mm (per-cpu accounting). The last record of a list marks its end.
 ///
-/// CPUs whose four slots are 0 are left out. The end carries the sums, so that a list which lost a part is told apart.
+/// CPUs whose four slots are 0 are left out. The end has the sums, so that an incomplete list is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -124,10 +124,10 @@ pub const END_VALID: u32 = u32::MAX;
 /// [`SlotRecord::cpu`] of the end of a list that a fold disturbed, or in which a slot could not be read.
 pub const END_DISTURBED: u32 = u32::MAX - 1;
 
-/// Thread groups that one reading of [`SlotRecord`]s is about.
+/// The most thread groups that one reading of [`SlotRecord`]s can ask for.
 pub const TARGETS: usize = 16;
 
-/// The thread groups themselves; 0, which no process has, fills what is left.
+/// The thread groups of one reading. Unused places are 0, which is no process's id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]

@@ -1,8 +1,8 @@
 //! What `rss-drift run` has counted of the command, of its descendants and of their mms.
 //!
-//! Updates are counted when they happen, by the CPU that sees them, so that a process which has ended needs nobody to
-//! remember it. What is the largest of something is kept per CPU too: the program that sees the end of an mm does not run
-//! twice at once on one CPU (the kernel's recursion guard).
+//! Updates are counted when they happen, by the CPU that sees them, so nothing has to be kept
+//! for a process that has ended. The largest figures are kept per CPU too: the BPF program that
+//! sees the end of an mm does not run twice at once on one CPU (the kernel's recursion guard).
 
 use crate::{
     layout::{Figures, MOST_FIGURES},
@@ -10,7 +10,7 @@ use crate::{
     record::COMM_LEN,
 };
 
-/// Where the kernel's structs have what only `run` reads. Offsets are bytes from the start of the named struct.
+/// Offsets of what only `run` reads in the kernel's structs. Offsets are bytes from the start of the named struct.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -39,14 +39,14 @@ impl Figures for RunLayout {
     const FIRST: u16 = 2 * MOST_FIGURES;
 }
 
-/// Frames by which a site is told: the function that updates, and two above it, because the first may be a helper.
+/// Frames that name a site: the function that updates, and two above it, because the first may be a helper.
 pub const SITE_FRAMES: usize = 3;
 /// Return addresses above an event, the nearest first; 0 where there are fewer.
 pub type Site = [u64; SITE_FRAMES];
-/// Frames of the stack by which it is found out how many of them are ours and the tracepoint's.
+/// Frames of the stack that shows how many of them are ours and the tracepoint's.
 pub const CALIBRATION_FRAMES: usize = 16;
 
-/// What kind of a site it is, by the functions of its frames.
+/// Kinds of sites, by the functions of their frames.
 pub mod kind {
     /// The kernel has no name for its frames, or they could not be read.
     pub const UNKNOWN: u64 = 0;
@@ -54,20 +54,20 @@ pub mod kind {
     pub const OTHER: u64 = 1;
     /// One that the RFC's cache takes.
     pub const RFC: u64 = 2;
-    /// Of a function: one that stands between an update and whoever made it.
+    /// A function between an update and the function that made it.
     pub const HELPER: u64 = 3;
     /// Kinds of sites.
     pub const KINDS: usize = 3;
 }
 
-/// The code of a function that tells what kind of a site it is.
+/// The code of a function that decides what kind of a site it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct Code {
     /// Its first address.
     pub start: u64,
-    /// The first address behind it.
+    /// The first address after it.
     pub end: u64,
     /// `kind::RFC` or `kind::HELPER`; 0: no more follow.
     pub kind: u64,
@@ -116,7 +116,7 @@ pub struct MemberCounts {
     pub added: u64,
     /// Pages that went.
     pub removed: u64,
-    /// Of both the pages of misses.
+    /// Pages of misses, those that came and those that went.
     pub missed: u64,
 }
 
@@ -142,7 +142,7 @@ impl MemberCounts {
         self.added + self.removed
     }
 
-    /// Of these the pages of hits.
+    /// The pages of hits among them.
     #[must_use]
     pub const fn hit_pages(&self) -> u64 {
         self.pages().saturating_sub(self.missed)
@@ -164,7 +164,7 @@ pub struct Largest {
     pub drift: i64,
     /// The most CPUs that changed it at once.
     pub cpus: i64,
-    /// per-task: what one of them hid from the others at most.
+    /// per-task: the most that one CPU's slot hid from the others.
     pub hidden: i64,
     /// per-task: what may have been counted twice for a while.
     pub twice: i64,
@@ -187,7 +187,7 @@ pub struct Largest {
 pub struct RunState {
     /// 1: the mm belongs to what is measured.
     pub measured: u64,
-    /// Whose it is, and how it stood at its end. `peak`, `drift` and `cpus` are filled in when the state ends.
+    /// Whose it is, and its figures at its end. `peak`, `drift` and `cpus` are filled in when the state ends.
     pub of: Largest,
 }
 
@@ -228,7 +228,7 @@ pub struct RunCpu {
     pub id: u64,
     /// Index of the state that was made here last, plus 1.
     pub born: u64,
-    /// Pages of it that were found outside of an update: they are those of the next update that finds none.
+    /// Pages of that state which were found outside of an update. The next update that finds no pages of its own gets them.
     pub found: [i64; MEMBERS],
     /// Of the mms that ended, the one with the largest peak.
     pub largest: Largest,
@@ -249,7 +249,7 @@ pub struct RunShared {
     pub started: u64,
     /// Page faults that its task had before that: ours.
     pub faults_before: u64,
-    /// Process whose next event is to leave its stack in `RUN_FRAMES`; 0: nobody's.
+    /// Process whose next event writes its stack to `RUN_FRAMES`; 0: none.
     pub calibrate: u64,
     /// Frames of a stack that are ours and the tracepoint's.
     pub skip: u64,

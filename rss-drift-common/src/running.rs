@@ -21,13 +21,13 @@ pub struct Running<W: Words = Plain> {
     pub mm: W::U64,
     /// The task's cached counts as last seen, in pages.
     pub seen: [W::I32; MEMBERS],
-    /// 1 while a program works on this CPU's record and slot: a reader on another CPU does not believe them.
+    /// 1 while a BPF program works on this CPU's record and slot: a reader on another CPU does not trust them.
     pub busy: W::U64,
-    /// States that were made on this CPU: what their ids follow from.
+    /// Number of states that were made on this CPU; their ids are made from it.
     pub births: W::U64,
-    /// A direct update of the running task's mm of which it is not known yet whether it was a sync: its member plus 1; 0: there is none.
+    /// Member plus 1 of an event of the running task's mm which may have been a sync or a direct update; 0: there is none.
     pub doubtful: W::U32,
-    /// What of that member was cached then, and taken for gone.
+    /// What was cached of that member then, and taken to be gone.
     pub doubtful_cached: W::I32,
     /// By how much the count had moved.
     pub doubtful_delta: W::I64,
@@ -42,7 +42,7 @@ impl<W: Live> Running<W> {
         [file.get(), anon.get(), swap.get(), shmem.get()]
     }
 
-    /// RSS of these.
+    /// RSS of the task's cached counts as last seen.
     #[inline(always)]
     #[must_use]
     pub fn seen_rss(&self) -> i64 {
@@ -81,8 +81,8 @@ impl<W: Live> Running<W> {
         ]
     }
 
-    /// The task let go of its mm: what is left of `seen` has gone to the mm's counts. The task has `mm` now, and an empty
-    /// cache of it.
+    /// The task left its mm: what is left of `seen` is in the mm's
+    /// counts. The task has `mm` now, and an empty cache of it.
     #[inline(always)]
     pub fn take(&self, mm: u64) -> Deltas {
         let left = self.seen();
@@ -92,9 +92,9 @@ impl<W: Live> Running<W> {
         left
     }
 
-    /// The kernel adds the cached count of `member` to the mm's and will clear it next: how many pages.
+    /// A sync: the kernel adds the cached count of `member` to the mm's and will clear it next. Returns how many pages.
     ///
-    /// Where the event was no such sync after all, the next look finds them again ([`Self::resolve`]): nothing is lost.
+    /// If the event was no sync after all, the next look finds the pages again ([`Self::resolve`]): nothing is lost.
     #[inline(always)]
     pub fn transfer(&self, member: usize) -> i32 {
         let word = &self.seen[member & (MEMBERS - 1)];
@@ -103,7 +103,7 @@ impl<W: Live> Running<W> {
         pages
     }
 
-    /// Whether an event was a sync shows at the next look only: the count moved by something else too.
+    /// The count moved by something else than what was cached, so only the next look shows whether the event was a sync.
     #[inline(always)]
     pub fn doubt(&self, member: u32, cached: i32, delta: i64) {
         self.doubtful.set(member + 1);
@@ -111,7 +111,7 @@ impl<W: Live> Running<W> {
         self.doubtful_delta.set(delta);
     }
 
-    /// The event in doubt, if there is one, and it was no sync: the cache has all of it still. It is seen again then.
+    /// The event in doubt, if there is one and it was no sync: then the cache still has all of the pages, and they are in `seen` again.
     #[inline(always)]
     pub fn resolve(&self, counts: &Deltas) -> Option<Direct> {
         let member = self.doubtful.get().checked_sub(1)?;
@@ -137,7 +137,7 @@ pub const fn is_cached_still(cached: i64, now: i64) -> bool {
 pub struct Direct {
     /// Its member.
     pub member: u32,
-    /// What was cached of that meanwhile.
+    /// What was cached of that member at the event.
     pub cached: i32,
     /// By how much the count had moved.
     pub delta: i64,
@@ -151,7 +151,7 @@ impl<W: Live> Slot<W> {
     }
 }
 
-/// What one CPU saw as the largest figures of one mm: a word for each CPU, because 5.10 has no compare-and-exchange.
+/// The largest figures of one mm that one CPU saw. Each CPU has words of its own, because 5.10 has no compare-and-exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Peak<W: Words = Plain> {
@@ -161,14 +161,14 @@ pub struct Peak<W: Words = Plain> {
     pub drift: W::U32,
     /// The most CPUs that changed the mm at once.
     pub active: W::U32,
-    /// The most RSS that this CPU's slot came to unpublished: what another CPU may have missed meanwhile, in pages.
+    /// The most RSS that this CPU's slot had unpublished, in pages: another CPU may have missed so much.
     pub hidden: W::U32,
-    /// The most of a direct update that may have been other tasks' syncs, told by no event yet: what was counted twice until then, in pages.
+    /// The largest part of a direct update that may have been counted twice, as other tasks' syncs whose events had not come, in pages.
     pub twice: W::U32,
 }
 
 impl Peak {
-    /// By how much the peaks may be off, in pages: not at all while one CPU after the other changed the mm.
+    /// The error of the peaks, in pages: 0 as long as no two CPUs changed the mm at once.
     #[must_use]
     pub const fn error(&self) -> u64 {
         if self.active < 2 { 0 } else { (self.active as u64 - 1) * self.hidden as u64 + self.twice as u64 }
@@ -187,10 +187,10 @@ impl Peak {
     }
 }
 
-/// From where the shadow of a state counts: what the caches of all tasks held beside what we followed.
+/// The seed: what the shadow of a state counts from, which is what the caches of all tasks held and we had not followed.
 ///
-/// It holds for the state with this `id`, and as long as that still has `lost` in [`crate::shadow::State::seeded`]. `id`
-/// is the last word: user space writes the struct from its first byte on.
+/// It is valid for the state with this `id`, as long as that still has `lost` in
+/// [`crate::shadow::State::seeded`]. `id` is the last word: user space writes the struct from its first byte on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Seed<W: Words = Plain> {
@@ -208,7 +208,7 @@ pub struct Seed<W: Words = Plain> {
     pub id: W::U64,
 }
 
-/// What the iterator says of a task's mm beside its counters: of the leader's, once per process; else all 0.
+/// What the iterator adds to the counters of a task's mm: for the leader, once per process; else all 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -235,7 +235,7 @@ pub struct TaskShadow {
     pub peak: Peak,
     /// How often a change was lost.
     pub lost: u64,
-    /// From where it counts.
+    /// The seed.
     pub seed: Seed,
     /// 1: the mm belongs to what `rss-drift run` measures.
     pub measured: u64,

@@ -7,36 +7,36 @@ use crate::{
     slot::Slot,
 };
 
-/// CPUs that a [`State`] can name by bit. Higher ones share the last bit of the last word.
+/// CPUs that have a bit of their own in a [`State`]. Higher ones share the last bit of the last word.
 pub const CPU_BITS: u32 = 256;
 /// Words of 64 bits for [`CPU_BITS`].
 pub const CPU_WORDS: usize = CPU_BITS as usize / 64;
 
-/// The state of one mm: what all CPUs share. It stands in an array; a hash leads from the mm to its index.
+/// The state of one mm, shared by all CPUs. It is an element of an array; a hash leads from the address of the mm to the index.
 ///
 /// `totals` and the slots that hold the mm add up to the shadow. By construction that is also `global` plus the kernel
 /// slots last seen, because every delta is the difference of two readings of one word, exchanged in one step.
 ///
-/// The first cache line is what a hit looks at, the second what a fold and a publication change beside it: CPUs that work on one mm
-/// take these from each other.
+/// A hit looks at the first cache line. A fold and a publication also change
+/// the second. CPUs that work on one mm take these lines from each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct State<W: Words = Plain> {
-    /// Unique for ever; 0: this state is free, or its mm is being taken down.
+    /// Unique for ever. 0: the state is free, or its mm is ending.
     pub id: W::U64,
-    /// per-cpu: RSS of `totals`, in pages: one word for the peaks to look at. per-task: RSS of what the looks found, which stays in it when
-    /// a task's cache goes to the mm's count: no peak sees that move.
+    /// per-cpu: RSS of `totals`, in pages, in one word for the peaks. per-task: RSS of what the looks found. When a
+    /// sync moves pages from a task's cache to the mm's count, they stay in this word, so that no peak sees the move.
     pub rss: W::I64,
-    /// per-cpu: RSS as the approximate reader prints it, by `global`, in pages: one word for the peaks to look at.
+    /// per-cpu: RSS as the approximate reader prints it, computed from `global`, in pages, in one word for the peaks.
     pub approximate: W::I64,
     /// Largest RSS since the state was seeded, in pages.
     pub peak_exact: W::I64,
     /// Largest |exact - approximate| since the state was seeded, in pages.
     pub peak_drift: W::I64,
-    /// Not 0 while a reading has taken a delta that is not in the totals yet.
+    /// Not 0 while a reading has taken a delta and not added it to the totals yet.
     pub settling: W::U64,
-    /// per-cpu: 1 when all words of the mm have been read once: figures before that are no figures. per-task: how often a
-    /// change was lost, so that what it was seeded with does not count any more ([`crate::running::Seed`]).
+    /// per-cpu: 1 when all words of the mm have been read once; before that the figures mean nothing. per-task:
+    /// how many changes were lost. With each of them the seed is no longer valid ([`crate::running::Seed`]).
     pub seeded: W::U64,
     /// Publications: pending deltas that moved to the totals while the slot kept the mm.
     pub publications: W::U64,
@@ -46,18 +46,18 @@ pub struct State<W: Words = Plain> {
     pub totals: [W::I64; MEMBERS],
     /// CPUs whose slot holds the mm and that change it now.
     pub active: W::I64,
-    /// The most CPUs that changed the mm at once so far, those included that did so without holding it: with more than 1 the peaks
-    /// have an error.
+    /// The most CPUs so far that changed the mm at once, including those
+    /// that do not hold it. If it is more than 1, the peaks have an error.
     pub active_max: W::I64,
-    /// Number of the CPU that was the last to become active, plus 1. Where two never were at once, the one that is active is this one.
+    /// Number of the CPU that became active last, plus 1. If no two CPUs were ever active at once, this is the one that is active.
     pub entered: W::U64,
-    /// Slots that gave their deltas up for another mm.
+    /// Flushes: slots that gave their deltas to the totals and took another mm.
     pub flushes: W::U64,
     /// Address of the mm.
     pub mm: W::U64,
-    /// per-task: RSS of what went from tasks' caches to the mm's counts, as far as events told, in pages.
+    /// per-task: RSS that syncs moved from tasks' caches to the mm's counts, as far as their events came, in pages.
     pub synced: W::I64,
-    /// per-task: RSS of the mm's counts without that, in pages: what direct updates came to.
+    /// per-task: RSS of the mm's counts less `synced`, in pages: the sum of the direct updates.
     pub direct: W::I64,
     /// Updates that a slot held, as far as flushed.
     pub hits: W::U64,
@@ -69,21 +69,21 @@ pub struct State<W: Words = Plain> {
     pub churn: W::U64,
     /// Sum of |correction| per member by the reader's refreshes, in pages.
     pub repaired: W::U64,
-    /// Whether the reader works on the state at this index: [`READING`], or [`ORPHANED`] when its mm ended meanwhile. It belongs to the
-    /// index: it stays when the state goes from one mm to another.
+    /// The reader mark: [`READING`] while the reader works on the state at this index, [`ORPHANED`] if its
+    /// mm ended meanwhile. It belongs to the index: it stays when the state goes from one mm to another.
     pub reader: W::U64,
     /// CPUs whose slot held the mm at an update, by bit.
     pub cpus: [W::U64; CPU_WORDS],
     /// Number of the reading that visited the mm last, or in which the state was created.
     pub visited: W::U64,
-    /// One more than [`State::moves`] was when a reading that did not visit the mm looked last; 0 before.
+    /// [`State::moves`] plus 1, as the last reading saw it that did not visit the mm; 0 before.
     pub looked: W::U64,
-    /// When that changed last, in nanoseconds by `bpf_ktime_get_ns`.
+    /// When `looked` changed last, in nanoseconds by `bpf_ktime_get_ns`.
     pub looked_at: W::U64,
-    /// Thread group of the task by which the mm was visited last; 0 before a visit.
+    /// Thread group of the task through which a reading visited the mm last; 0 before a visit.
     pub tgid: W::U64,
-    /// Whether a task has the mm: [`OWNED`] from `task_newtask` or `sched_process_exec` on; else when a reading first found one,
-    /// in nanoseconds by `bpf_ktime_get_ns`; 0 before.
+    /// Whether a task has the mm: [`OWNED`] from `task_newtask` or `sched_process_exec` on; else
+    /// the time at which a reading first found one, in nanoseconds by `bpf_ktime_get_ns`; 0 before.
     pub owned: W::U64,
     /// per-cpu: number of the CPU whose slot may have the mm in [`Slot::alone`], plus 1. No other slot has.
     pub alone: W::U64,
@@ -91,28 +91,28 @@ pub struct State<W: Words = Plain> {
     pub reserved: [u64; 1],
 }
 
-/// A task got the mm while we looked.
+/// An event showed that a task got the mm.
 pub const OWNED: u64 = 1;
 
 /// The reader works on this state: it is not given to another mm.
 pub const READING: u64 = 1;
-/// The mm ended while the reader worked on its state: what the reader read may not be in the totals yet, and what it reads may be of
-/// another mm. So it is the reader that frees the state, when it is done, and nobody looks for a residue.
+/// The mm ended while the reader worked on its state. What the reader took may not be in the totals yet, and what it
+/// reads may be of another mm. So the reader frees the state when it is done, and the state is not checked for a residue.
 pub const ORPHANED: u64 = 2;
 
-/// How long a task can have a new mm before `sched_process_exec` tells of it, in nanoseconds: loading a program takes less.
+/// How long a task can have a new mm before `sched_process_exec` comes, in nanoseconds: loading a program takes less.
 const EXEC: u64 = 1_000_000_000;
 
 impl State {
-    /// Whether [`State::owned`] says that a task has had the mm for long: who gets it as a new one has the address of an mm
-    /// that ended unseen.
+    /// Whether a task has had the mm for longer than an execve takes, by [`State::owned`].
+    /// If a new mm finds such a state, it has the address of an mm that ended unseen.
     #[inline(always)]
     #[must_use]
     pub const fn was_owned(owned: u64, now: u64) -> bool {
         owned == OWNED || (owned != 0 && now.wrapping_sub(owned) > EXEC)
     }
 
-    /// Grows with every event of the mm, as far as its slots gave them up.
+    /// Grows with every event of the mm, as soon as the slots have given their counts to the state.
     #[inline(always)]
     #[must_use]
     pub const fn moves(&self) -> u64 {
@@ -131,7 +131,7 @@ const fn moves(counts: &[u64; 6]) -> u64 {
 }
 
 impl<W: Live> State<W> {
-    /// [`State::moves`] of a state that programs work on.
+    /// [`State::moves`] of a state that BPF programs work on.
     #[inline(always)]
     #[must_use]
     pub fn moves_now(&self) -> u64 {
@@ -146,12 +146,12 @@ impl<W: Live> State<W> {
     }
 }
 
-/// What the reader saw of one mm's shadow; follows the `MmRecord` of full mode.
+/// What the reader saw of one mm's shadow. In full mode it follows the mm's `MmRecord`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
 pub struct ShadowRecord {
-    /// Id of the state: another one is another mm. 0: the mm has no state (the map is full, or it is not seeded).
+    /// Id of the state; another id is another mm. 0: the mm has no state (the map is full, or it is not seeded).
     pub id: u64,
     /// The shadow per member, in pages: totals and all slots that hold the mm.
     pub shadow: Pages,
@@ -165,7 +165,7 @@ pub struct ShadowRecord {
     pub faults: u64,
     /// As in [`State`], with what the slots hold added.
     pub churn: u64,
-    /// Pages that this visit had to correct.
+    /// Pages that readings had to correct.
     pub repaired: u64,
     /// As in [`State`].
     pub peak_exact: i64,
@@ -173,7 +173,7 @@ pub struct ShadowRecord {
     pub peak_drift: i64,
     /// As in [`State`].
     pub active_max: i64,
-    /// By how much the peaks may be off beside what follows from `active_max`, in pages; per-task accounting.
+    /// Error of the peaks in addition to what follows from `active_max`, in pages; per-task accounting.
     pub peak_error: u64,
     /// Slots that hold the mm at this moment.
     pub holders: u32,
@@ -188,8 +188,8 @@ impl ShadowRecord {
         self.hits + self.misses
     }
 
-    /// By how much RSS moved at most, in pages, from an exact figure of it on, which was read before the reading `first`, and until this
-    /// reading: what it moved by until `first` added up, and the churn since. Both readings have to be valid.
+    /// By how much RSS moved at most, in pages, from the moment of the figure `exact` until this reading. `exact` was read right before the
+    /// reading `first`. The bound is what RSS moved by until `first` added up, and the churn since then. Both readings have to be valid.
     #[must_use]
     pub fn moved_since(&self, exact: i64, first: &Self) -> u64 {
         rss(&first.shadow).abs_diff(exact) + self.churn.saturating_sub(first.churn)
@@ -221,27 +221,27 @@ pub struct Counts<W: Words = Plain> {
     pub births: W::Count,
     /// States that ended.
     pub deaths: W::Count,
-    /// Deaths at which a member of the shadow was not 0.
+    /// Deaths with a residue: a member of the shadow was not 0.
     pub deaths_with_rest: W::Count,
-    /// Sum of those members without signs, in pages.
+    /// Sum of all residues, without signs, in pages.
     pub rest: W::Count,
     /// Updates of an mm that got no state: no index left, or the hash refused it.
     pub refused: W::Count,
-    /// Words that did not hold still for a refresh.
+    /// Words that kept changing while they were refreshed.
     pub unsettled: W::Count,
-    /// Updates that came while the slot was busy: left to the next refresh.
+    /// Updates that came while the slot was busy. The next refresh finds them.
     pub nested: W::Count,
-    /// States that no task had in two readings, without an event between: their mm ended unseen.
+    /// States that two readings found without a task and without an event between them: their mm ended unseen.
     pub swept: W::Count,
     /// States that a new mm at their address took over: their own mm ended unseen.
     pub inherited: W::Count,
-    /// Pages that the refresh at the end of an mm found: an event was missed, and none came after it (7.2).
+    /// Pages that the refresh at the end of an mm found: an event was missed, and no later one corrected that (7.2).
     pub late: W::Count,
-    /// Mms whose totals nobody asked for a rest: they ended while the reader was at them (what it read of them last may have
-    /// been memory of another mm), or while another CPU had yet to flush them.
+    /// Mms that were not checked for a residue: they ended while the reader worked on them
+    /// (what it read last may be memory of another mm), or before another CPU had flushed them.
     pub unjudged: W::Count,
-    /// Updates that found the slot on another mm than the running task's, and set that right: of a task that ran already when we
-    /// attached, of an execve before its event, after a switch that was not seen.
+    /// Catches: updates of the running task's mm while the slot held another one, which then took it.
+    /// The task ran already when we attached, or an execve had no event yet, or a switch was not seen.
     pub caught: W::Count,
 }
 
@@ -283,7 +283,7 @@ pub struct Cpu<W: Words = Plain> {
 
 const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));
 
-// By hand: what derive would ask for are traits of the words of its fields' fields.
+// By hand: derive would ask for traits of the words in the fields.
 #[expect(clippy::expl_impl_clone_on_copy, reason = "derive cannot, see above")]
 impl Clone for Cpu {
     fn clone(&self) -> Self {
@@ -311,8 +311,8 @@ pub struct Shared<W: Words = Plain> {
     pub visited: W::U64,
 }
 
-/// Says of structs of plain words that they are plain old data; bytemuck's derive knows no generic ones. The number is that of the bytes
-/// of their fields.
+/// Implements bytemuck's traits of plain old data for structs of plain words, because its
+/// derive does not support generic structs. The number is the size of all fields in bytes.
 #[cfg(feature = "user")]
 macro_rules! plain_old_data {
     ($($name:ident of $bytes:expr),* $(,)?) => {$(
@@ -330,7 +330,7 @@ pub(crate) use plain_old_data;
 #[cfg(feature = "user")]
 plain_old_data!(Slot of 120, State of 320, Counts of 136, Cpu of 320, Shared of 32);
 
-/// What the shadow's programs are told before loading.
+/// Settings of the shadow's BPF programs, put in before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]

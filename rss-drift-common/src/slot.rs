@@ -1,12 +1,12 @@
 //! One CPU's slot of the shadow per-CPU RSS cache, and its steps.
 //!
 //! The steps are those of Kairui Song's RFC (linux-mm, July 2022): a CPU caches the updates of the mm that it runs, gives
-//! them to the mm's shared totals when it takes another one, and a reader adds up the totals and the slots that hold the
-//! mm. The steps here change the slot alone and return what is to be done elsewhere: [`crate::protocol`] does that.
+//! them to the mm's shared totals when it takes another mm, and a reader adds up the totals and the slots that hold the
+//! mm. The steps here change only the slot and return what has to be done elsewhere; [`crate::protocol`] does that.
 //!
-//! Where this differs from the RFC: a CPU that goes idle, or whose pending delta reaches a threshold, *publishes* its
-//! pending deltas, and keeps the mm. A publication is no flush: the slot goes on to hit. It bounds what another CPU's
-//! slot can hold, so that a single CPU can tell the mm's RSS at any of its updates (see `peak` in [`crate::shadow`]).
+//! One thing differs from the RFC: a CPU that goes idle, or whose pending delta reaches a threshold, *publishes* its pending
+//! deltas and keeps the mm. A publication is not a flush: later updates are still hits. It bounds what another CPU's slot
+//! can hold, so that one CPU alone can compute the mm's RSS at each of its updates (see `peak` in [`crate::shadow`]).
 
 use crate::{
     member::{MEMBERS, Member},
@@ -16,26 +16,26 @@ use crate::{
 /// A delta per member, in pages, that has not reached the mm's totals.
 pub type Deltas = [i32; MEMBERS];
 
-/// What one CPU caches. What an update changes fills one cache line.
+/// What one CPU caches. The fields that an update changes fill one cache line.
 ///
-/// The busy mark stands while a program changes the slot or applies what the slot gave up: a reader on another CPU does
-/// not believe the state that the mark names. Up to 6.18 nothing on the same CPU can come between; on 7.2 a tracepoint's
-/// program can be preempted, so that a context switch finds the slot half changed and defers itself.
+/// The busy mark is set while a BPF program changes the slot, or applies what the slot gave up. A reader on another CPU
+/// then does not trust its sum for the state that the mark names. Up to 6.18 nothing on the same CPU can come in between.
+/// On 7.2 a tracepoint's program can be preempted: a context switch may find the slot half changed, and then defers itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Slot<W: Words = Plain> {
     /// Address of the mm that this CPU ran last; 0 before the first switch.
     pub mm: W::U64,
-    /// Id of that mm's state, unique for ever; 0 as long as nothing had to be looked up.
+    /// Id of the mm's state, unique for ever; 0 until the state was looked up.
     pub id: W::U64,
     /// Deltas that are not in the totals yet.
     pub pending: [W::I32; MEMBERS],
-    /// Updates since the last flush that found the slot holding their mm. (A CPU that goes to and fro between one process and idle never
-    /// flushes: 32 bits would run over.)
+    /// Hits since the last flush. (A CPU that switches between one
+    /// process and idle never flushes, so 32 bits would overflow.)
     pub hits: W::U64,
     /// Pages by which the counters changed since the last flush, without signs, beyond one for each hit.
     pub churn: W::U64,
-    /// Index of the mm's state; of no meaning while `id` is 0.
+    /// Index of the mm's state; no meaning while `id` is 0.
     pub index: W::U32,
     /// While a program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up, [`BUSY_OWN`] in
     /// an update that [`Slot::alone`] covers).
@@ -80,7 +80,7 @@ pub const fn busy_with(index: u32) -> u32 {
     index.wrapping_add(1)
 }
 
-/// What a slot gives up: to be added to the state `index`, if that still has this `id`.
+/// What a slot gives up. It is added to the state at `index`, if that still has this `id`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// The mm.
@@ -101,12 +101,12 @@ pub struct Batch {
     pub live: u32,
 }
 
-/// What a context switch asks for. After `Flush` and `Publish` the slot is busy until the caller takes the mark away.
+/// What a context switch leads to. After `Flush` and `Publish` the slot is busy until the caller clears the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
     /// Nothing: the slot holds this mm already, or has nothing to publish.
     Nothing,
-    /// An update is in progress: it takes care of the switch at its end.
+    /// An update is in progress. It does the switch at its end.
     Deferred,
     /// The slot took another mm; the old one had nothing to flush.
     Took,
@@ -117,7 +117,7 @@ pub enum Switch {
 }
 
 impl Batch {
-    /// Whether there is nothing to give. (A delta without a hit cannot be.)
+    /// Whether there is nothing to give. (There is no delta without a hit.)
     #[inline(always)]
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -212,8 +212,8 @@ impl<W: Live> Slot<W> {
         self.width[MEMBER].set(width);
     }
 
-    /// A page fault of a task with `mm`; false when the slot holds another mm. Counted in one step: there is no mark, so a switch that
-    /// preempts us can flush the slot.
+    /// A page fault of a task with `mm`; false if the slot holds another mm. No mark is set,
+    /// so the count is added in one step: a switch that preempts us can flush the slot.
     #[inline(always)]
     pub fn fault(&self, mm: u64) -> bool {
         let ours = self.mm.get() == mm && self.busy.get() == 0;
@@ -223,18 +223,18 @@ impl<W: Live> Slot<W> {
         ours
     }
 
-    /// A switch to a task with `next` as its mm; 0 is a task without one, which runs lazily on the mm before it. Nothing may preempt this:
-    /// see [`crate::protocol::flush::catch_up`].
+    /// A switch to a task with `next` as its mm; 0 is a task without one, which runs lazily on
+    /// the mm before it. Nothing may preempt this: see [`crate::protocol::flush::catch_up`].
     #[inline(always)]
     pub fn switch(&self, next: u64) -> Switch {
         if self.busy.get() != 0 {
-            // Lazily running on is what happens anyway.
+            // A task without an mm changes nothing, so there is nothing to defer.
             if next != 0 {
                 self.deferred.set(next);
             }
             return Switch::Deferred;
         }
-        // What an earlier switch left behind is out of date.
+        // A switch that was deferred before this one is out of date.
         self.deferred.set(0);
         if next == self.mm.get() {
             return Switch::Nothing;
@@ -246,7 +246,7 @@ impl<W: Live> Slot<W> {
             self.begin();
             return Switch::Publish(self.leave());
         }
-        // A delta without a hit cannot be.
+        // There is no delta without a hit.
         if self.hits.get() | self.faults.get() | u64::from(self.live.get()) == 0 {
             self.mm.set(next);
             self.id.set(0);
@@ -256,7 +256,7 @@ impl<W: Live> Slot<W> {
         Switch::Flush(self.take(next))
     }
 
-    /// Marks the slot busy before it is known with which state: the mm stays until the mark is gone.
+    /// Marks the slot busy before its state is known. The slot keeps its mm until the mark is cleared.
     #[inline(always)]
     pub fn mark(&self) {
         self.busy.set(BUSY_UNKNOWN);
@@ -285,15 +285,15 @@ impl<W: Live> Slot<W> {
     #[inline(always)]
     pub fn done(&self) -> bool {
         self.busy.set(0);
-        // Asked when the mark is gone: a switch after this look does not defer itself.
+        // Read after the mark is cleared: a switch after this look does not defer itself.
         self.deferred.get() != 0
     }
 
-    /// Makes up for a switch that was deferred: what it asks to be flushed. The slot is busy until [`Slot::done`].
+    /// Does a switch that was deferred, and returns what has to be flushed. The slot is busy until [`Slot::done`].
     #[inline(always)]
     pub fn make_up(&self) -> Option<Batch> {
         self.begin();
-        // Behind the mark: a switch in between was done at once, and left none.
+        // Read behind the mark: a switch before the mark was done at once and left nothing deferred.
         let next = self.deferred.get();
         self.deferred.set(0);
         (next != 0 && next != self.mm.get()).then(|| self.take(next))
@@ -324,7 +324,7 @@ impl<W: Live> Slot<W> {
         batch
     }
 
-    /// As [`Slot::publish`], and this CPU stops changing the mm.
+    /// As [`Slot::publish`], and this CPU no longer counts among those that change the mm.
     #[inline(always)]
     pub fn leave(&self) -> Batch {
         let live = self.live.get();

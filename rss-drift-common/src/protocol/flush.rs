@@ -1,4 +1,4 @@
-//! What a CPU's slot gives up reaches the state of its mm: at a switch, at a publication, at the end of an event.
+//! How the state of an mm gets what a CPU's slot gives up: at a switch, at a publication, at the end of an event.
 
 use super::{
     handle::{Given, Handle},
@@ -10,7 +10,7 @@ use crate::{
     slot::{Batch, Switch},
 };
 
-/// A switch of this CPU to a task whose mm is `next`, 0 for a task without one, by a program that nothing preempts.
+/// A switch of this CPU to a task whose mm is `next`, 0 for a task without one. Nothing can preempt the BPF program that calls this.
 #[inline(always)]
 pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     match cpu.slot.switch(next) {
@@ -28,8 +28,8 @@ pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     }
 }
 
-/// The running task has the mm at `next`, and no switch told of it. A program that can be preempted says so as if that switch had been
-/// deferred: one that preempts us sets the slot right itself, and takes that back.
+/// The running task has the mm at `next`, and no switch has shown that. The caller can be preempted, so it enters
+/// the mm as that of a deferred switch. A switch that preempts us sets the slot right itself, and clears this entry.
 #[inline(always)]
 pub fn catch_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     cpu.slot.deferred.set(next);
@@ -38,7 +38,7 @@ pub fn catch_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     }
 }
 
-/// Ends a change of a slot, and makes up for a switch that it deferred.
+/// Ends a change of a slot, and does a switch that was deferred meanwhile.
 #[inline(always)]
 pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     if cpu.slot.done() {
@@ -46,7 +46,7 @@ pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     }
 }
 
-/// Makes up for a switch that was deferred. Rare: a function of its own.
+/// Does a switch that was deferred. Rare, so it is a function of its own.
 #[inline(never)]
 fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     if let Some(batch) = cpu.slot.make_up() {
@@ -55,7 +55,7 @@ fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
             give(memory, cpu, &batch, Given::Flushed);
         }
     }
-    // A switch that was deferred in here is not made up for: the next one, or an update, sets the slot right.
+    // A switch that is deferred in here is dropped: the next switch, or an update, sets the slot right.
     cpu.slot.done();
 }
 
@@ -63,11 +63,11 @@ fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 #[inline(always)]
 pub fn publish<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     let slot = &cpu.slot;
-    // Busy: whoever changes it was preempted by us.
+    // Busy: we preempted the BPF program that changes it.
     if slot.busy.get() != 0 {
         return;
     }
-    // Whose it is we ask behind the mark: a switch can have come before.
+    // The id is read behind the mark: a switch can have come before.
     slot.mark();
     if slot.id.get() != 0 {
         slot.begin();
@@ -77,7 +77,7 @@ pub fn publish<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     done(memory, cpu);
 }
 
-/// Publishes the slot of an event that is at work on it, where a pending delta has come to the threshold.
+/// Publishes a slot that the event has marked busy, when a pending delta has reached the threshold.
 #[inline(always)]
 pub fn publish_now<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     let batch = cpu.slot.publish();
@@ -89,18 +89,18 @@ pub fn publish_now<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 pub fn give<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, batch: &Batch, given: Given) {
     let sought = memory.gives_up();
     let handle = if batch.id == 0 {
-        // Only faults were counted, and nothing had to be looked up yet.
+        // Only page faults were counted: nothing had to be looked up yet.
         lifecycle::find(memory, batch.mm)
     } else {
         Handle::known(memory, batch.index, batch.id)
     };
     let Some(handle) = handle else { return };
-    // Not where a publication has none: LLVM makes another instruction of the addition of 0, which 5.10 refuses.
+    // Not for a publication, which has no hits: LLVM compiles an addition of 0 to another instruction, which 5.10 refuses.
     if batch.hits != 0 {
         cpu.counts.hits.add(batch.hits);
     }
     if batch.id != 0 && !handle.lives() {
-        // The mm ended while this CPU's slot was on it: nobody judged it.
+        // The mm ended while this CPU's slot held it. It was not checked for a residue.
         return;
     }
     handle.add(batch, given);

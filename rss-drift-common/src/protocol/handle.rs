@@ -1,4 +1,4 @@
-//! The state of one mm in the hands of a program. A [`State`] is reached through its handle only.
+//! Access to the state of one mm. A [`State`] is reached through its handle only.
 
 use crate::{
     MEMBERS,
@@ -8,11 +8,11 @@ use crate::{
     slot::{Batch, Deltas, Room},
 };
 
-/// A state at its index, under the id that it had when it was looked up.
+/// A state at its index, with the id that it had when it was looked up.
 pub struct Handle<'m, W: Live> {
     /// Index of the state.
     pub index: u32,
-    /// Id of the state: another one is another mm.
+    /// Id of the state: another id is another mm.
     pub id: u64,
     pub(super) state: &'m State<W>,
 }
@@ -24,7 +24,7 @@ impl<W: Live> Clone for Handle<'_, W> {
 }
 impl<W: Live> Copy for Handle<'_, W> {}
 
-/// How a slot gave its deltas up.
+/// How a slot gave up its deltas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Given {
     /// The slot took another mm.
@@ -41,7 +41,7 @@ impl<'m, W: Live> Handle<'m, W> {
         Some(Self { index, id: state.id.get(), state })
     }
 
-    /// The state at `index` that was looked up before as that with this `id`; ask [`Handle::lives`] whether it still is.
+    /// The state at `index`, which had this `id` when it was looked up before; ask [`Handle::lives`] whether it still has.
     #[inline(always)]
     pub fn known<M: Memory<Words = W>>(memory: &'m M, index: u32, id: u64) -> Option<Self> {
         Some(Self { index, id, state: memory.state(index)? })
@@ -89,7 +89,7 @@ impl<'m, W: Live> Handle<'m, W> {
         if batch.live != 0 {
             self.state.active.add(-1);
         }
-        // Last: a reader that saw the totals before and the slots after notices by these.
+        // Last: a reader that read the totals before and the slots after sees that one of these changed.
         if given == Given::Flushed && batch.hits != 0 {
             self.state.flushes.add(1);
         } else {
@@ -123,7 +123,7 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
-    /// As [`Handle::add_total`], of a member that is known when this is compiled.
+    /// As [`Handle::add_total`], for a member that is known at compile time.
     #[inline(always)]
     pub fn add_total_of<const MEMBER: usize>(&self, delta: i64) {
         add_to(&self.state.totals[MEMBER], delta);
@@ -132,14 +132,14 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
-    /// A reading takes deltas that it has yet to add to the totals. Said in one step with a full barrier, before it reads any of them: an
-    /// event that comes to a word after that sees it.
+    /// A reading takes deltas and will add them to the totals later. The flag is set in one step with a full
+    /// barrier, before the reading takes any of them: an event that comes to a word after that sees the flag.
     #[inline(always)]
     pub fn begin_settling(&self) {
         self.state.settling.swap(1);
     }
 
-    /// All that it took is in the totals.
+    /// All deltas that the reading took are in the totals.
     #[inline(always)]
     pub fn end_settling(&self) {
         self.state.settling.set(0);
@@ -152,8 +152,8 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.settling.get() != 0
     }
 
-    /// A reading took an update and has yet to add it, so that a peak may be missed. From here on the peaks have an error, as with another CPU
-    /// that changes the mm.
+    /// A reading took an update and has not added it yet, so a peak may be missed.
+    /// From here on the peaks have an error, as if another CPU changed the mm.
     #[inline(always)]
     pub fn doubt_peaks(&self) {
         self.raise_active(1 + self.state.active.get().max(1));
@@ -167,8 +167,8 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
-    /// Stores the kernel's global count of a member as last seen, and returns by how much it changed. Each value is exchanged for the one
-    /// before it, so that the sum of what [`State::approximate`] is given is right, in whatever order it comes.
+    /// Stores the kernel's global count of a member as last seen, and returns by how much it changed. Each value is exchanged
+    /// for the one before it, so that the additions to [`State::approximate`] have the right sum in whatever order they come.
     #[inline(always)]
     #[must_use]
     pub fn exchange_global<const MEMBER: usize>(&self, count: i64) -> i64 {
@@ -179,7 +179,7 @@ impl<'m, W: Live> Handle<'m, W> {
         count - old
     }
 
-    /// Pages that a look found in a task's cache, and that are in the mm's count by now: no update. See [`State::synced`].
+    /// A sync moved pages, which a look found in a task's cache, to the mm's count. That is no update: see [`State::synced`].
     #[inline(always)]
     pub fn transfer(&self, member: u32, pages: i32) {
         add_to(&self.state.totals[member as usize & (MEMBERS - 1)], -i64::from(pages));
@@ -228,7 +228,7 @@ impl<'m, W: Live> Handle<'m, W> {
         [file.get(), anon.get(), swap.get(), shmem.get()]
     }
 
-    /// RSS of the totals, in pages, in one look.
+    /// RSS of the totals, in pages, from one word.
     #[inline(always)]
     #[must_use]
     pub fn rss(&self) -> i64 {
@@ -260,8 +260,8 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.flushes.get().wrapping_add(self.state.publications.get())
     }
 
-    /// This CPU begins to change the mm without holding it, and counts among those that change it until [`Handle::reach_out`]. Whether
-    /// another one changes it meanwhile.
+    /// This CPU begins to change the mm without holding it, and counts among those that
+    /// change it until [`Handle::reach_out`]. True if another CPU changes it meanwhile.
     #[inline(always)]
     #[must_use]
     pub fn reach_in(&self) -> bool {
@@ -276,15 +276,15 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.active.add(-1);
     }
 
-    /// Number of the CPU that was the last to take the mm into its slot.
+    /// Number of the CPU that took the mm into its slot last.
     #[inline(always)]
     #[must_use]
     pub fn last_entered(&self) -> Option<u32> {
         u32::try_from(self.state.entered.get()).ok()?.checked_sub(1)
     }
 
-    /// Whether the totals say what the mm has: all its words have been read once, and no reading has taken what it has yet to add. Where a
-    /// reading has, the peaks get an error.
+    /// Whether the totals are complete: all words of the mm have been read once, and no reading
+    /// has taken deltas that it has not added yet. If a reading has, the peaks get an error.
     #[inline(always)]
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -318,7 +318,7 @@ impl<'m, W: Live> Handle<'m, W> {
         active > 1
     }
 
-    /// Whether an RSS of so many pages, with what the approximate reader prints meanwhile, is beyond a peak.
+    /// Whether an RSS of `exact` pages is beyond the peak of RSS, or its |drift| from the approximate figure beyond that of drift.
     #[inline(always)]
     #[must_use]
     pub fn is_beyond_peaks(&self, exact: i64) -> bool {
@@ -358,7 +358,7 @@ impl<'m, W: Live> Handle<'m, W> {
         self.raise_drift(exact, self.seen_approximate(), bound);
     }
 
-    /// RSS as the approximate reader prints it, in one look.
+    /// RSS as the approximate reader prints it, from one word.
     #[inline(always)]
     #[must_use]
     pub fn seen_approximate(&self) -> i64 {
@@ -373,11 +373,11 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
-    /// Raises that of |drift|: of an RSS of so many pages, while the approximate reader prints so many.
+    /// Raises the peak of |drift|, by an RSS of `exact` pages while the approximate reader prints `approximate`.
     #[inline(always)]
     pub fn raise_drift(&self, exact: i64, approximate: i64, bound: u64) {
         let drift = (exact - approximate).unsigned_abs().cast_signed();
-        // Beyond the bound: a fold of another CPU was half seen.
+        // Beyond the bound: only half of another CPU's fold was seen.
         if drift > self.state.peak_drift.get() && drift.cast_unsigned() <= bound {
             raise(&self.state.peak_drift, drift);
         }
@@ -391,13 +391,13 @@ impl<'m, W: Live> Handle<'m, W> {
     }
 }
 
-/// As the kernel's approximate reader takes a count.
+/// As the kernel's approximate reader takes a count: below 0 is 0.
 #[inline(always)]
 const fn positive(count: i64) -> i64 {
     if count < 0 { 0 } else { count }
 }
 
-/// Most updates are of one member: a locked instruction for the others would cost more than the look.
+/// Adds unless there is nothing to add: most updates change one member, and a locked instruction costs more than the comparison.
 #[inline(always)]
 fn add_to<T: Word<i64>>(word: &T, pages: i64) {
     if pages != 0 {
@@ -408,8 +408,8 @@ fn add_to<T: Word<i64>>(word: &T, pages: i64) {
 /// Raises a word to `value` if it is lower, against other CPUs that do the same.
 #[inline(always)]
 pub(super) fn raise<T: Exchange<i64>>(word: &T, value: i64) {
-    /// Each failure means that another CPU raised it meanwhile. With as many CPUs as that at work on one mm its peaks have an error that
-    /// is larger than what the last of them could add.
+    /// Each failure means that another CPU raised the word meanwhile. If so many CPUs work on
+    /// one mm, its peaks have an error that is larger than what the last of them could add.
     const TRIES: u32 = 16;
     let mut tries = 0;
     while tries < TRIES {

@@ -1,7 +1,7 @@
 //! A state from its claim to its end: the same under both accounting schemes.
 //!
-//! Whoever takes the entry of an mm away goes on with its state, and nobody else. An id is never used twice, so a slot that still
-//! names a state which ended finds that out.
+//! Only the CPU that removes the entry of an mm goes on with the end of its state. An id
+//! is never used twice, so a slot that still names a state which has ended notices that.
 
 use super::{handle::Handle, limbo};
 use crate::{
@@ -12,14 +12,14 @@ use crate::{
 /// Who asks for a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claimant {
-    /// A program of an event: the mm lives as long as that runs.
+    /// The BPF program of an event: the mm lives at least as long as that runs.
     Event,
-    /// The iterator, which holds no reference to the mm. What it works on is marked before the state can be found, so that an end in
-    /// the meantime leaves the state to the reader.
+    /// The iterator, which holds no reference to the mm. It marks the state before anybody
+    /// can find it, so that an end in the meantime leaves the state to the reader.
     Reader,
 }
 
-/// What came of a claim.
+/// The result of a claim.
 pub enum Claim<'m, W: Live> {
     /// The mm has a state: another CPU was faster.
     Found(Handle<'m, W>),
@@ -35,7 +35,7 @@ pub fn find<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
     Handle::at(memory, memory.find(mm)?)
 }
 
-/// Takes a free index. The list of them has one lock for all CPUs, so where none is free a flag says that.
+/// Takes a free index. The list of them has one lock for all CPUs, so a flag says when none is free.
 #[inline(always)]
 fn take_free<M: Memory>(memory: &M) -> Option<u32> {
     let full = memory.full()?;
@@ -46,7 +46,7 @@ fn take_free<M: Memory>(memory: &M) -> Option<u32> {
         return Some(index);
     }
     full.set(1);
-    // Whoever gave one back before the flag stood did not take it away.
+    // An index that was given back before the flag was set did not clear it.
     let late = memory.pop_free();
     if late.is_some() {
         full.set(0);
@@ -90,7 +90,7 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
     }
     state.id.set(0);
     if by == Claimant::Reader {
-        // Nobody found it: nobody left it to us.
+        // Nobody could find the state, so no end left it to the reader.
         state.reader.set(0);
     }
     memory.forgotten(index);
@@ -103,8 +103,8 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
     Claim::Refused
 }
 
-/// The reader works on this state from here on: it is not given to another mm. Where the reader made it, that was said before, and the mm
-/// may have ended since: that stays.
+/// From here on the reader works on this state, and it is not given to another mm. If the reader made the
+/// state, the mark was set before, and the mm may have ended since: then the mark stays [`ORPHANED`].
 #[inline(always)]
 pub fn begin_reading<M: Memory>(handle: Handle<'_, M::Words>) {
     if M::READER_MARKS {
@@ -112,18 +112,18 @@ pub fn begin_reading<M: Memory>(handle: Handle<'_, M::Words>) {
     }
 }
 
-/// The mm of this state ended, and its id is 0: whether the reader is at it, with deltas that it has yet to add. Then it is the reader that
-/// goes on. (Mark and id are each written in one step with a full barrier, and then the other one is read: who comes second sees the first.)
+/// The mm of this state has ended, and the id is 0. True if the reader works on the state and may have deltas to add: then the reader goes
+/// on. (Each side writes its word, mark or id, in one step with a full barrier, and then reads the other's: the second one sees the first.)
 #[inline(always)]
 pub(super) fn leave_to_reader<W: Live>(handle: Handle<'_, W>) -> bool {
     handle.state.reader.replace(READING, ORPHANED)
 }
 
-/// Takes the state of an mm away from everybody who has yet to look it up; `None` where somebody else did. Whoever took it away
-/// goes on with its end.
+/// Removes the entry of an mm, so that nobody can look up its state any more;
+/// `None` if another CPU did that first. Who gets the state goes on with its end.
 ///
-/// Who gives up an mm that may end meanwhile can come so late that its address is another mm's, and takes away the entry of that: an
-/// end has freed the state before the address is free. The other one's state is [`limbo::LOST`], unless it is the same one.
+/// A caller that gives up an mm which may end meanwhile can be late. Then the address is another mm's, and the caller removes that one's
+/// entry. (An end frees the state before the address is free.) The other mm's state is [`limbo::LOST`] then, unless it is the same state.
 #[inline(always)]
 pub fn take_away<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
     let handle = find(memory, mm)?;
@@ -139,13 +139,13 @@ pub fn take_away<M: Memory>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>>
     Some(handle)
 }
 
-/// The state is no mm's any more: from here on no slot that still names it finds it.
+/// The state is no mm's any more: from here on a slot that still names it does not find it.
 #[inline(always)]
 pub(super) fn finish<W: Live>(handle: Handle<'_, W>) {
     handle.state.id.set(0);
 }
 
-/// Clears a state and gives its index back: whoever gets it next begins with nothing. Nobody may find it or work on it any more.
+/// Clears a state and gives its index back, so that its next mm begins with nothing. Nobody may find it or work on it any more.
 #[inline(always)]
 pub fn free<M: Memory>(memory: &M, index: u32) {
     memory.wipe(index);
@@ -155,7 +155,7 @@ pub fn free<M: Memory>(memory: &M, index: u32) {
     give_back(memory, index);
 }
 
-/// Clears all of a state but its id, which says that it is free, `visited`, which its next owner sets, and the reader's mark.
+/// Clears a state except its id, which says that it is free, `visited`, which its next owner sets, and the reader's mark.
 #[inline(always)]
 fn wipe<W: Live>(state: &State<W>) {
     state.mm.set(0);
@@ -171,7 +171,7 @@ fn wipe<W: Live>(state: &State<W>) {
     wipe_figures(state);
 }
 
-/// Clears what was counted of an mm and its peaks; what its counters come to stays.
+/// Clears what was counted of an mm and its peaks. The sums of its counters stay.
 #[inline(always)]
 pub(super) fn wipe_figures<W: Live>(state: &State<W>) {
     state.hits.set(0);

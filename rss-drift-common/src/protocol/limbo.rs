@@ -1,11 +1,11 @@
-//! Where a state waits that is given up although its mm may live: a program on another CPU can be in the middle of an event
-//! of it. The entry in the hash is gone and the id is 0, so that nobody finds it any more; whoever found it before is long
-//! done when the index is free again. The reader frees it; per-task accounting leaves that to user space.
+//! Where a state waits that was given up while a BPF program on another CPU may be in the middle of an event of
+//! its mm. The entry in the hash is gone and the id is 0, so nobody finds the state any more. Whoever found it
+//! before is long done when the index is free again. The reader frees it; on per-task accounting user space does.
 
 use super::{lifecycle, percpu::PerCpu};
 use crate::memory::{Memory, Next, Step};
 
-/// Nanoseconds that a state waits: a program runs for some microseconds, and may be preempted on 7.2.
+/// Nanoseconds that a state waits: a BPF program runs for some microseconds, and may be preempted on 7.2.
 pub const WAIT: u64 = 1_000_000_000;
 /// States that one reading frees.
 const AT_ONCE: u32 = 4096;
@@ -26,17 +26,17 @@ pub fn enter<M: Memory>(memory: &M, index: u32) {
     memory.wait(Waiting { since: memory.now(), index: u64::from(index) });
 }
 
-/// In the place of an index: a state that no entry leads to, though its mm did not end. On per-task accounting user space looks for
-/// it; else its index is not used again. Its mm gets another state at its next event on a CPU that does not hold it.
+/// In the place of an index: there is a state without an entry, though its mm did not end. On per-task accounting user space looks
+/// for the state; else its index is not used again. The mm gets another state at its next event on a CPU that does not hold it.
 pub const LOST: u64 = u64::MAX;
 
-/// There is a state that has to be looked for.
+/// Reports that there is a state without an entry ([`LOST`]).
 #[inline(always)]
 pub fn lose<M: Memory>(memory: &M) {
     memory.wait(Waiting { since: memory.now(), index: LOST });
 }
 
-/// Frees the states that have waited long enough: the oldest come first. There is one reader, and only it calls this.
+/// Frees the states that have waited long enough, the oldest first. There is one reader, and only the reader calls this.
 #[inline(always)]
 pub fn release<M: PerCpu>(memory: &M) {
     memory.repeat(AT_ONCE, &mut Release { now: memory.now() });

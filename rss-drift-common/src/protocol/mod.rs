@@ -1,4 +1,4 @@
-//! The shadow's protocol between CPUs: every step of it, once, for the kernel and for what checks it.
+//! The shadow's protocol between CPUs. Each step is written once, for the kernel and for what checks it.
 //!
 //! The eBPF programs run these steps on maps. `tests/model` runs the very same functions in every order of their single steps, and
 //! `tests/loom.rs` under loom's memory model.

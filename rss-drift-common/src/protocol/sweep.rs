@@ -1,8 +1,8 @@
 //! States whose mm ended unseen: found by the reader, which visits every mm that a task has (per-cpu accounting).
 //!
-//! Where there is no fentry on `__mmdrop`, the end of an mm without mappings has no event up to 6.18, and a run of the
-//! program that sees ends may be refused by the kernel's recursion guard. Such a state is all 0, but it stays, and gives its
-//! peaks to the next mm at its address.
+//! Without fentry on `__mmdrop`, the end of an mm without mappings has no event up to 6.18. And
+//! the kernel's recursion guard may leave out a run of the BPF program that sees ends. The state
+//! of such an mm is all 0, but it stays, and gives its peaks to the next mm at its address.
 
 use super::{
     limbo,
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::memory::{Memory, Next, StateStep, Step, Word};
 
-/// Readings without a visit after which a state without an event is taken for that of an mm that ended.
+/// After so many readings without a visit, and without an event, the mm of a state is taken to have ended.
 const PASSES: u64 = 2;
-/// Nanoseconds for which it must have had no event: readings can follow each other at once, and an mm has no task while it is
-/// made or taken down.
+/// Nanoseconds without an event that are needed too: readings can follow
+/// each other at once, and an mm has no task while it is made or ended.
 const QUIET: u64 = 1_000_000_000;
 
 /// The first task of a reading.
@@ -24,7 +24,7 @@ pub fn begin_of_reading<M: PerCpu>(memory: &M) {
     }
 }
 
-/// Behind the last task: when there are more states than mms were visited, each state is looked at.
+/// After the last task: if there are more states than mms that were visited, each state is checked.
 #[inline(always)]
 pub fn end_of_reading<M: PerCpu>(memory: &M) {
     limbo::release(memory);
@@ -52,8 +52,8 @@ impl<M: Memory> Step<M> for Living {
     }
 }
 
-/// A look at each state. An mm that lives on (no task of this PID namespace has it, or one that the kernel hides) gets
-/// another state at its next event: what is lost are its peaks.
+/// Checks each state. If the mm lives on (no task of this PID namespace has it, or the
+/// kernel hides the task), it gets another state at its next event; only its peaks are lost.
 struct Look {
     pass: u64,
 }
@@ -76,7 +76,7 @@ impl<M: PerCpu> StateStep<M> for Look {
             return Next::GoOn;
         }
         cpu.counts.swept.add(1);
-        // It is not asked for a residue: the mm's words cannot be read any more.
+        // It is not checked for a residue: the mm's words cannot be read any more.
         life::let_go(memory, mm);
         Next::GoOn
     }

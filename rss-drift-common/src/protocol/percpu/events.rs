@@ -1,4 +1,4 @@
-//! What the tracepoints' programs do.
+//! What the BPF programs of the tracepoints do.
 
 use super::{PerCpu, alone, life, words};
 use crate::{
@@ -64,7 +64,7 @@ fn rare_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32)
     end_of_hit(memory, cpu, member, delta, false);
 }
 
-/// The end of a hit that is no common one.
+/// The end of a hit other than the common one.
 #[inline(always)]
 fn end_of_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32, folded: bool) {
     cpu.slot.update(member as usize, delta);
@@ -72,7 +72,7 @@ fn end_of_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i3
     flush::done(memory, cpu);
 }
 
-/// The mark was set for a common hit, and it is none.
+/// The mark was set for the common hit, but the update is another one.
 #[inline(never)]
 fn begin_again<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
     flush::done(memory, cpu);
@@ -101,8 +101,8 @@ fn any_update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm
     miss(memory, cpu, number, mm, member);
 }
 
-/// The running task's own mm is not the one that the slot holds: no switch told of it, or not yet. A function of its own, as it is
-/// rare and long.
+/// The running task's own mm is not the one that the slot holds: no switch has
+/// shown it, or not yet. This is rare and long, so it is a function of its own.
 #[inline(never)]
 fn catch<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: u64) {
     cpu.counts.caught.add(1);
@@ -116,7 +116,7 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
     let Some(mut handle) = Handle::known(memory, slot.index.get(), slot.id.get()) else { return };
     if slot.live.get() == 0 || !handle.lives() {
         if !begin_to_change(memory, cpu, number, mm) {
-            // The map is full. That it was a hit can be told all the same.
+            // The map is full. The hit is counted all the same.
             cpu.counts.hits.add(1);
             return;
         }
@@ -164,9 +164,9 @@ fn allow<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, handle: Handle<'_, M::Words
     }
 }
 
-/// The peaks of an mm that this CPU's slot holds. While a reading has taken deltas that it has yet to add, what the totals say is no sum
-/// of any instant: the peaks get an error instead. (That is asked first: what was taken before this look is in the totals by the
-/// next.) So an update that a reading took, or half of whose fold it took, has to come here too.
+/// Raises the peaks of an mm that this CPU's slot holds. While a reading has taken deltas and not added them yet, the totals
+/// are not the sum of any instant, so the peaks get an error instead. (The flag is read before the totals: if it is 0, what
+/// was taken before is in them.) So an update that a reading took, or half of whose fold it took, has to come here too.
 #[inline(never)]
 fn raise_from_inside<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, index: u32, member: u32) {
     let Some(handle) = Handle::at(memory, index) else { return };
@@ -192,8 +192,8 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     if id != 0 {
         known = Handle::known(memory, slot.index.get(), id).filter(Handle::lives);
         if known.is_none() {
-            // The slot's mm ended behind its back (execve), and a new one has the address: begin again with that. Of the old one its hits
-            // are left to be counted.
+            // The slot's mm ended while the slot held it (execve), and a new mm has the address:
+            // begin again with the new one. Of the old one only the hits are still to be counted.
             cpu.counts.hits.add(slot.take(memory.address(mm)).hits);
         }
     }
@@ -212,8 +212,8 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     true
 }
 
-/// An update of an mm that this CPU's slot does not hold goes straight to the totals. The mark is for a reader, which would otherwise find
-/// the word taken and its delta nowhere.
+/// An update of an mm that this CPU's slot does not hold goes straight to the totals. The
+/// mark is for a reader, which could otherwise find the word refreshed and its delta nowhere.
 #[inline(never)]
 fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
     cpu.counts.misses.add(1);
@@ -246,10 +246,10 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
     flush::done(memory, cpu);
 }
 
-/// The peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged, fork, execve). A CPU that holds
-/// it meanwhile (`shared`) has pending deltas, which count too: where it is one, they are those of its slot; of others the error of the
-/// peaks tells. The totals come first: a publication takes the deltas out of the slot before it adds them, so that they are never
-/// counted twice.
+/// Raises the peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged,
+/// fork, execve). If another CPU changes it meanwhile (`shared`), that CPU's pending deltas count too. For one
+/// such CPU they are read from its slot; for more the error of the peaks covers them. The totals are read first:
+/// a publication takes the deltas out of the slot before it adds them, so they never count twice.
 #[inline(always)]
 fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, shared: bool) {
     if !handle.is_whole() {
@@ -275,7 +275,7 @@ pub fn executed<M: PerCpu>(memory: &M, mm: M::Mm) {
     }
 }
 
-/// This CPU goes on with the mm at `next`; 0 is none.
+/// This CPU switches to a task with the mm at `next`; 0 is none.
 #[inline(always)]
 pub fn switched<M: PerCpu>(memory: &M, next: u64) {
     if let Some(cpu) = memory.cpu(memory.here()) {

@@ -22,10 +22,10 @@ pub fn find_or_create<M: PerCpu>(memory: &M, mm: M::Mm) -> Option<Handle<'_, M::
     create(memory, mm, Claimant::Event)
 }
 
-/// A state for an mm that has none, seeded; that of another CPU which was faster.
+/// Makes a state for an mm that has none, and seeds it. If another CPU was faster, that CPU's state.
 ///
-/// Seeding reads every word of the mm once. The state can be found before: an update that is too late to be seen by that
-/// has an event that finds the state, so that none is lost and none counts twice.
+/// Seeding reads every word of the mm once. The state can be found before that. So an update that comes
+/// too late for this reading has an event that finds the state: none is lost, and none counts twice.
 #[inline(always)]
 pub fn create<M: PerCpu>(memory: &M, mm: M::Mm, by: Claimant) -> Option<Handle<'_, M::Words>> {
     let handle = match lifecycle::claim(memory, memory.address(mm), by) {
@@ -39,8 +39,8 @@ pub fn create<M: PerCpu>(memory: &M, mm: M::Mm, by: Claimant) -> Option<Handle<'
     Some(handle)
 }
 
-/// The peaks begin. A CPU that changed the mm before they did has raised none, and its slot may have pending deltas: the peaks get an
-/// error. (Which CPUs do is asked first: one that stopped has given its deltas to the totals.)
+/// The peaks begin. A CPU that already changes the mm has raised none, and its slot may have pending deltas: then the
+/// peaks get an error. (This is asked before the totals are read: a CPU that has stopped has given its deltas to them.)
 #[inline(always)]
 fn first_peaks<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
     if handle.is_changed() {
@@ -49,13 +49,13 @@ fn first_peaks<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
     handle.raise_peaks(handle.rss(), memory.bound());
 }
 
-/// Counts in one word, which changes with each of them: the stack has no room for four.
+/// Four counts mixed into one word, which changes when one of them does: the stack has no room for four.
 #[inline(always)]
 const fn in_one_word(counts: Pages) -> i64 {
     counts[0] ^ counts[1].rotate_left(16) ^ counts[2].rotate_left(32) ^ counts[3].rotate_left(48)
 }
 
-/// Those of an mm, and other ones where a fold is on its way. A function of its own, as its caller's stack is full.
+/// The counts of an mm in one word; another word while a fold is on its way. A function of its own, because its caller's stack is full.
 #[inline(never)]
 fn counts_in_one_word<M: PerCpu>(memory: &M, mm: M::Mm) -> i64 {
     let counts = in_one_word([
@@ -64,12 +64,12 @@ fn counts_in_one_word<M: PerCpu>(memory: &M, mm: M::Mm) -> i64 {
         memory.count::<2>(mm),
         memory.count::<3>(mm),
     ]);
-    // Behind the counts.
+    // The locks are read after the counts.
     if memory.locks(mm) == 0 { counts } else { !counts }
 }
 
-/// Reads every word of the mm once. The slots come before the counts, so a fold in between is seen in both: then the peaks get an error.
-/// (The rule is that of [`super::exact`]; of the counts the refresh keeps what it saw.)
+/// Reads every word of the mm once. The slots are read before the counts, so a fold in between is seen in both:
+/// then the peaks get an error. (The rule is that of [`super::exact`]. The refresh keeps the counts that it saw.)
 #[inline(always)]
 fn seed<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) {
     let before = counts_in_one_word(memory, mm);
@@ -82,9 +82,9 @@ fn seed<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) {
     }
 }
 
-/// A task gets a new mm. Where the ends of mms are not all seen its address can be that of one that ended unseen, whose state
-/// it finds: that becomes a state of its own. What its counters come to needs no more than a refresh; what was counted of
-/// the other, and its peaks, go.
+/// A task gets a new mm. If not all ends are seen, an mm that ended unseen may have had
+/// the same address, and its state is found here. Then the new mm takes it over with a new
+/// id. Its sums need only a refresh; the counts and peaks of the other mm are cleared.
 #[inline(always)]
 pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     let Some(handle) = lifecycle::find(memory, memory.address(mm)) else { return };
@@ -95,7 +95,7 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     }
     cpu.counts.inherited.add(1);
     if !gather(memory, handle).all {
-        // Totals that cannot be gone on with: the next event makes a new state.
+        // These totals are not complete: the next event makes a new state.
         let_go(memory, memory.address(mm));
         return;
     }
@@ -113,21 +113,21 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     first_peaks(memory, handle);
 }
 
-/// Ends the state of an mm that ends: this is its last moment, all its counters are 0, and so must be the shadow. What an event
-/// that was missed left behind is made good before.
+/// Ends the state of an mm. This is the mm's last moment: all its counters are 0, so the shadow
+/// must be 0 too. Before that is checked, a refresh corrects what a missed event left behind.
 #[inline(always)]
 pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
     let Some(handle) = lifecycle::take_away(memory, memory.address(mm)) else { return };
     let Some(cpu) = memory.cpu(memory.here()) else { return };
     let counts = &cpu.counts;
     let Gathered { all, held } = gather(memory, handle);
-    // No later event makes good what was missed. (Or the reader is about to add something: then nothing is found.)
+    // No later event corrects what was missed. (If the reader still has deltas to add, the refresh finds nothing.)
     let late =
         if !all || handle.residue() == 0 { 0 } else { words::refresh_all(memory, mm, handle).corrected };
     tell_end(memory, handle);
     finish(memory, handle);
     if !all {
-        // A flush that found it before may have yet to add something.
+        // A flush that found the state before may still add something.
         counts.unjudged.add(1);
         limbo::enter(memory, handle.index);
         return;
@@ -143,17 +143,17 @@ pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
         memory.residue(handle.state.tgid.get(), residue);
     }
     if held {
-        // All pages are in the totals, but a flush that found the state before its end may have yet to count hits.
+        // All pages are in the totals, but a flush that found the state before its end may still add hits.
         limbo::enter(memory, handle.index);
         return;
     }
     lifecycle::free(memory, handle.index);
 }
 
-/// Ends the state of an mm that may live: nobody looks for a residue, and the index is free after a while only.
+/// Gives up the state of an mm that may live: it is not checked for a residue, and its index is free only after a while.
 #[inline(always)]
 pub fn let_go<M: PerCpu>(memory: &M, mm: u64) {
-    // Where its end came first, whoever saw that goes on with the state.
+    // If the mm's end came first, that CPU goes on with the state.
     let Some(handle) = lifecycle::take_away(memory, mm) else { return };
     tell_end(memory, handle);
     finish(memory, handle);
@@ -191,39 +191,39 @@ fn tell_end<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
     }
 }
 
-/// A look at what other CPUs' slots have yet to give of an mm, on its way from CPU to CPU.
+/// A walk over all CPUs: what other CPUs' slots still have to give of an mm.
 struct Pending {
     id: u64,
     index: u64,
     /// The CPU that adds up.
     own: u64,
-    /// Slots of other CPUs that have yet to flush pages, or are in the middle of that.
+    /// Slots of other CPUs that still have to flush pages, or are flushing them.
     unflushed: u64,
     /// Address of the mm.
     mm: u64,
-    /// Slots of other CPUs that have yet to flush what they counted.
+    /// Slots of other CPUs that still have to flush counts.
     held: u64,
 }
 
-/// What came of [`gather`].
+/// The result of [`gather`].
 struct Gathered {
-    /// No other CPU has yet to flush pages.
+    /// No other CPU still has to flush pages.
     all: bool,
-    /// Another CPU has yet to flush what it counted.
+    /// Another CPU still has to flush counts.
     held: bool,
 }
 
-/// Gives what this CPU's slot holds of an mm to its totals: after its end it will not be asked any more. Not all when another CPU has
-/// yet to flush pages: the totals say nothing then, and may be added to. (What another slot holds is not added up: between two looks
-/// the slot can go on to another mm, or give its pages itself.)
+/// Gives what this CPU's slot holds of an mm to its totals, because the slot is not read any more after the
+/// end. If another CPU still has to flush pages, the totals are not complete, and may still change. (Pages in
+/// other slots are not added here: between two looks a slot can take another mm, or give its pages itself.)
 ///
-/// This CPU's own slot publishes first: a switch that preempts us (where the kernel preempts itself: in `__mmdrop`, and from 7.x
-/// on in a tracepoint) would flush what we have counted already, or what we have yet to count after the state's end.
+/// This CPU's own slot publishes first. Otherwise a switch that preempts us (on a kernel that preempts itself: in `__mmdrop`, and
+/// from 7.x on in a tracepoint) would flush what we have counted already, or what we have yet to count when the state has ended.
 ///
-/// Another CPU's slot published or flushed when its task left the mm, as a rule before the last hold on that was let go. But
-/// from `fs/exec.c:exec_mmap` to `sched_process_exec` a slot names the old mm, which its task does not hold any more: if a
-/// reader of its files in /proc does, it ends with that. And where `exit_mmap` is the end, a thread between
-/// `kernel/exit.c:exit_mm` and its last switch does not hold it back.
+/// Another CPU's slot published or flushed when its task left the mm, as a rule before the last reference
+/// was dropped. But from `fs/exec.c:exec_mmap` to `sched_process_exec` a slot names the old mm, which its
+/// task does not hold any more: if a reader of its /proc files does, the mm ends with that reader. And where
+/// `exit_mmap` is the end, a thread between `kernel/exit.c:exit_mm` and its last switch does not delay it.
 #[inline(always)]
 fn gather<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) -> Gathered {
     let Some(cpu) = memory.cpu(memory.here()) else { return Gathered { all: false, held: true } };
@@ -247,14 +247,14 @@ impl<M: Memory> Step<M> for Pending {
         let Some(owner) = memory.cpu(cpu) else { return Next::Stop };
         let slot = &owner.slot;
         let unflushed = slot.id.get() == self.id && slot.live.get() != 0;
-        // Asked last: a flush that took what we looked for has left its mark by then, or is done.
+        // Read last: a flush that took what we looked for has set its mark by then, or is done.
         #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
         let busy = slot.works_on(slot.busy.get(), self.index as u32, self.id);
         // A slot without a state yet has counted faults alone.
         let held = (slot.id.get() == self.id || slot.mm.get() == self.mm)
             && slot.hits.get() | slot.faults.get() != 0;
         if u64::from(cpu) == self.own {
-            // What this CPU preempted may have a batch in its hands.
+            // The BPF program that we preempted may be about to add a batch.
             self.unflushed += u64::from(busy);
         } else {
             self.unflushed += u64::from(unflushed || busy);
@@ -264,7 +264,7 @@ impl<M: Memory> Step<M> for Pending {
     }
 }
 
-/// The words of a state that is given up, as last seen, on its way from CPU to CPU.
+/// A walk over all CPUs that clears the words, as last seen, of a state that is given up.
 pub struct WipeSeen {
     /// Index of the state.
     pub index: u64,

@@ -20,9 +20,9 @@ use crate::{
 pub trait PerCpu: Memory {
     /// The slots of an mm's counters as last seen, of one CPU.
     fn seen(&self, cpu: u32, index: u32) -> Option<&[<Self::Words as Words>::I32; MEMBERS]>;
-    /// Where the slots of a member of an mm lie, as a per-CPU pointer.
+    /// The per-CPU pointer to the slots of a member of an mm.
     fn slots<const MEMBER: usize>(&self, mm: Self::Mm) -> u64;
-    /// A slot: that at a per-CPU pointer, of the CPU whose memory lies at this offset; `None` where it cannot be read.
+    /// The slot at a per-CPU pointer, of the CPU whose memory is at this offset; `None` if it cannot be read.
     fn slot(&self, slots: u64, offset: u64) -> Option<i32>;
     /// As [`PerCpu::slot`], of the mm that an event is about, on this CPU: the cheapest way there is.
     fn own_slot(&self, slots: u64, offset: u64) -> Option<i32>;
@@ -38,7 +38,7 @@ pub trait PerCpu: Memory {
     fn bound(&self) -> u64;
     /// The state that has waited longest ([`Memory::wait`]).
     fn oldest(&self) -> Option<Waiting>;
-    /// Takes it out.
+    /// Takes that state out.
     fn take_oldest(&self) -> Option<Waiting>;
     /// Calls `step` with the numbers below `times`.
     fn repeat<S: Step<Self>>(&self, times: u32, step: &mut S);

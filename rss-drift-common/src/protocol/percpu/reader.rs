@@ -22,7 +22,7 @@ pub trait Visit<M: Memory> {
     fn mm_now(&self, memory: &M) -> Option<u64>;
     /// Thread group of the task.
     fn tgid(&self, memory: &M) -> u32;
-    /// The reading of this state is valid so far: what `run` wants to know of it.
+    /// The reading of this state is valid so far: `run` takes its own figures.
     fn visited(&self, memory: &M, handle: Handle<'_, M::Words>, mm: u64);
 }
 
@@ -41,12 +41,12 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
     if visit.mm_now(memory) != Some(address) {
         life::done_reading(memory, handle);
         if known.is_none() {
-            // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
+            // The task has left the mm, which may have ended before its state was made: then no end would remove the state.
             life::let_go(memory, address);
         }
         return;
     }
-    // Behind the mark: whoever has the state now keeps it.
+    // Behind the mark: who has the state now keeps it.
     let handle = handle.again();
     if handle.is_of(address) {
         let tgid = visit.tgid(memory);
@@ -55,7 +55,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
         let mut rounds = 0;
         while rounds < ROUNDS {
             rounds += 1;
-            // A fold whose count has changed, and whose slot has not yet, is under its lock.
+            // A fold that has changed the count, and not the slot yet, holds the lock.
             let locked = memory.locks(mm);
             let refreshed = words::refresh_all(memory, mm, handle);
             if refreshed.corrected != 0 {
@@ -68,22 +68,22 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
             }
             moved |= refreshed.moved;
             if refreshed.moved == 0 {
-                // A refresh that took something may have taken the count of a fold and not its slot, or the other way round: only one
-                // that finds nothing more, with no fold on its way, says that all is there.
+                // A refresh that took something may have taken the count of a fold and not its slot, or the other
+                // way round. Only a refresh that finds nothing more, with no lock held, shows that all is there.
                 whole = i64::from(locked == 0);
                 break;
             }
-            // What the refresh took no event will count.
+            // No event will count what the refresh took.
             handle.add_churn(refreshed.moved);
         }
-        // No reading: nothing is undefined, which the verifier would not let move.
+        // No reading yet. Nothing is left undefined, because the verifier does not allow undefined values to be copied.
         let mut before = (i64::MIN, 0);
         let mut approximate = before.0;
         let mut tries = 0;
         while tries < TRIES {
             tries += 1;
             record.flags &= !SHADOW_VALID;
-            // A state can become that of another mm at its address meanwhile.
+            // Meanwhile a state can become that of another mm at its address.
             if !add_up(memory, handle, record) || whole == 0 || !handle.lives() {
                 continue;
             }
@@ -91,8 +91,8 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
             if moved == 0 && handle.state.tgid.get() != 0 {
                 break;
             }
-            // Of what the refresh took no event will raise the peaks, and of a state that no reading visited yet none may have. Two
-            // readings that agree are of one instant, and so is what was looked at between them.
+            // No event will raise the peaks for what the refresh took, and perhaps none has for a state that no reading
+            // has visited yet. Two readings that agree are of one instant, and so is what was read between them.
             let now = (member::rss(&record.shadow), record.churn);
             if before == now {
                 handle.raise_exact(now.0);
@@ -114,8 +114,8 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
         }
         visit.visited(memory, handle, address);
         state.tgid.set(u64::from(tgid));
-        // Once per reading, though several processes have the mm, or the kernel visits a task again for want of room. (A
-        // state that is made in this reading does not count: the sweep looks in vain.)
+        // Once per reading, even if several processes have the mm, or the kernel visits a task again because its
+        // buffer was full. (A state that is made in this reading does not count: then the sweep looks in vain.)
         if state.visited.get() != shared.pass.get() {
             state.visited.set(shared.pass.get());
             shared.visited.set(shared.visited.get() + 1);
@@ -124,12 +124,12 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
     life::done_reading(memory, handle);
 }
 
-/// An adding up on its way from CPU to CPU.
+/// A walk over all CPUs that adds up the slots.
 struct Walk<'a> {
     record: &'a mut ShadowRecord,
     id: u64,
     index: u64,
-    /// Slots that were in the middle of a change of this state.
+    /// Slots that a BPF program was changing on behalf of this state.
     busy: u64,
 }
 
@@ -140,7 +140,7 @@ struct Walk<'a> {
 fn add_up<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, record: &mut ShadowRecord) -> bool {
     let state = handle.state;
     let before = handle.given_up();
-    // Churn comes before pages, here and of each slot: what the pages lack is in the churn of a later reading, and not in this one.
+    // Churn is read before pages, here and in each slot: what the pages lack is in the churn of a later reading, not of this one.
     record.churn = state.churn.get();
     let totals = handle.totals();
     record.shadow = totals;

@@ -1,8 +1,8 @@
 //! Refresh: the kernel's words of one mm turned into deltas.
 //!
-//! For each word (the slot of a member on a CPU, the global count of a member) the value last seen is kept. A refresh reads
-//! the word, exchanges it with the one last seen, and the difference is the delta. Anybody may refresh any word: each
-//! delta is counted once, whoever gets it, and their sum is what the kernel's words add up to.
+//! For each word (the slot of a member on a CPU, the global count of a member) the value last seen is kept. A refresh
+//! reads the word and exchanges it with the value last seen; the difference is the delta. Anybody may refresh any
+//! word: each delta is counted once, whoever gets it, and their sum is what the kernel's words add up to.
 
 use super::{PerCpu, alone};
 use crate::{
@@ -20,9 +20,9 @@ pub const SLOT_BYTES: u64 = 4;
 
 /// The delta of `member` after an update that this CPU saw: its own slot, and the global count where the update folded.
 ///
-/// Nobody else writes this CPU's slot, so it is read once. A fold leaves 0 there. So where it is not 0 the count is left alone: what
-/// changed it is a fold of another CPU, whose own event takes the count and the slot together. Taken apart, that fold's pages would
-/// count twice in between, and a peak that saw them would stay.
+/// No other CPU writes this CPU's slot, so it is read once. A fold leaves 0 there. So if the slot is not 0, the count
+/// is left alone: then a fold of another CPU changed it, and that CPU's event takes the count and the slot together.
+/// Taken one by one, the pages of that fold would count twice for a moment, and a peak would keep the error.
 #[inline(always)]
 pub fn refresh_own<M: PerCpu>(
     memory: &M,
@@ -40,7 +40,7 @@ pub fn refresh_own<M: PerCpu>(
     Some(Own { delta: own.delta.wrapping_add(count), ..own })
 }
 
-/// The first half of that: the delta of the slot. Where it folded, [`refresh_count`] has the rest.
+/// The first half of [`refresh_own`]: the delta of the slot. If the update folded, [`refresh_count`] finds the rest.
 #[inline(always)]
 pub fn refresh_own_slot<M: PerCpu>(
     memory: &M,
@@ -64,7 +64,7 @@ pub fn refresh_own_slot<M: PerCpu>(
 /// What an event found of its update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Own {
-    /// Pages. 0 where a reading took them first.
+    /// Pages. 0 if a reading took them first.
     pub delta: i32,
     /// What the kernel's slot came to.
     pub now: i32,
@@ -72,8 +72,8 @@ pub struct Own {
     pub folded: bool,
 }
 
-/// The delta of the global count of `member` after an update that folded: one in a batch. A function of its own, so that the others
-/// need not have room for it.
+/// The delta of the global count of `member` after an update that folded, which is
+/// one in a batch. A function of its own, so that other updates need no stack for it.
 #[inline(never)]
 pub fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, index: u32) -> i32 {
     let Some(handle) = Handle::at(memory, index) else { return 0 };
@@ -91,19 +91,19 @@ pub fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, memb
     delta
 }
 
-/// What a refresh of all words came to.
+/// The result of a refresh of all words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refreshed {
     /// Sum over the members of what the totals lacked, without signs, in pages. (A CPU that goes offline moves its slots into the
     /// counts without an event, `lib/percpu_counter.c:percpu_counter_cpu_dead`: that changes words and corrects nothing.)
     pub corrected: u64,
-    /// Sum of what each word changed by since it was last seen, without signs, in pages: no less than what the counters moved by.
+    /// Sum of what each word changed by since it was last seen, without signs, in pages: at least what the counters moved by.
     pub moved: u64,
-    /// Words that did not hold still or could not be read.
+    /// Words that kept changing or could not be read.
     pub unsettled: u64,
 }
 
-/// A refresh of all words on its way from CPU to CPU.
+/// A walk over all CPUs that refreshes all words.
 struct Walk {
     /// Where the slots of each member lie, as per-CPU pointers.
     slots: [u64; MEMBERS],
@@ -111,7 +111,7 @@ struct Walk {
     together: u32,
     index: u32,
     deltas: [i64; MEMBERS],
-    /// Those of `deltas` that are not in the totals yet: of slots that read 0, which may have been folded into the count.
+    /// Those of `deltas` that are not in the totals yet: of slots that read 0, because a fold may have moved them to the count.
     folded: [i32; MEMBERS],
     moved: u64,
     unsettled: u64,
@@ -126,9 +126,9 @@ const fn narrow(zero: i64) -> i32 {
 
 /// Refreshes every word of `mm`, of all CPUs, and adds the deltas to the totals.
 ///
-/// Between the exchange of a word and the addition of its delta the totals lack that delta, which its own event no longer finds: the
-/// state says so meanwhile ([`Handle::is_settling`]), because a peak could be missed. So a delta is added at once. Only that of a
-/// slot that reads 0 waits for the count that it may have been folded into: without the other each of the two is a wrong figure.
+/// Between the exchange of a word and the addition of its delta the totals lack that delta, and its own event no longer finds
+/// it. A peak could be missed, so the state says so meanwhile ([`Handle::is_settling`]), and a delta is added at once. Only
+/// that of a slot that reads 0 waits for the count that it may have been folded into: one without the other is a wrong figure.
 #[inline(always)]
 pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) -> Refreshed {
     let slots = [memory.slots::<0>(mm), memory.slots::<1>(mm), memory.slots::<2>(mm), memory.slots::<3>(mm)];
@@ -190,10 +190,10 @@ impl<M: PerCpu> Step<M> for Walk {
         let (Some(owner), Some(seen)) = (memory.cpu(cpu), memory.seen(cpu, index)) else { return Next::Stop };
         let offset = owner.offset.get();
         if offset == 0 {
-            // A number without a CPU.
+            // There is no CPU with this number.
             return Next::GoOn;
         }
-        // As a rule nothing changed, and one read tells it.
+        // As a rule nothing changed, and one read shows that.
         if self.together != 0
             && let Some(now) = memory.four_slots(self.slots[0], offset)
             && seen[0].get() == now[0]
@@ -253,19 +253,19 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
     walk.unsettled += 1;
 }
 
-/// What a refresh of a global count came to.
+/// The result of a refresh of a global count.
 #[derive(Clone, Copy)]
 struct Global {
     /// By how much the count changed since it was last seen, in pages.
     delta: i64,
-    /// 1 where it did not hold still.
+    /// 1 if it kept changing.
     unsettled: u32,
 }
 
 /// The delta of the global count of a member.
 ///
-/// Load and exchange are two steps: two CPUs that fold together could leave the older count behind. So it is read again
-/// until what is stored is what stands.
+/// Load and exchange are two steps: two CPUs that fold together could leave the older
+/// count behind. So the count is read again until the stored value is the current one.
 #[inline(always)]
 fn refresh_global<M: PerCpu, const MEMBER: usize>(
     memory: &M,

@@ -9,9 +9,9 @@ use crate::{
     slot::Slot,
 };
 
-/// How often the mirror of a count that moves on is stored again.
+/// How often the mirror of a count is stored again while the count moves on.
 const TRIES: u32 = 4;
-/// The same of [`settle`]: another CPU's sync moves two of the words that it reads.
+/// The same for [`settle`]: another CPU's sync moves two of the words that it reads.
 const SETTLE_TRIES: u32 = 2 * TRIES;
 
 /// What [`follow`] found.
@@ -19,14 +19,14 @@ const SETTLE_TRIES: u32 = 2 * TRIES;
 pub struct Followed {
     /// By how much the mirror moved.
     pub pages: i64,
-    /// Whether the mirror is what stands. If not, the count moved on while we looked.
+    /// Whether the mirror equals the kernel's count. If not, the count moved on while we looked.
     pub settled: bool,
 }
 
 /// Keeps the mirror of `member`'s count.
 ///
-/// Two CPUs may store in the other order than the kernel counted. So each reads the kernel's count again after its store,
-/// with a locked instruction in between, and stores once more if that has moved on: who stores last has seen the last.
+/// Two CPUs may store in another order than the kernel counted. So each CPU reads the kernel's count again after its store, with a
+/// locked instruction in between, and stores once more if the count has moved on: the CPU that stores last has seen the last count.
 #[inline(always)]
 pub fn follow<M: PerTask>(
     memory: &M,
@@ -54,22 +54,22 @@ pub fn follow<M: PerTask>(
     Followed { pages: stored.wrapping_sub(old), settled: false }
 }
 
-/// Which way an event can have moved what direct updates come to.
+/// In which direction an event may move the sum of the direct updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// It was a sync: it moved nothing. Where the counts come to more, that is another task's sync, of which no event has told yet.
+    /// It was a sync, which is no direct update. If the counts come to more, that is another task's sync, whose event has not come yet.
     Down,
     /// It was a direct update.
     Both,
 }
 
-/// Keeps [`crate::shadow::State::direct`]: by how many pages it went up. `None`: it did not settle.
+/// Keeps [`crate::shadow::State::direct`], and returns by how many pages it went up. `None`: the words kept moving.
 ///
-/// The kernel adds a task's cache to the count before the event tells so. Who reads the counts in between finds pages in
-/// them that are in the cache still. So syncs, which are most of the events, let the word go down only: and each sync, when it
-/// is told, takes back what another CPU's direct update has taken for its own.
+/// The kernel adds a task's cache to the count before it fires the event. Who reads the counts in between
+/// finds pages in them that are still in the cache. So syncs, which are most of the events, may only lower
+/// the word: the event of each sync takes back what a direct update on another CPU has counted by mistake.
 ///
-/// What was synced is read before the counts are: they hold all of that. So the difference is never too low.
+/// `synced` is read before the counts, so they contain all of it, and the difference is never too low.
 #[inline(always)]
 pub fn settle<M: PerTask>(memory: &M, mm: u64, handle: Handle<'_, M::Words>, way: Way) -> Option<i64> {
     let state = handle.state;
@@ -92,13 +92,13 @@ pub fn settle<M: PerTask>(memory: &M, mm: u64, handle: Handle<'_, M::Words>, way
     None
 }
 
-/// Whether what the state counts from still holds.
+/// Whether the seed of the state is still valid.
 #[inline(always)]
 pub(super) fn is_seeded<W: Live>(seed: &Seed<W>, handle: Handle<'_, W>) -> bool {
     seed.id.get() == handle.state.id.get() && seed.lost.get() == handle.state.seeded.get()
 }
 
-/// What a state counts from, in pages per member.
+/// The seed of a state, in pages per member.
 #[inline(always)]
 pub(super) fn seed_pages<W: Live>(seed: &Seed<W>) -> member::Pages {
     let [file, anon, swap, shmem] = &seed.pages;
@@ -111,10 +111,10 @@ fn pending<W: Live>(handle: Handle<'_, W>, slot: &Slot<W>) -> i64 {
     if slot.id.get() == handle.state.id.get() { slot.pending_rss() } else { 0 }
 }
 
-/// RSS of a state by what this CPU can tell, in pages: what the looks found, direct updates, the seed, and its own slot.
+/// RSS of a state as far as this CPU can see, in pages: what the looks found, direct updates, the seed, and its own slot.
 ///
-/// In this order, because the first mostly grows, and the second shrinks: pages that come and go in between count for less, and not
-/// for more than there ever were.
+/// They are read in this order because the first mostly grows and the second mostly shrinks:
+/// pages that come and go in between make the sum too low, and never higher than RSS ever was.
 #[inline(always)]
 pub fn exact<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, slot: &Slot<M::Words>) -> i64 {
     let Some(seed) = memory.seed(handle.index) else { return 0 };
@@ -122,20 +122,20 @@ pub fn exact<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, slot: &Slot<M
     looked + handle.state.direct.get() + member::rss(&seed_pages(seed))
 }
 
-/// RSS of the caches of all tasks by what this CPU can tell, in pages.
+/// RSS of the caches of all tasks as far as this CPU can see, in pages.
 #[inline(always)]
 pub(super) fn cached<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, slot: &Slot<M::Words>) -> i64 {
     let Some(seed) = memory.seed(handle.index) else { return 0 };
     handle.totals_rss() + pending(handle, slot) + member::rss(&seed_pages(seed))
 }
 
-/// Raises this CPU's peaks of a state by what it can tell.
+/// Raises this CPU's peaks of a state as far as this CPU can see.
 #[inline(always)]
 pub fn raise_peaks<M: PerTask>(memory: &M, cpu: u32, handle: Handle<'_, M::Words>, slot: &Slot<M::Words>) {
     raise_peaks_by(memory, cpu, handle, slot, 0);
 }
 
-/// As [`raise_peaks`], where RSS was so many pages more just now.
+/// As [`raise_peaks`], when RSS was `more` pages higher just now.
 #[inline(always)]
 pub(super) fn raise_peaks_by<M: PerTask>(
     memory: &M,
@@ -154,13 +154,13 @@ pub(super) fn raise_peaks_by<M: PerTask>(
     if exact > peak.exact.get() {
         peak.exact.set(exact);
     }
-    // Not from the two figures: they move one after the other.
+    // Not exact less approximate: those two move one after the other.
     let [file, anon, _, shmem] = handle.global();
     let drift = cached(memory, handle, slot) + below_zero(file) + below_zero(anon) + below_zero(shmem);
     raise(&peak.drift, drift);
 }
 
-/// What the approximate reader leaves out of a count.
+/// What the approximate reader leaves out of a count: the part below 0.
 #[inline(always)]
 const fn below_zero(count: i64) -> i64 {
     if count < 0 { count } else { 0 }

@@ -10,7 +10,7 @@ use crate::{
     slot::busy_with,
 };
 
-/// Ends the state of an mm: this is its last moment, all its counters are 0, and so must be the shadow.
+/// Ends the state of an mm. This is the mm's last moment: all its counters are 0, and so must be the shadow.
 #[inline(always)]
 pub fn end<M: PerTask>(memory: &M, mm: u64) {
     let Some(handle) = lifecycle::take_away(memory, mm) else { return };
@@ -33,26 +33,26 @@ pub fn end<M: PerTask>(memory: &M, mm: u64) {
     if others.unflushed | others.held == 0 {
         lifecycle::free(memory, handle.index);
     } else {
-        // A flush that found the state before its end may have yet to add something.
+        // A flush that found the state before its end may still add something.
         limbo::enter(memory, handle.index);
     }
 }
 
-/// A look at what other CPUs have yet to give of an mm, on its way from CPU to CPU.
+/// A walk over all CPUs: what other CPUs still have to give of an mm.
 ///
-/// As a rule there is nothing: a CPU holds the mm (`active_mm`) until it has left the mm's task, and its slot published then.
-/// But from `fs/exec.c:exec_mmap` to `sched_process_exec` a slot names the old mm, which its task does not hold any more: if a reader
-/// of its files in /proc does, the mm ends with that. And where `exit_mmap` is the end, a thread between
-/// `kernel/exit.c:exit_mm` and its last switch does not hold it back.
+/// As a rule there is nothing: a CPU holds the mm (`active_mm`) until it has left the mm's task, and its slot
+/// published then. But from `fs/exec.c:exec_mmap` to `sched_process_exec` a slot names the old mm, which its
+/// task does not hold any more: if a reader of its /proc files does, the mm ends with that reader. And where
+/// `exit_mmap` is the end, a thread between `kernel/exit.c:exit_mm` and its last switch does not delay it.
 struct Others {
     id: u64,
     index: u32,
     mm: u64,
-    /// The CPU that asks.
+    /// The CPU that walks.
     own: u32,
-    /// CPUs that have yet to give pages, or are in the middle of that: the totals say nothing then, and may be added to.
+    /// CPUs that still have to give pages, or are giving them: then the totals are not complete, and may still change.
     unflushed: u64,
-    /// Slots of other CPUs that have yet to give what they counted.
+    /// Slots of other CPUs that still have to give counts.
     held: u64,
 }
 
@@ -78,14 +78,14 @@ impl<M: PerTask> Step<M> for Others {
         let slot = &owner.slot;
         let named = slot.id.get() == self.id;
         if cpu != self.own {
-            // What the running task had cached is in the mm's count, though no event told: its CPU has yet to take that out.
+            // What the running task had cached is in the mm's count, though no event showed that: its CPU still has to take it out.
             let pages = slot.live.get() != 0 || (running.mm.get() == self.mm && holds_pages(running));
             self.unflushed += u64::from(named && pages);
-            // A slot without a state yet has counted faults alone.
+            // A slot without a state yet has counted page faults only.
             let counted = slot.hits.get() | slot.faults.get() != 0;
             self.held += u64::from((named || slot.mm.get() == self.mm) && counted);
         }
-        // Asked last: a flush that took what we looked for has left its mark by then, or is done. (On this CPU: what we interrupted.)
+        // Read last: a flush that took what we looked for has set its mark by then, or is done. (On this CPU: what we interrupted.)
         let at_work = (named && running.busy.get() != 0) || slot.busy.get() == busy_with(self.index);
         self.unflushed += u64::from(at_work);
         Next::GoOn
@@ -99,12 +99,12 @@ fn holds_pages<W: Live>(running: &Running<W>) -> bool {
     file | anon | swap | shmem != 0
 }
 
-/// Sum of what is left of each member, without signs, in pages, when no other CPU has anything to give. `None`: this CPU's slot gave
-/// its pages meanwhile, by a switch that preempted us (6.1 in fentry), and they are in both sums or in none. A state that is not seeded
-/// has no residue.
+/// The residue: the sum of what is left of each member, without signs, in pages, when no other CPU has
+/// anything to give. `None`: a switch preempted us (6.1 in fentry) and flushed this CPU's slot
+/// meanwhile, so that its pages are in both sums or in none. A state that is not seeded has no residue.
 ///
-/// A CPU whose record still names the mm has not looked since its task let go of it: the task's cache was emptied into the
-/// mm's count before (`sync_mm_rss`).
+/// A CPU whose record still names the mm has not looked since its task left the
+/// mm. The task's cache was added to the mm's count before (`sync_mm_rss`).
 #[inline(always)]
 fn residue_of<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, seed: &Seed<M::Words>) -> Option<u64> {
     if !counts::is_seeded(seed, handle) {
@@ -130,7 +130,7 @@ fn residue_of<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>, seed: &Seed<
     (handle.given_up() == given_up).then_some(residue)
 }
 
-/// Adds deltas, or takes them away.
+/// Adds deltas, or subtracts them.
 #[inline(always)]
 fn add<const SIGN: i64>(pages: &mut Pages, deltas: [i32; MEMBERS]) {
     pages[0] += SIGN * i64::from(deltas[0]);

@@ -1,4 +1,4 @@
-//! What the tracepoints' programs do.
+//! What the BPF programs of the tracepoints do.
 
 use super::{
     PerTask, Task,
@@ -11,7 +11,7 @@ use crate::{
     protocol::{flush, lifecycle, observer::Update},
 };
 
-/// This CPU leaves `prev` and takes `next`.
+/// This CPU switches from `prev` to `next`.
 #[inline(always)]
 pub fn switched<M: PerTask>(memory: &M, prev: &Task, next: &Task) {
     let Some(here) = Here::begin(memory) else { return };
@@ -21,7 +21,7 @@ pub fn switched<M: PerTask>(memory: &M, prev: &Task, next: &Task) {
     here.end();
 }
 
-/// A page fault of the current task: what the one before it changed is in the task's cache by now.
+/// A page fault of the current task. What the page fault before it changed is in the task's cache by now.
 #[inline(always)]
 pub fn page_fault<M: PerTask>(memory: &M, current: impl FnOnce() -> Option<Task>) {
     let Some(here) = Here::begin(memory) else { return };
@@ -59,11 +59,11 @@ pub fn updated<M: PerTask>(
     here.end();
 }
 
-/// A direct update, or the task's cache on its way to the count (`mm/memory.c:sync_mm_rss`): that adds, fires the event, and
-/// clears the cache afterwards.
+/// A direct update of the count, or a sync of the task's cache (`mm/memory.c:sync_mm_rss`):
+/// a sync adds the cache to the count, fires the event, and then clears the cache.
 ///
-/// Whenever the running task has anything cached of the member it is taken for gone. Where the count moved by just that, it was a sync; else
-/// another CPU's change came with it, or it was a direct update: the next look shows whether the cache was cleared.
+/// If the running task has anything cached of the member, the cached pages are taken to be gone. If the count moved by just that, it
+/// was a sync. Else another CPU's change came with it, or it was a direct update: the next look shows whether the cache was cleared.
 #[inline(always)]
 fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count: i64) {
     let memory = here.memory;
@@ -72,7 +72,7 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
     let found = if holds { here.hold(mm) } else { life::find_or_create(memory, mm) };
     let cached = if own && holds { here.running.transfer(member as usize) } else { 0 };
     let Some(handle) = found else {
-        // The map is full. Whether it was a hit can be told all the same: if it was no sync, the next look counts one.
+        // The map is full. A hit is counted all the same: if pages were cached and it was no sync, the next look counts one.
         if cached != 0 {
             return;
         }
@@ -92,14 +92,14 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
     }
     let counts::Followed { pages: delta, settled } = counts::follow(memory, mm, member, count, handle);
     if !settled {
-        // The update counts all the same; by how many pages is not known for certain.
+        // The update counts all the same; the number of pages is not certain.
         here.cpu.counts.unsettled.add(1);
     }
     if cached != 0 {
         if i64::from(cached) != delta || !settled {
             here.running.doubt(member, cached, delta);
         }
-        // Less than nothing that was synced leaves more to direct updates.
+        // A negative cache lowers `synced`, so that the direct updates come to more.
         here.settle(mm, handle, if cached < 0 { Way::Both } else { Way::Down });
         return;
     }
@@ -116,7 +116,7 @@ fn direct<M: PerTask>(here: &Here<'_, M>, mm: u64, own: bool, member: u32, count
     counts::raise_peaks(memory, here.number, handle, slot);
 }
 
-/// A task with a new mm that it was not switched to (`exec_mmap`): nobody else has used that mm.
+/// A task with a new mm that it was not switched to (`exec_mmap`): no other task has used that mm.
 #[inline(always)]
 pub fn executed<M: PerTask>(memory: &M, task: &Task) {
     let Some(here) = Here::begin(memory) else { return };

@@ -14,14 +14,14 @@ use crate::{
     shadow::{Counts, OWNED, State},
 };
 
-/// Our counts on this CPU. Added to by locked instructions: the iterator can be preempted.
+/// Our counts on this CPU. They are added to by locked instructions, because the iterator can be preempted.
 #[inline(always)]
 pub(super) fn counts_here<M: PerTask>(memory: &M) -> Option<&Counts<M::Words>> {
     Some(&memory.cpu(memory.here())?.counts)
 }
 
-/// The state of an mm that lives, which is made if there is none. What its tasks have cached by then is user space's to
-/// count ([`crate::running::Seed`]), unless [`born`] says that there is nothing.
+/// The state of an mm that lives, which is made if there is none. User space counts what its tasks
+/// have cached by then ([`crate::running::Seed`]), unless [`born`] knows that there is nothing.
 #[inline(always)]
 pub fn find_or_create<M: PerTask>(memory: &M, mm: u64) -> Option<Handle<'_, M::Words>> {
     match lifecycle::find(memory, mm) {
@@ -30,7 +30,7 @@ pub fn find_or_create<M: PerTask>(memory: &M, mm: u64) -> Option<Handle<'_, M::W
     }
 }
 
-/// A state for an mm that has none; that of another CPU which was faster.
+/// Makes a state for an mm that has none. If another CPU was faster, that CPU's state.
 #[inline(always)]
 pub(super) fn create<M: PerTask>(memory: &M, mm: u64, by: Claimant) -> Option<Handle<'_, M::Words>> {
     let handle = match lifecycle::claim(memory, mm, by) {
@@ -38,7 +38,7 @@ pub(super) fn create<M: PerTask>(memory: &M, mm: u64, by: Claimant) -> Option<Ha
         Claim::Found(handle) => return Some(handle),
         Claim::Refused => return None,
     };
-    // From here on every event finds the state, and whoever stores last has seen the last.
+    // From here on every event finds the state, and the CPU that stores a count last has seen the last one.
     let count = memory.counts(mm)?;
     let settled = counts::follow(memory, mm, 0, count[0], handle).settled
         & counts::follow(memory, mm, 1, count[1], handle).settled
@@ -54,8 +54,8 @@ pub(super) fn create<M: PerTask>(memory: &M, mm: u64, by: Claimant) -> Option<Ha
     Some(handle)
 }
 
-/// No task has used this mm before: nothing is cached of it but what we follow from here on. A state that it finds may be
-/// that of an mm at the same address which ended unseen: that becomes a state of its own.
+/// No task has used this mm before, so nothing of it is cached but what we follow from here on. If it has a state already,
+/// that may be the state of an mm at the same address which ended unseen: then the new mm takes it over with a new id.
 #[inline(always)]
 pub fn born<M: PerTask>(memory: &M, cpu: u32, mm: u64) {
     let Some(handle) = find_or_create(memory, mm) else { return };
@@ -67,21 +67,21 @@ pub fn born<M: PerTask>(memory: &M, cpu: u32, mm: u64) {
         renew(memory, handle);
     }
     if state.seeded.get() != 0 {
-        // A change was lost: it has to be counted.
+        // A change was lost: user space has to count what is cached.
         return;
     }
     seed.id.set(state.id.get());
     counts::raise_peaks(memory, cpu, handle, &this.slot);
 }
 
-/// The state becomes another's. Of the caches of the mm that had it nothing is left, and no task runs on the new one yet.
+/// The state becomes another mm's. Nothing is left in the caches of the mm that had it, and no task runs on the new one yet.
 #[inline(always)]
 fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
     let (Some(id), Some(counted)) = (memory.new_id(Claimant::Event), counts_here(memory)) else { return };
     let state = handle.state;
     tell_end(memory, handle.index);
     memory.born(handle.index);
-    // From here on no slot that still names this state finds it.
+    // From here on a slot that still names this state does not find it.
     state.id.set(0);
     memory.wipe(handle.index);
     state.seeded.set(0);
@@ -98,12 +98,12 @@ fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
     counted.births.add(1);
 }
 
-/// Gives up the state of an mm that may live: nobody looks for a residue, and a program on another CPU can be in the middle of
-/// an event of it. The index is free after a while. (In a queue, not in the reader's record: the kernel throws that away and visits
-/// the task again when its buffer is full, `kernel/bpf/bpf_iter.c:bpf_seq_read`.)
+/// Gives up the state of an mm that may live: it is not checked for a residue. A BPF program on another CPU can be in the
+/// middle of an event of the mm, so the index is free only after a while. (It waits in a queue, not in the reader's record:
+/// when its buffer is full the kernel throws the record away and visits the task again, `kernel/bpf/bpf_iter.c:bpf_seq_read`.)
 #[inline(always)]
 pub fn let_go<M: PerTask>(memory: &M, mm: u64) {
-    // Where its end came first, whoever saw that goes on with the state.
+    // If the mm's end came first, that CPU goes on with the state.
     let Some(handle) = lifecycle::take_away(memory, mm) else { return };
     tell_end(memory, handle.index);
     lifecycle::finish(handle);
@@ -123,8 +123,8 @@ pub(super) fn tell_end<M: PerTask>(memory: &M, index: u32) {
     memory.ended(index);
 }
 
-/// The peaks that each CPU saw of a state. They are compared where they are kept, in memory: in registers each outcome is a state of its
-/// own to the verifier.
+/// A walk over all CPUs that reports the peaks that each saw of a state. The peaks are
+/// compared in memory: in registers each outcome would be a state of its own to the verifier.
 struct TellPeaks {
     index: u32,
 }
@@ -140,7 +140,7 @@ impl<M: PerTask> Step<M> for TellPeaks {
     }
 }
 
-/// What is kept of a state beside it, cleared for the next mm: the peaks of each CPU.
+/// A walk over all CPUs that clears their peaks of a state, for the next mm.
 pub struct WipePeaks {
     /// Index of the state.
     pub index: u32,
@@ -159,7 +159,7 @@ impl<M: PerTask> Step<M> for WipePeaks {
     }
 }
 
-/// As [`WipePeaks`]: from where it counts.
+/// As [`WipePeaks`], for the seed.
 #[inline(always)]
 pub fn wipe_seed<M: PerTask>(memory: &M, index: u32) {
     let Some(seed) = memory.seed(index) else { return };

@@ -14,7 +14,7 @@ use crate::{
     slot::{Deltas, Slot},
 };
 
-/// What belongs to the CPU that a program runs on, marked busy as long as it is held.
+/// What belongs to the CPU that a BPF program runs on, marked busy from [`Here::begin`] to [`Here::end`].
 pub struct Here<'m, M: PerTask> {
     pub(super) memory: &'m M,
     /// CPU number.
@@ -26,7 +26,7 @@ pub struct Here<'m, M: PerTask> {
 }
 
 impl<'m, M: PerTask> Here<'m, M> {
-    /// Begins; `None`, and counted, in the middle of another program.
+    /// Sets the busy mark. `None`, and counted, if it is set already: we interrupted another BPF program.
     #[inline(always)]
     pub fn begin(memory: &'m M) -> Option<Self> {
         let number = memory.here();
@@ -39,7 +39,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         Some(Self { memory, number, cpu, running })
     }
 
-    /// Ends.
+    /// Clears the busy mark.
     #[inline(always)]
     pub fn end(&self) {
         self.running.busy.set(0);
@@ -50,8 +50,8 @@ impl<'m, M: PerTask> Here<'m, M> {
         &self.cpu.slot
     }
 
-    /// The state of the mm that this CPU's slot holds, which counts among those that change it from here on. `None`: the
-    /// slot holds another, or there is no room for a state.
+    /// The state of `mm`, if this CPU's slot holds that mm; from here on the CPU counts among
+    /// those that change it. `None`: the slot holds another mm, or there is no room for a state.
     #[inline(always)]
     pub(super) fn hold(&self, mm: u64) -> Option<Handle<'m, M::Words>> {
         let slot = self.slot();
@@ -62,8 +62,8 @@ impl<'m, M: PerTask> Here<'m, M> {
             return Some(handle);
         }
         if slot.id.get() != 0 {
-            // The slot's mm ended behind its back, and a new one has the address: begin again with that. Of the old one its hits are
-            // left to be counted.
+            // The slot's mm ended while the slot held it, and a new mm has the address: begin
+            // again with the new one. Of the old one only the hits are still to be counted.
             self.cpu.counts.hits.add(slot.take(mm).hits);
         }
         let handle = life::find_or_create(self.memory, mm)?;
@@ -101,7 +101,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         self.raise_active(handle, handle.state.active.get());
     }
 
-    /// This CPU changes an mm that its slot does not hold: with those that hold it and change it meanwhile the peaks have an error.
+    /// This CPU changes an mm that its slot does not hold. If other CPUs hold and change it meanwhile, the peaks get an error.
     #[inline(always)]
     pub(super) fn note_outside(&self, handle: Handle<'m, M::Words>) {
         let active = handle.state.active.get();
@@ -157,14 +157,14 @@ impl<'m, M: PerTask> Here<'m, M> {
         slot.direct(direct.delta);
         self.memory.updated(handle.index, direct.member, direct.delta, Update::Hit);
         if direct.member != Member::Swap as u32 && direct.delta > 0 {
-            // Some of it may be gone again.
+            // Some of these pages may be gone again.
             counts::raise_peaks_by(self.memory, self.number, handle, slot, direct.delta);
             self.note_twice(handle, direct.delta);
         }
         self.settle(mm, handle, Way::Both);
     }
 
-    /// Keeps what direct updates of the mm come to.
+    /// Keeps the sum of the direct updates of the mm.
     #[inline(always)]
     pub(super) fn settle(&self, mm: u64, handle: Handle<'m, M::Words>, way: Way) {
         match counts::settle(self.memory, mm, handle, way) {
@@ -174,7 +174,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         }
     }
 
-    /// Direct updates came to so many pages more. As far as other tasks have any cached, these may be pages of theirs.
+    /// The sum of the direct updates grew by `more` pages. These may be of other tasks' syncs, as far as those have any cached.
     #[inline(always)]
     fn note_twice(&self, handle: Handle<'m, M::Words>, more: i64) {
         let slot = self.slot();
@@ -190,7 +190,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         }
     }
 
-    /// A task that we did not see the CPU take: what it changed until now is not known, and its mm has to be counted anew.
+    /// A task that we did not see the CPU take. What it changed until now is not known, so its mm has to be seeded anew.
     #[inline(always)]
     fn lost(&self, task: &Task) {
         flush::switch(self.memory, self.cpu, task.mm);
@@ -202,8 +202,8 @@ impl<'m, M: PerTask> Here<'m, M> {
         self.running.enter(task.address, task.mm, task.counts);
     }
 
-    /// The running task has another mm than before (execve, exit, a kernel thread that borrows one): its cache is empty
-    /// then. What it held of the old mm is in that mm's count, though no event may have told.
+    /// The running task has another mm than before (execve, exit, a kernel thread that borrows one), and its
+    /// cache was emptied first. What it held of the old mm is in that mm's count, even if no event showed that.
     #[inline(always)]
     fn change_mm(&self, mm: u64) {
         let left = self.running.take(mm);
@@ -219,7 +219,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         flush::switch(self.memory, self.cpu, mm);
     }
 
-    /// The changes of a task's cache: updates that the slot holds.
+    /// The changes of a task's cache: hits of the slot.
     #[inline(always)]
     fn update(&self, mm: u64, deltas: &Deltas) {
         let Some(handle) = self.hold(mm) else {
@@ -235,7 +235,7 @@ impl<'m, M: PerTask> Here<'m, M> {
             counts::raise(&peak.hidden, pending);
         }
         if i64::from(deltas[0]) + i64::from(deltas[1]) + i64::from(deltas[3]) < 0 {
-            // Only a sync takes away, and its event was not seen: what is gone here is in the count. Others must not find it twice.
+            // Only a sync makes a cache smaller, and its event was not seen. Other CPUs must not count twice what is in the count now.
             flush::publish_now(self.memory, self.cpu);
             self.settle(mm, handle, Way::Both);
         } else {
@@ -253,7 +253,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         }
     }
 
-    /// Publishes what is pending when that has come to the threshold.
+    /// Publishes the slot if a pending delta has reached the threshold.
     #[inline(always)]
     fn publish_if_full(&self) {
         if is_full(self.slot(), self.memory.threshold()) {
@@ -271,7 +271,7 @@ fn changed(deltas: &Deltas) -> u64 {
         + u64::from(deltas[3] != 0)
 }
 
-/// Whether a pending delta of any member has come to the threshold.
+/// Whether a pending delta of any member has reached the threshold.
 #[inline(always)]
 fn is_full<W: Live>(slot: &Slot<W>, threshold: u32) -> bool {
     slot.is_full(0, threshold)

@@ -1,11 +1,11 @@
 //! per-task accounting: a cache of four counts in each task (`SPLIT_RSS_COUNTING`, mainline up to 6.1).
 //!
-//! 5.10's verifier refuses every atomic that returns a value, and has no `bpf_loop`. So a word either has one writer (a CPU's
-//! record, its peaks), or it is only added to (totals), or what is stored is read again until it is what stands (the mirror of
-//! the mm's counts).
+//! 5.10's verifier refuses every atomic that returns a value, and 5.10 has no `bpf_loop`.
+//! So a word has one writer (a CPU's record, its peaks), or is only added to (the totals),
+//! or is stored again until it equals the kernel's word (the mirror of the mm's counts).
 //!
 //! [`look`] turns a task's cached counts into deltas, [`counts`] follows the mm's own counters, [`life`] makes
-//! states, [`end`] ends them, [`events`] is what the tracepoints' programs do, [`reader`] the iterator.
+//! states, [`end`] ends them, [`events`] is what the BPF programs of the tracepoints do, [`reader`] is the iterator.
 
 pub mod counts;
 pub mod end;
@@ -25,9 +25,9 @@ use crate::{
 pub trait PerTask: Memory<Mm = u64> {
     /// The task that a CPU runs.
     fn running(&self, cpu: u32) -> Option<&Running<Self::Words>>;
-    /// What a CPU saw as the largest of a state.
+    /// The largest figures of a state that a CPU saw.
     fn peak(&self, cpu: u32, index: u32) -> Option<&Peak<Self::Words>>;
-    /// From where a state counts.
+    /// The seed of a state: what it counts from.
     fn seed(&self, index: u32) -> Option<&Seed<Self::Words>>;
     /// The count of one member of the mm at this address.
     fn count(&self, mm: u64, member: u32) -> Option<i64>;

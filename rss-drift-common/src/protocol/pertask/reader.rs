@@ -1,7 +1,7 @@
 //! The iterator of full mode: what is kept of a task's mm, once per process.
 //!
-//! The slots of the CPUs, and what a running task changed since the last look, are user space's to add: it has all tasks'
-//! counts, and 5.10 has no loop that would be verified once for all CPUs.
+//! User space adds the slots of the CPUs, and what running tasks changed since the last look:
+//! it has the counts of all tasks, and 5.10 has no loop that is verified once for all CPUs.
 
 use super::{PerTask, life};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 pub trait Visit<M: PerTask> {
     /// The address of the mm that the task has now.
     fn mm_now(&self, memory: &M) -> u64;
-    /// The state of the task's mm, which ran on so many CPUs: what `run` wants to know of it.
+    /// The reader has the state of the task's mm, which ran on `ran` CPUs: `run` takes its own figures.
     fn visited(&self, memory: &M, handle: Handle<'_, M::Words>, mm: u64, ran: u64);
 }
 
@@ -32,7 +32,7 @@ pub fn read<M: PerTask>(memory: &M, visit: &impl Visit<M>, mm: u64, record: &mut
     let Some(handle) = found else { return };
     if visit.mm_now(memory) != mm {
         if known.is_none() {
-            // The task let go of the mm, which may have ended before its state was made: nobody would take that away.
+            // The task has left the mm, which may have ended before its state was made: then no end would remove the state.
             life::let_go(memory, mm);
         }
         return;
