@@ -1,7 +1,7 @@
-//! Atomics on map values. `AtomicU64` and its kin lack these methods on the BPF target, so the intrinsics stand here.
+//! Atomics on map values. `AtomicU64` and the like lack these methods on the BPF target, so this uses the intrinsics.
 //!
-//! Those that return a value are instructions that 5.10's verifier refuses: only the programs of per-cpu accounting use
-//! them.
+//! 5.10's verifier refuses the instructions that return a
+//! value: only the programs of per-cpu accounting use them.
 
 use core::intrinsics::{
     AtomicOrdering::{Relaxed, SeqCst},
@@ -21,7 +21,7 @@ pub unsafe fn add<T: Copy>(word: *mut T, value: T) {
     unsafe { atomic_xadd::<T, T, { Relaxed }>(word, value) };
 }
 
-/// As [`add`], and returns what stood there before.
+/// As [`add`], and returns the value before.
 ///
 /// # Safety
 /// `word` must lie in a map value.
@@ -41,7 +41,7 @@ pub unsafe fn set_bits<T: Copy>(word: *mut T, bits: T) {
     unsafe { atomic_or::<T, T, { SeqCst }>(word, bits) };
 }
 
-/// Stores and returns what stood there before: i32 or i64.
+/// Stores a value and returns the one before: i32 or i64.
 ///
 /// # Safety
 /// `word` must lie in a map value.
@@ -51,7 +51,7 @@ pub unsafe fn swap<T: Copy>(word: *mut T, value: T) -> T {
     unsafe { atomic_xchg::<T, { SeqCst }>(word, value) }
 }
 
-/// Stores `new` if `old` stands there; whether it did.
+/// Stores `new` if the word is `old`. True if it was.
 ///
 /// # Safety
 /// `word` must lie in a map value.

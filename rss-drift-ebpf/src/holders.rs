@@ -21,8 +21,8 @@ static WHERE_TARGETS: Array<Targets> = Array::with_max_entries(1, 0);
 
 /// Writes a record per CPU that holds anything of the task's mm, then the end of the list: once per process.
 ///
-/// Records are written before it is known whether a fold disturbed the reading, so the end says it, and user space
-/// repeats what was disturbed.
+/// Records are written before it is known whether a fold disturbs the reading. So
+/// the end of the list says that, and user space reads a disturbed list again.
 #[inline(always)]
 pub fn visit(ctx: *const TaskContext) {
     let Some(visit) = Visit::of(ctx) else { return };
@@ -51,7 +51,7 @@ pub fn visit(ctx: *const TaskContext) {
             None => false,
         };
     }
-    // The slots are 32 bits wide, and what they hold comes to less than a batch for each CPU.
+    // The slots are 32 bits wide, and hold less than a batch for each CPU.
     let sum = [cached[0] as i32, cached[1] as i32, cached[2] as i32, cached[3] as i32];
     let cpu = if valid { END_VALID } else { END_DISTURBED };
     visit.write(&SlotRecord { mm: mm as u64, tgid, cpu, pages: sum });
@@ -84,7 +84,7 @@ impl Counters for Listed {
     }
 }
 
-/// A list on its way from CPU to CPU.
+/// A walk over all CPUs that writes the list.
 struct Walk {
     visit: Visit,
     slots: Slots,

@@ -29,7 +29,7 @@ macro_rules! layout {
 }
 pub(crate) use layout;
 
-/// As [`load`] at one figure of the layout, which is part of the load then.
+/// As [`load`] at one figure of the layout, which becomes part of the load instruction.
 macro_rules! load_at {
     ($base:expr, $member:ident) => {
         $crate::kernel::load_figure::<
@@ -65,10 +65,10 @@ pub(crate) use load_counter;
 
 /// What a figure can be.
 pub trait Figure: Copy {
-    /// What stands in an instruction until the loader puts the figure there, less the figure's number.
+    /// The mark in an instruction until the loader puts the figure there, less the figure's number.
     const MARK: u64;
 
-    /// The figure as it stands in an instruction.
+    /// The figure, from the value in an instruction.
     fn of(value: u64) -> Self;
 }
 
@@ -83,8 +83,8 @@ impl Figure for u32 {
     }
 }
 
-/// The figure of this number, which has the type of the field that the closure names: one instruction with a mark, which the
-/// loader replaces.
+/// The figure of this number, with the type of the field that the closure
+/// names: one instruction with a mark, which the loader replaces.
 #[inline(always)]
 pub fn constant<const NUMBER: u16, F, T: Figure>(_: fn(&F) -> T) -> T {
     T::of(marked::<NUMBER, T>())
@@ -106,7 +106,7 @@ fn marked<const NUMBER: u16, T: Figure>() -> u64 {
     value
 }
 
-/// For lints, which look at this crate on the host's target: no instruction of BPF is known there.
+/// For lints, which compile this crate for the host: that has no instructions of BPF.
 #[cfg(not(target_arch = "bpf"))]
 fn marked<const NUMBER: u16, T: Figure>() -> u64 {
     T::MARK + u64::from(NUMBER)
@@ -216,14 +216,14 @@ pub fn probe<T: Copy>(address: u64) -> Option<T> {
     if failed == 0 { Some(unsafe { value.assume_init() }) } else { None }
 }
 
-/// Makes a pointer to a struct that the verifier knows (by its number `of`) of any address, for [`load`].
+/// Turns any address into a pointer to a struct that the verifier knows (by its number `of` in BTF), for [`load`].
 ///
-/// The kernel's `bpf_rdonly_cast(address, of)`, a function of its own and no helper. Neither the compiler nor aya link
-/// these: the call has a mark for a target, and the loader puts the function's number there. The verifier turns it into a
-/// move. Where the kernel has no such function the call must be dead code.
+/// This is the kernel's `bpf_rdonly_cast(address, of)`, a function of the kernel and no helper. Neither the
+/// compiler nor aya can link these: the call has a mark for a target, and the loader puts the function's number
+/// there. The verifier turns the call into a move. If the kernel has no such function, the call must be dead code.
 ///
 /// # Safety
-/// A load through it reads what stands there, whatever that is; 0 where nothing can be read.
+/// A load through it reads whatever is at the address; 0 if nothing can be read.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
 pub unsafe fn rdonly_cast(address: u64, of: u32) -> *const u8 {
@@ -245,7 +245,7 @@ pub unsafe fn rdonly_cast(address: u64, of: u32) -> *const u8 {
     pointer
 }
 
-/// For lints, which look at this crate on the host's target: no instruction of BPF is known there.
+/// For lints, which compile this crate for the host: that has no instructions of BPF.
 #[cfg(not(target_arch = "bpf"))]
 pub unsafe fn rdonly_cast(address: u64, of: u32) -> *const u8 {
     let _ = (of, RDONLY_CAST);

@@ -1,4 +1,4 @@
-//! rss-drift's eBPF programs: thin entry points. What they do stands in the modules.
+//! rss-drift's eBPF programs: thin entry points. What they do is in the modules.
 #![no_std]
 #![no_main]
 // Atomics with a result are intrinsics on this target.

@@ -26,7 +26,7 @@ use crate::{
 #[map]
 static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1, 0);
 
-/// A map whose elements lie in per-CPU memory: only their addresses are of interest.
+/// A map whose elements are in per-CPU memory. Only their addresses are used.
 #[map]
 static CPU_ELEMENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
@@ -61,8 +61,8 @@ pub fn visit_with_shadow(ctx: *const TaskContext) {
     }
 }
 
-/// Writes the record of the task's mm and returns the mm; null where the mm has its record at another task. A frame of its own,
-/// as the stacks of all frames together have 512 bytes.
+/// Writes the record of the task's mm and returns the mm; null if the mm has its record at
+/// another task. A frame of its own, because the stacks of all frames together have 512 bytes.
 #[inline(never)]
 fn write_exact(visit: &Visit) -> *const u8 {
     let task = visit.task;
@@ -104,18 +104,18 @@ fn write(visit: &Visit, identity: &Identity, count: &Pages, cached: &Pages) {
 /// Readings of the counters of a task's mm, until one is valid.
 struct Tries {
     task: *const u8,
-    /// Null when the task has let go of it.
+    /// Null if the task has left it.
     mm: *const u8,
     count: Pages,
     cached: Pages,
-    /// `FLAG_*`, without padding behind it, which would be memory that nothing was written to.
+    /// `FLAG_*`. 64 bits wide, so that there is no padding, which would be uninitialised memory.
     flags: u64,
 }
 
-/// One of them.
+/// One of these readings.
 #[inline(never)]
 extern "C" fn try_once(_: u32, tries: &mut Tries) -> i64 {
-    // The iterator holds the task, not the mm: one that the task has let go may be another's by now, or nobody's.
+    // The iterator holds the task, not the mm: an mm that the task has left may be another process's by now, or freed.
     // SAFETY: a task that the verifier knows.
     let mm: *const u8 = unsafe { load(tries.task, layout!(task_mm)) };
     tries.mm = mm;
@@ -123,8 +123,8 @@ extern "C" fn try_once(_: u32, tries: &mut Tries) -> i64 {
         return STOP;
     }
     let still = read_counters(mm, &mut tries.count, &mut tries.cached);
-    // As a number: for every typed pointer that is loaded the verifier searches the kernel's type information by name, and
-    // many paths lead here.
+    // As a number: for each typed pointer that is loaded the verifier searches
+    // the kernel's type information by name, and many paths lead here.
     let now = probe::<u64>(tries.task as u64 + u64::from(layout!(task_mm)));
     if still && now == Some(mm as u64) {
         tries.flags |= u64::from(FLAG_VALID);
@@ -169,7 +169,7 @@ impl Counters for Exact {
     }
 }
 
-/// A reading on its way from CPU to CPU.
+/// A walk over all CPUs that adds up their slots.
 struct Walk {
     slots: Slots,
     cached: Pages,
@@ -276,7 +276,7 @@ pub fn offsets(ctx: *const TaskContext) {
     }
 }
 
-/// The address behind a pointer that the verifier keeps as a pointer.
+/// The address in a pointer, which the verifier does not give out as a number.
 #[inline(always)]
 fn number_of(pointer: *const u8) -> Option<u64> {
     let scratch = SCRATCH.get_ptr_mut(0)?;

@@ -19,7 +19,7 @@ pub fn visit(ctx: *const TaskContext) {
     }
 }
 
-/// Writes the record of a task and says whose it is; `None` of a task without an mm.
+/// Writes the record of a task and returns whose it is; `None` for a task without an mm.
 #[inline(always)]
 pub fn write_task(visit: &Visit) -> Option<Identity> {
     let task = visit.task;

@@ -1,14 +1,14 @@
-//! A step for each CPU number, or each try, that is verified once, however many there are.
+//! A step for each CPU number, or each try, that the verifier checks once, however many there are.
 //!
-//! A plain loop is walked by the verifier for each CPU and each state that it can be in: on 6.12 full mode's reader came to
-//! more than the million instructions that are allowed with 8 CPUs, and everywhere the reader of passive mode with 256.
-//! `bpf_loop` is in every kernel with per-cpu accounting (`kernel/bpf/bpf_iter.c`, since 5.17).
+//! The verifier walks a plain loop once for each CPU and for each state that the loop can be in. With 8 CPUs
+//! full mode's reader exceeded the limit of a million instructions on 6.12, and with 256 passive mode's reader
+//! did everywhere. `bpf_loop` is in every kernel with per-cpu accounting (`kernel/bpf/bpf_iter.c`, since 5.17).
 
 use aya_ebpf::helpers::generated::bpf_loop;
 
-/// A step's answer: the next one.
+/// A step's answer: go on with the next number.
 pub const GO_ON: i64 = 0;
-/// A step's answer: no further one.
+/// A step's answer: leave the rest out.
 pub const STOP: i64 = 1;
 
 /// Calls `step` with the numbers below `times` and the context, until it answers [`STOP`].

@@ -1,4 +1,4 @@
-//! What the shadow's programs tell.
+//! What the shadow's BPF programs report.
 
 use aya_ebpf::helpers::generated::{
     bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_smp_processor_id,
@@ -18,7 +18,7 @@ use crate::{
     shadow,
 };
 
-/// A state is made: whether its mm is measured.
+/// A state is made: notes whether its mm is measured.
 #[inline(always)]
 pub fn born(index: u32) {
     if !on() {
@@ -43,8 +43,8 @@ pub fn born(index: u32) {
     }
 }
 
-/// An update of `member` by this CPU. `context`: of the event's program; null where a look found it. `pages` may be 0: somebody
-/// else saw them first.
+/// An update of `member` by this CPU. `context`: of the event's program; null if a look
+/// found the update. `pages` may be 0: a reading, or another CPU's event, found them first.
 #[inline(always)]
 pub fn update(context: *const u64, index: u32, member: u32, pages: i64, update: Update) {
     if on() && maps::measured(index).is_some() {
@@ -64,7 +64,7 @@ fn update_measured(context: *const u64, index: u32, member: u32, pages: i64, upd
         add(counts, pages, update);
         let mut pages = pages;
         if pages == 0 && (*this).born == u64::from(index) + 1 {
-            // The first update of an mm has its state made, which finds its pages.
+            // The first update of an mm makes its state, which finds the pages of that update.
             pages = (*this).found[member];
             (*this).found[member] = 0;
             add_missed(counts, pages, update);
@@ -132,7 +132,7 @@ unsafe fn add_pages(counts: *mut MemberCounts, pages: i64) {
     }
 }
 
-/// This CPU's slot gives its deltas up: whether updates by the RFC's own sites are among them.
+/// This CPU's slot gives up its deltas: whether updates by the RFC's own sites are among them.
 #[inline(always)]
 pub fn gives_up() -> Sought {
     if !on() {
@@ -165,7 +165,7 @@ pub fn flushed(index: u32, sought: Sought) {
     }
 }
 
-/// This CPU goes on with the mm at `next`, by a context switch.
+/// This CPU takes the mm at `next`, by a context switch.
 #[inline(always)]
 pub fn switched(next: u64) {
     if let Some(this) = go_on_with(next) {
@@ -195,7 +195,7 @@ fn go_on_with(next: u64) -> Option<*mut RunCpu> {
             id = shadow::id_of(index);
             measured = maps::measured(index).is_some();
         }
-        // By its id too: the address of an mm that ended is used again.
+        // By its id too: an address is used again after its mm has ended.
         if (*this).mm == next && (*this).id == id {
             return None;
         }
@@ -205,8 +205,8 @@ fn go_on_with(next: u64) -> Option<*mut RunCpu> {
     }
 }
 
-/// The mm has no user any more (`mm_users` is 0): this update is the first of its end (`mm/mmap.c:exit_mmap`), and what it had
-/// come to by then is kept. `approximate`, `exact`: its RSS by the events so far, in pages.
+/// The mm has no user any more (`mm_users` is 0): this update is the first of its end (`mm/mmap.c:exit_mmap`).
+/// What it had until then is kept. `approximate`, `exact`: its RSS by the events so far, in pages.
 #[inline(always)]
 pub fn last_user_gone(index: u32, mm: u64, approximate: i64, exact: i64) {
     let Some(kept) = maps::measured(index) else { return };
@@ -258,7 +258,7 @@ pub fn raise_peaks(index: u32, exact: i64, drift: i64, cpus: i64) {
     }
 }
 
-/// As [`raise_peaks`], by how much these may be off.
+/// As [`raise_peaks`], for the error of these.
 #[inline(always)]
 pub fn raise_unsure(index: u32, hidden: i64, twice: i64) {
     let Some(kept) = measured(index) else { return };
@@ -274,7 +274,7 @@ pub fn raise_unsure(index: u32, hidden: i64, twice: i64) {
     }
 }
 
-/// The end of the state at `index`: what was largest of it is kept, and its index forgotten.
+/// The end of the state at `index`: its largest figures are kept, and its index is cleared.
 #[inline(always)]
 pub fn ended(index: u32) {
     if !on() {
@@ -292,7 +292,7 @@ pub fn ended(index: u32) {
             if (*of).peak > (*this).largest.peak {
                 keep(&raw mut (*this).largest, of);
             }
-            // Not the one that it had of us before it executed its program.
+            // Not the mm that it had from us before it executed its program.
             if (*of).tgid == (*shared).command && (*shared).started != 0 && (*of).peak > (*this).command.peak
             {
                 keep(&raw mut (*this).command, of);
@@ -305,7 +305,7 @@ pub fn ended(index: u32) {
     forget(index);
 }
 
-/// Field by field: a struct at once becomes a call of memcpy, which this target has not.
+/// Field by field: to copy a whole struct becomes a call of memcpy, which this target does not have.
 #[inline(always)]
 unsafe fn keep(kept: *mut Largest, of: *const Largest) {
     // SAFETY: both lie in map values.
@@ -335,7 +335,7 @@ unsafe fn copy_comm(to: *mut u64, from: *const u64) {
     }
 }
 
-/// Whoever gets this index next begins with nothing.
+/// Clears what is kept at this index, so that its next mm begins with nothing.
 #[inline(always)]
 pub fn forget(index: u32) {
     if !on() {

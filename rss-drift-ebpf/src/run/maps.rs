@@ -1,4 +1,4 @@
-//! Where it stands.
+//! The maps of `run`.
 
 use aya_ebpf::{
     macros::map,
@@ -22,7 +22,7 @@ static RUN_CPUS: Array<RunCpu> = Array::with_max_entries(1, 0);
 #[map]
 static RUN_SHARED: Array<RunShared> = Array::with_max_entries(1, 0);
 
-/// A figure of what a run is told before loading.
+/// A setting of `run`, put in before loading.
 macro_rules! run {
     ($member:ident) => {
         $crate::kernel::figure!(rss_drift_common::run::RunLayout, $member)

@@ -1,7 +1,7 @@
-//! From where updates come: the kernel's frames above the event.
+//! Where updates come from: the kernel's frames above the event.
 //!
-//! The first frames of a stack are our program's and the tracepoint's; user space finds out how many by a stack that it has
-//! taken before ([`calibrate`]). By some ways there is one more (`trace_rss_stat`, where the compiler kept it): a helper.
+//! The first frames of a stack are our program's and the tracepoint's. User space finds out how many from a stack that was taken
+//! before ([`calibrate`]). Some paths have one more (`trace_rss_stat`, if the compiler did not inline it): it counts as a helper.
 
 use core::ffi::c_void;
 
@@ -23,7 +23,7 @@ use crate::atomic;
 #[map]
 static RUN_SITES: HashMap<Site, SiteCounts> = HashMap::with_max_entries(1, 0);
 
-/// The functions that tell what kind of a site it is; put in by user space.
+/// The functions that decide what kind of a site it is; put in by user space.
 #[map]
 static RUN_CODES: Array<Code> = Array::with_max_entries(CODES as u32, 0);
 
@@ -58,14 +58,14 @@ pub fn calibrate(context: *const u64) {
     }
 }
 
-/// Counts an update of a measured mm by its frames; a miss by its whole stack too. `context`: null where no event tells of the
-/// update, but a look at a task's cache: of those the RFC's sites alone made use.
+/// Counts an update of a measured mm by its frames; a miss by its whole stack too. `context` is null
+/// if a look at a task's cache found the update and no event did: only the RFC's sites use that cache.
 #[inline(always)]
 pub unsafe fn count(this: *mut RunCpu, context: *const u64, pages: i64, update: Update) {
     // SAFETY: `this` is a map value; the context is the program's own.
     unsafe {
         let kind = if context.is_null() { kind::RFC } else { of_event(this, context, pages, update) };
-        // The verifier has to see that it lies within.
+        // The verifier has to see that the index is within the array.
         let kind = if kind < kind::KINDS as u64 { kind } else { kind::UNKNOWN };
         add(&raw mut (*this).kinds[kind as usize], pages, update);
         if update == Update::Hit && kind == kind::RFC {
@@ -74,7 +74,7 @@ pub unsafe fn count(this: *mut RunCpu, context: *const u64, pages: i64, update: 
     }
 }
 
-/// Functions of ours between the program whose stack was looked at and the one that asks for it here.
+/// Functions of ours between the place where [`calibrate`] takes a stack and the place that takes it here.
 const FRAMES_OF_OURS: u64 = 1;
 
 /// The kind of the site of an event.
@@ -88,7 +88,7 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, update: U
         let context: *mut c_void = context.cast_mut().cast();
         let mut site: Site = [0; SITE_FRAMES];
         bpf_get_stack(context, site.as_mut_ptr().cast(), size_of::<Site>() as u32, skip);
-        // Some updates are counted some functions further in: then the last frame of ours stands among these.
+        // Some updates are counted deeper in our functions: then the last frame of ours is among these.
         let further = behind(&site, (*shared).last);
         if further != 0 {
             skip = (skip + further) & 0xff;
@@ -106,7 +106,7 @@ unsafe fn of_event(this: *mut RunCpu, context: *const u64, pages: i64, update: U
     }
 }
 
-/// How many frames there are up to this one and with it; 0 where it is not among them.
+/// The number of frames up to the one with this address, itself included; 0 if it is not among them.
 #[inline(always)]
 const fn behind(site: &Site, last: u64) -> u64 {
     if last == 0 {
@@ -139,7 +139,7 @@ unsafe fn chain(this: *mut RunCpu, context: *mut c_void, skip: u64, pages: i64) 
     }
 }
 
-/// Where a site's function is a helper of the counters, whoever called it decides; two helpers at most follow each other.
+/// If a site's function is a helper of the counters, its caller decides; at most two helpers follow each other.
 #[inline(always)]
 fn classify(first: u64, second: u64, third: u64) -> u64 {
     let mut kind = run_kind(first);
@@ -152,9 +152,9 @@ fn classify(first: u64, second: u64, third: u64) -> u64 {
     if kind == kind::HELPER { kind::UNKNOWN } else { kind }
 }
 
-/// What the function that a frame returns to says. A return address may stand behind the last instruction of its function.
+/// The kind by the function that a frame returns to. A return address may be behind the last instruction of its function.
 ///
-/// A global function: verified once, and not for every frame and state of its callers.
+/// A global function: the verifier walks it once, and not for each frame and state of its callers.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn run_kind(frame: u64) -> u64 {
@@ -184,7 +184,7 @@ fn find_site(site: &Site) -> Option<*mut SiteCounts> {
         return Some(counts);
     }
     let fresh = SiteCounts { kind: classify(site[0], site[1], site[2]), counts: NONE };
-    // A failure: another CPU was faster, or it is full, which the next line tells.
+    // A failure: another CPU was faster, or the map is full, which the next line shows.
     let _ = RUN_SITES.insert(site, fresh, u64::from(BPF_NOEXIST));
     RUN_SITES.get_ptr_mut(site)
 }

@@ -15,11 +15,11 @@ struct Current {
     tgid: u32,
     /// It is the command or descends from it.
     followed: bool,
-    /// What this CPU has counted.
+    /// The counts of this CPU.
     this: *mut RunCpu,
 }
 
-/// The current thread group, where it is measured.
+/// The current thread group, if it is measured.
 #[inline(always)]
 fn current() -> Option<Current> {
     // SAFETY: no preconditions.
@@ -98,8 +98,8 @@ pub unsafe fn exit(task: *const u8) {
     }
 }
 
-/// A reading visits the mm of a task, whose state is at `index`: whose it is where no event has told, because its process is
-/// older than the run.
+/// A reading visits the mm of a task, whose state is at `index`. Notes whose mm
+/// it is if no event has shown that, because the process is older than the run.
 ///
 /// # Safety
 /// As [`new_task`].
@@ -124,7 +124,7 @@ unsafe fn faults(task: *const u8) -> u64 {
     unsafe { load::<u64>(task, run!(task_min_flt)) + load::<u64>(task, run!(task_maj_flt)) }
 }
 
-/// The task's mm is that of this thread group, by the task's name.
+/// Notes that the task's mm belongs to this thread group, with the task's name.
 #[inline(always)]
 unsafe fn own(task: *const u8, tgid: u32) {
     // SAFETY: a task to the verifier; map values.
@@ -136,7 +136,7 @@ unsafe fn own(task: *const u8, tgid: u32) {
             && ((*state).of.tgid == 0 || (*state).of.tgid == u64::from(tgid))
         {
             (*state).of.tgid = u64::from(tgid);
-            // A failed execve's mm, whose end nobody saw, may have had this address before.
+            // The mm of a failed execve, whose end was not seen, may have had this address before.
             (*state).of.ended = 0;
             let comm = layout!(task_comm);
             let name: *mut u64 = (&raw mut (*state).of.comm).cast();

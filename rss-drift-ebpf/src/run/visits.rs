@@ -7,8 +7,8 @@ use crate::kernel::{layout, probe};
 /// Bits of a word.
 const WORD: u32 = 64;
 
-/// A reading visits the mm at `mm`, whose state is at `index`; `ran`: CPUs whose slot held it at an update. Readings do not run
-/// at once: one daemon has these maps.
+/// A reading visits the mm at `mm`, whose state is at `index`; `ran`: CPUs whose slot
+/// held it at an update. Two readings never run at once: one daemon has these maps.
 #[inline(always)]
 pub fn count(index: u32, mm: u64, ran: u64) {
     if !maps::on() || maps::measured(index).is_none() {

@@ -1,4 +1,4 @@
-//! Where the shadow stands.
+//! The maps of the shadow.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -14,12 +14,12 @@ use rss_drift_common::{
 
 use super::word::{Bpf, Word};
 
-/// The largest |drift| of the approximate reader, in pages. No constant: it follows the CPUs that are online, which user space tells.
+/// The largest |drift| of the approximate reader, in pages. Not a constant: user space sets it again when the online CPUs change.
 #[map]
 pub static BOUND: Array<Word<u64>> = Array::with_max_entries(1, 0);
 
-/// The first value of an array begins where a page does, and so where a cache line does: without it 16 bytes behind
-/// (`kernel/bpf/arraymap.c:array_map_alloc`, since 5.5).
+/// With this flag the first value of an array begins at a page, and so at a cache line;
+/// without it 16 bytes later (`kernel/bpf/arraymap.c:array_map_alloc`, since 5.5).
 const ALIGNED: u32 = BPF_F_MMAPABLE;
 
 /// One element per CPU number.
@@ -34,20 +34,20 @@ pub static STATES: Array<State<Bpf>> = Array::with_max_entries(1, ALIGNED);
 #[map]
 pub static INDEX: HashMap<u64, u32> = HashMap::with_max_entries(1, 0);
 
-/// Indices that are free; user space puts all of them in before anything is attached.
+/// Free indices. User space puts all of them in before anything is attached.
 #[map]
 pub static FREE: Stack<u32> = Stack::with_max_entries(1, 0);
 
-/// Not 0 while [`FREE`] is empty, so that nobody asks for its lock. Who puts an index there clears this, user space too.
+/// Not 0 while [`FREE`] is empty, so that no CPU asks for its lock. Who puts an index there clears this, user space too.
 #[map]
 pub static FULL: Array<Word<u64>> = Array::with_max_entries(1, 0);
 
-/// Indices that are free after a while: the reader frees them, or user space (per-task accounting).
+/// Indices that wait until they are free again: the reader frees them, or user space (per-task accounting).
 #[map]
 pub static LIMBO: Queue<Waiting> = Queue::with_max_entries(1, 0);
 
-/// The kernel's slots as last seen, by CPU number times `max_mms` plus index: each CPU's words lie together, and none
-/// shares a cache line with another CPU's.
+/// The kernel's slots as last seen, by CPU number times `max_mms` plus index: the
+/// words of one CPU are together, and share no cache line with those of another.
 #[map]
 pub static SEEN: Array<[Word<i32>; MEMBERS]> = Array::with_max_entries(1, 0);
 
@@ -63,12 +63,12 @@ pub static RUNNING: Array<Running<Bpf>> = Array::with_max_entries(1, 0);
 #[map]
 pub static PEAKS: Array<Peak<Bpf>> = Array::with_max_entries(1, 0);
 
-/// From where each state counts, by its index; written by user space, and here for an mm that no task has used yet. per-task
-/// accounting.
+/// The seed of each state, by its index. User space writes it, and a BPF
+/// program for an mm that no task has used yet. per-task accounting.
 #[map]
 pub static SEEDS: Array<Seed<Bpf>> = Array::with_max_entries(1, 0);
 
-/// A figure of what the shadow is told before loading.
+/// A setting of the shadow, put in before loading.
 macro_rules! config {
     ($member:ident) => {
         $crate::kernel::figure!(rss_drift_common::shadow::ShadowConfig, $member)
@@ -84,7 +84,7 @@ pub fn value<T>(map: &Array<T>, index: u32) -> Option<&T> {
     map.get_ptr(index).map(|value| unsafe { &*value })
 }
 
-/// Where the words of one CPU for one state stand among those of all CPUs.
+/// The place of the words of one CPU for one state among those of all CPUs.
 #[inline(always)]
 pub fn place(cpu: u32, index: u32) -> u32 {
     cpu.wrapping_mul(config!(max_mms)).wrapping_add(index)

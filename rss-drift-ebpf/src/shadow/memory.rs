@@ -29,7 +29,7 @@ pub trait Kind: Copy {
     type Mm: Copy;
     /// See [`Memory::READER_MARKS`].
     const READER_MARKS: bool;
-    /// Whether rare events are told to the daemon's log; where a program has no room for that they are counted alone.
+    /// Whether rare events are written to the daemon's log. Programs that have no room for that only count them.
     const REPORTS: bool;
     /// See [`Memory::address`].
     fn address(mm: Self::Mm) -> u64;
@@ -52,7 +52,7 @@ pub struct Maps<K> {
 }
 
 impl<K> Maps<K> {
-    /// Where no stack is asked for.
+    /// For code that takes no stack.
     #[inline(always)]
     pub const fn new() -> Self {
         Self::of_event(core::ptr::null())
@@ -241,7 +241,7 @@ pub const GO_ON: i64 = 0;
 /// A helper's answer: leave the rest out.
 pub const STOP: i64 = 1;
 
-/// What a step answers, as the helpers want it.
+/// A step's answer, as the helpers want it.
 #[inline(always)]
 pub const fn answer(next: Next) -> i64 {
     match next {

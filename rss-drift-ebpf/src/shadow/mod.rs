@@ -1,8 +1,8 @@
-//! The shadow per-CPU RSS cache in the kernel: the memory of [`rss_drift_common::protocol`] on our maps, and what the programs'
-//! entry points call. No step of the protocol stands here.
+//! The shadow per-CPU RSS cache in the kernel: the memory of [`rss_drift_common::protocol`] on
+//! our maps, and what the entry points of the BPF programs call. No step of the protocol is here.
 //!
-//! [`maps`] is where everything stands, [`word`] one word of it, [`memory`] what both accounting schemes have in common,
-//! [`percpu`] and [`pertask`] what each has of its own, [`report`] writes to the daemon's log.
+//! [`maps`] has the maps, [`word`] one word of them, [`memory`] what both accounting schemes have in
+//! common, [`percpu`] and [`pertask`] what each has of its own, [`report`] writes to the daemon's log.
 
 mod maps;
 mod memory;

@@ -87,7 +87,7 @@ impl PerCpu for Maps<ByCpu> {
         if of == 0 {
             return probe(slots + offset);
         }
-        // SAFETY: the slot of a living mm; the type is a word of 32 bits. That it cannot be read is not told, but it can.
+        // SAFETY: the slot of a living mm; the type is a word of 32 bits. A failed read would not show, but this one cannot fail.
         Some(unsafe { load(rdonly_cast(slots + offset, of), 0) })
     }
     #[inline(always)]
@@ -147,7 +147,7 @@ pub unsafe fn updated(context: *const u64, mm: *const u8, member: u32) {
     events::updated(&Maps::<ByCpu>::of_event(context), mm, member);
 }
 
-/// This CPU goes on with the mm at `next`; 0 is none.
+/// This CPU switches to a task with the mm at `next`; 0 is none.
 #[inline(always)]
 pub fn switched(next: u64) {
     events::switched(&Maps::<ByCpu>::new(), next);
@@ -202,7 +202,7 @@ pub fn begin_of_reading() {
     sweep::begin_of_reading(&Maps::<ByCpu>::new());
 }
 
-/// Behind the last task of a reading.
+/// After the last task of a reading.
 #[inline(always)]
 pub fn end_of_reading() {
     sweep::end_of_reading(&Maps::<ByCpu>::new());
@@ -239,8 +239,8 @@ const EMPTY: ShadowRecord = ShadowRecord {
 impl reader::Visit<Maps<ByCpu>> for Visit {
     #[inline(always)]
     fn mm_now(&self, _: &Maps<ByCpu>) -> Option<u64> {
-        // As a number: for every typed pointer that is loaded the verifier searches the kernel's type information by name, and
-        // many paths lead here.
+        // As a number: for each typed pointer that is loaded the verifier searches
+        // the kernel's type information by name, and many paths lead here.
         probe(self.task as u64 + u64::from(layout!(task_mm)))
     }
     #[inline(always)]

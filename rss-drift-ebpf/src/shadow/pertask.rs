@@ -42,7 +42,7 @@ impl Kind for ByTask {
     fn address(mm: u64) -> u64 {
         mm
     }
-    /// Ids follow from a count that nobody else writes: of this CPU's events, or of the reader, of which one runs at a time.
+    /// Ids are made from a count with one writer: that of this CPU's events, or that of the reader, of which one runs at a time.
     #[inline(always)]
     fn new_id(by: Claimant) -> Option<u64> {
         let (count, maker) = match by {
@@ -119,7 +119,7 @@ unsafe fn task_of(task: *const u8) -> Task {
     }
 }
 
-/// The current task. By copies: 5.10 has no helper that returns it as a pointer which the verifier knows.
+/// The current task, read by copies: 5.10 has no helper that returns it as a pointer which the verifier knows.
 #[inline(always)]
 fn current() -> Option<Task> {
     // SAFETY: no preconditions.
@@ -129,7 +129,7 @@ fn current() -> Option<Task> {
     Some(Task { address, mm, counts })
 }
 
-/// This CPU leaves `prev` and takes `next`.
+/// This CPU switches from `prev` to `next`.
 ///
 /// # Safety
 /// Both must be tasks to the verifier.

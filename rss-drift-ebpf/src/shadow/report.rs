@@ -1,13 +1,13 @@
 //! Rare events, for the daemon's log.
 //!
-//! Each is a global function: the verifier goes through it once, and not once for every state of every caller (a message is
-//! hundreds of instructions, which were half of what full mode's reader cost it).
+//! Each is a global function: the verifier walks it once, and not once for each state of each caller. (A
+//! message is hundreds of instructions, which were half of what the verifier walked for full mode's reader.)
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 use aya_log_ebpf::{info, warn};
 
-/// An update of an mm that gets no state: the map is full. Told at the 1st, 2nd, 4th, 8th, .. of a CPU, so that a full map
-/// does not fill the log.
+/// An update of an mm that gets no state: the map is full. Written at the
+/// 1st, 2nd, 4th, 8th, .. of a CPU, so that a full map does not fill the log.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn report_refused(count: u64) -> u64 {
@@ -17,7 +17,7 @@ pub extern "C" fn report_refused(count: u64) -> u64 {
     0
 }
 
-/// An mm at whose end a member of the shadow was not 0: an error of ours. `tgid` is 0 where no reading visited the mm.
+/// An mm that ended with a residue: an error of rss-drift. `tgid` is 0 if no reading visited the mm.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn report_rest(tgid: u64, rest: u64) -> u64 {
@@ -25,7 +25,7 @@ pub extern "C" fn report_rest(tgid: u64, rest: u64) -> u64 {
     0
 }
 
-/// A word that could not be read or did not hold still, so that its delta is left to the next refresh.
+/// Words that could not be read or kept changing, so that their deltas are left to the next refresh.
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn report_unsettled(tgid: u64, words: u64) -> u64 {

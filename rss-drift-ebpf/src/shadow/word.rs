@@ -18,7 +18,7 @@ impl Words for Bpf {
     type Count = Word<u64>;
 }
 
-/// A word in a map's value: other CPUs, and whoever interrupts us, use it at the same time.
+/// A word in a map's value: other CPUs, and programs that interrupt this one, use it at the same time.
 #[repr(transparent)]
 pub struct Word<T>(UnsafeCell<T>);
 
@@ -26,8 +26,8 @@ pub struct Word<T>(UnsafeCell<T>);
 unsafe impl<T: Send> Sync for Word<T> {}
 
 impl<T: Copy> Word<T> {
-    /// Volatile keeps each access one instruction, and all of them in the order of the program: a program that interrupts this one, and
-    /// a reader on another CPU, see what they should. (A compiler fence would say it better, but LLVM 21 has no code for one on BPF.)
+    /// Volatile keeps each access one instruction, and all of them in program order: a program that interrupts this one, and a reader
+    /// on another CPU, see them in that order. (A compiler fence would say it better, but LLVM 21 cannot compile one for BPF.)
     #[inline(always)]
     fn load(&self) -> T {
         // SAFETY: a word of a map's value, see `maps::value`.

@@ -1,5 +1,5 @@
-//! What `cargo xtask bench cost` holds full mode against: programs that do nothing, and the usual way to follow RSS. They
-//! are an object of their own, which is no part of rss-drift.
+//! What `cargo xtask bench cost` compares full mode with: programs that do nothing, and the
+//! usual way to follow RSS. They are an object of their own, which is no part of rss-drift.
 #![no_std]
 #![no_main]
 // Atomics are intrinsics on this target.
@@ -47,7 +47,7 @@ const MM_ID: usize = 8;
 #[unsafe(link_section = "tracepoint/kmem/rss_stat")]
 #[unsafe(no_mangle)]
 extern "C" fn classic_rss_stat(ctx: *const u32) -> i32 {
-    // SAFETY: the verifier holds the read against the size of the tracepoint's record.
+    // SAFETY: the verifier checks the read against the size of the tracepoint's record.
     let mm_id = unsafe { core::ptr::read_volatile(ctx.byte_add(MM_ID)) };
     match UPDATES.get_ptr_mut(mm_id) {
         // SAFETY: a map value; the hash does not free it under a running program.
