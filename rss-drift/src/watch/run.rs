@@ -12,7 +12,7 @@ use crate::{
         stats::{RunDrift, Summary},
     },
     kernel::tunables::Cpus,
-    output::{Block, Headline, RunSummary, SelfCheck, ShadowCheck, Sink},
+    output::{Block, Headline, OutputSpec, RunSummary, SelfCheck, ShadowCheck, Sink},
     probe::{Probe, Snapshot},
     proc::{Precision, Source, Wanted, thread_name},
     session::{CpuClock, Session, give_memory_back},
@@ -110,11 +110,13 @@ impl Run {
         let holders = if self.options.holders { self.holders(&rows)? } else { Vec::new() };
         let mut events = Vec::new();
         self.say_farewell(&gone, &mut rows, &mut events);
+        let full = self.session.probe.full_mode().is_some();
+        let too_costly = full && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len());
+        if too_costly {
+            self.say_too_costly(&mut events);
+        }
         let shadow = self.shadow_check(&idle)?;
         let check = self.self_check(problems, own_rss.map(i64::unsigned_abs), shadow);
-        if shadow.is_some() && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len()) {
-            self.step_down(&mut events)?;
-        }
         self.intervals += 1;
         let block = Block {
             host: &self.host,
@@ -129,6 +131,10 @@ impl Run {
         };
         for sink in &mut self.sinks {
             sink.block(&block)?;
+        }
+        if too_costly {
+            // Behind the report, which is one of full mode.
+            self.step_down()?;
         }
         if !self.options.pids.is_empty() {
             // Those before stay: a process that ended while its row was made has none in this report, and is gone in the next.
@@ -189,17 +195,25 @@ impl Run {
         Ok(Some(ShadowCheck { programs_percent, ..ShadowCheck::new(&counts, missed, idle) }))
     }
 
+    /// Says that full mode ends with this report: among its events, and on standard error where no output on a terminal has these.
+    fn say_too_costly(&self, events: &mut Vec<String>) {
+        let message = format!(
+            "the BPF programs took {:.2} % of the host's CPU time, more than --max-overhead {}: passive mode from here on",
+            self.guard.share().unwrap_or(0.0),
+            self.options.max_overhead
+        );
+        if !self.options.outputs.iter().any(OutputSpec::is_table_on_stdout) {
+            log::warn!("{message}");
+        }
+        events.push(message);
+    }
+
     /// Goes on in passive mode.
-    fn step_down(&mut self, events: &mut Vec<String>) -> anyhow::Result<()> {
-        let share = self.guard.share().unwrap_or(0.0);
+    fn step_down(&mut self) -> anyhow::Result<()> {
         self.session.probe = Probe::open(&self.session.kernel)?;
         give_memory_back();
         self.host.mode = self.session.host().mode;
         self.map_bytes = self.session.probe.footprint().bytes;
-        events.push(format!(
-            "the BPF programs took {share:.2} % of the host's CPU time, more than --max-overhead {}: passive mode from here on",
-            self.options.max_overhead
-        ));
         Ok(())
     }
 

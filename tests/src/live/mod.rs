@@ -207,6 +207,7 @@ pub const TESTS: &[Test] = tests! {
     }
     system {
         every_process_of_the_host
+        the_commands_own_peak
         readings_of_rss
     }
     startup {

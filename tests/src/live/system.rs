@@ -48,6 +48,21 @@ pub fn every_process_of_the_host() -> Outcome {
     Outcome::Passed
 }
 
+/// The command's own peak with `--system`: that of its program, not of the mm that it had from rss-drift before execve.
+pub fn the_commands_own_peak() -> Outcome {
+    let peak = |options: &[&str]| {
+        let (done, inside) = report(options, &["sleep", "0.2"]);
+        assert_eq!(done.code, Some(0), "{done:#?}");
+        figure(&inside, "command_peak_bytes")
+    };
+    let alone = peak(&[]);
+    for _ in 0..5 {
+        let with_system = peak(&["--system"]);
+        assert!((with_system - alone).abs() < alone / 5, "{with_system} bytes, without --system {alone}");
+    }
+    Outcome::Passed
+}
+
 /// Openings of the files that say RSS, by the command and by others; ends and programs.
 pub fn readings_of_rss() -> Outcome {
     // The last sleep: what is opened is looked up while its process lives.

@@ -78,21 +78,23 @@ impl RunTotals {
         usize::try_from(kind).ok().and_then(|kind| self.kinds.get(kind)).copied().unwrap_or_default()
     }
 
-    /// Takes an mm's figures in.
-    fn look_at(&mut self, of: &Largest, command: u64) {
-        if of.tgid == 0 {
-            return;
-        }
-        let raise = |kept: &mut Option<Largest>, by: fn(&Largest) -> i64| {
-            if kept.as_ref().is_none_or(|kept| by(kept) < by(of)) {
-                *kept = Some(*of);
-            }
-        };
-        raise(&mut self.largest, |of| of.peak);
-        raise(&mut self.drift, |of| of.drift);
-        if of.tgid == command {
-            raise(&mut self.command, |of| of.peak);
-        }
+    /// Takes the figures of an mm in, whosever it was.
+    fn look_at(&mut self, of: &Largest) {
+        raise(&mut self.largest, of, |of| of.peak);
+        raise(&mut self.drift, of, |of| of.drift);
+    }
+
+    /// Takes the figures of an mm of the command in.
+    fn look_at_command(&mut self, of: &Largest) {
+        self.look_at(of);
+        raise(&mut self.command, of, |of| of.peak);
+    }
+}
+
+/// Keeps what is larger; a process of 0 is none.
+fn raise(kept: &mut Option<Largest>, of: &Largest, by: fn(&Largest) -> i64) {
+    if of.tgid != 0 && kept.as_ref().is_none_or(|kept| by(kept) < by(of)) {
+        *kept = Some(*of);
     }
 }
 
@@ -160,9 +162,10 @@ pub(in crate::probe) fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<Ru
         totals.exits += cpu.exits;
         totals.faults += cpu.faults;
         totals.refused += cpu.refused;
-        for of in [&cpu.largest, &cpu.command, &cpu.drift] {
-            totals.look_at(of, shared.command);
-        }
+        totals.look_at(&cpu.largest);
+        totals.look_at(&cpu.drift);
+        // Only this one is an mm of the command for sure: with `--system` the others may be the one that it had before execve.
+        totals.look_at_command(&cpu.command);
     }
     let states = array::<RunState>(ebpf, STATES)?;
     let capacity = states.len();
@@ -171,7 +174,7 @@ pub(in crate::probe) fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<Ru
         // Measured, and its process is known.
         if state.of.tgid != 0 {
             let of = with_peaks(ebpf, accounting, index, cpus.len(), capacity, state.of)?;
-            totals.look_at(&of, shared.command);
+            if of.tgid == shared.command { totals.look_at_command(&of) } else { totals.look_at(&of) }
         }
     }
     Ok(totals)
