@@ -48,6 +48,34 @@ fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm
         }
         return rare_hit(memory, cpu, member, own.delta);
     }
+    looking_hit(memory, cpu, number, mm, member);
+}
+
+/// The hit of a CPU that is not alone with the mm, or whose mm grows beyond its peak. The slot is at work on the mm.
+#[inline(never)]
+fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+    let slot = &cpu.slot;
+    slot.begin();
+    if slot.holds(memory.address(mm))
+        && slot.live.get() != 0
+        && let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get())
+        && handle.lives()
+        && let Some(seen) = memory.seen(number, handle.index)
+        && let Some(own) = words::refresh_own_slot(memory, cpu, mm, member, seen)
+    {
+        if own.folded {
+            return folded_hit(memory, cpu, mm, member, own.delta);
+        }
+        slot.update(member as usize, own.delta);
+        if own.delta == 0
+            || slot.is_full(member as usize, memory.threshold())
+            || handle.is_undisturbed()
+            || handle.is_beyond_peaks(handle.rss() + slot.pending_rss())
+        {
+            settle(memory, cpu, member, own.delta == 0);
+        }
+        return flush::done(memory, cpu);
+    }
     begin_again(memory, cpu, number, mm, member);
 }
 
