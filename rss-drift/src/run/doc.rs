@@ -8,14 +8,14 @@ const INTRODUCTION: &str = "\
 
 <!-- Made from rss-drift/src/run/: UPDATE_DOCS=1 cargo test -p rss-drift --lib run::doc -->
 
-`rss-drift run [OPTIONS] -- COMMAND [ARGS]` measures a command and all that descends from it, also what leaves it behind as a
-daemon. The report goes to standard error, or is appended to a file (`-o`), as text, CSV or JSON.
+`rss-drift run [OPTIONS] -- COMMAND [ARGS]` measures a command and all its descendants, also those that it leaves behind as
+daemons. The report goes to standard error, or is appended to a file (`-o`), as text, CSV or JSON.
 
-- **Begin and end.** The command is forked first and executes its program when everything is attached. The report is made when the
-  command has ended, with `--wait` when its last descendant has; who still runs is listed. What rss-drift itself does between
-  fork and execve is not counted.
+- **Begin and end.** rss-drift forks first, attaches its BPF programs (about a second), and then lets the child execute the command.
+  A signal before that ends rss-drift without a report. The report is made when the command has ended, with `--wait` when its last
+  descendant has. It lists the processes that still run. What rss-drift itself does between fork and execve is not counted.
 - **Exit status.** The command's own, 128 + n when signal n killed it, 126 when it cannot be executed, 127 when it is not
-  found; 125 when rss-drift itself failed, also by an unknown option. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
+  found; 125 when rss-drift itself failed, also for an unknown option. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
   are passed on, unless the terminal sent them to the command as well. All but the last two end the run when the command has ended, after two
   seconds at the latest: Ctrl-C gives 130 and the report of what was seen so far.
 - **Several runs.** `-r N` runs the command N times, each counted anew, until a signal ends one: the text then shows the mean of each figure and its
@@ -26,26 +26,27 @@ daemon. The report goes to standard error, or is appended to a file (`-o`), as t
   What was added and removed is equal once all has ended (on per-task accounting: where no two CPUs changed one mm at once).
   Memory can outlive its process: somebody reads its files in /proc, or the kernel holds it for an RCU grace period because its hash of
   futexes grew (since 6.17, programs of several threads). When nobody lives any more the report waits up to two seconds for that.
-- **The RFC's cache.** Hits, misses and flushes are those of the shadow (docs/how-it-works.md): what Kairui Song's cache would
-  have had of all updates. Then the same of the RFC's own sites alone: the RFC left all others at atomic operations. There the pages of hits and
-  misses stand beside the updates. To compare with the RFC take the pages: one of its events was one page, while one update of a newer kernel
-  is up to 16 pages of a file (fault-around).
+- **The RFC's cache.** The shadow (docs/how-it-works.md) works as the cache that Kairui Song proposed. Its hits, misses and flushes are
+  what that cache would have counted. They are printed twice: for all updates, and for the RFC's own sites alone, because the RFC changed
+  only those and left the others at atomic operations. For these sites the report also has the pages of hits and misses. Compare the
+  pages with the RFC: one of its events was one page, while one update of a newer kernel is up to 16 pages of a file (fault-around).
 - **Sites** are told by the kernel's frames above the event: the function to which it returns, helpers of the counters aside. Its names from
   5.10 to 7.2 stand in rss-drift/src/kernel/rfc.rs. On per-task accounting whatever a task had cached came by those sites. Where
-  `/proc/kallsyms` hides addresses (kernel.kptr_restrict) what is left is unclassified, and said.
+  `/proc/kallsyms` hides addresses (kernel.kptr_restrict) the other updates are unclassified, and the report says so.
 - **Call chains** are the kernel stacks of misses, counted in the kernel; the most frequent is printed, more with `--misses N`. `--folded FILE`
   writes all of them, a line each, the outermost function first, for flame-graph tools.
 - **CPUs that a reader visits** for one mm: all that are possible, as the RFC's reader does; those that ran the mm in the shadow; those in the kernel's
   own mm_cpumask, which its later patches read. Of all readings of measured processes.
-- **Readings of RSS** trade against updates in the RFC. At each end of a process and each program that it executes the kernel reads RSS for getrusage(2)
-  (unmapping, which raises the high-water mark too, is not counted). Openings of `stat`, `statm`, `status`, `smaps` and `smaps_rollup` of measured processes
-  are told by fanotify(7), which needs CAP_SYS_ADMIN and sees the processes' own namespace of /proc; those by rss-drift do not count. The kernel tells one
-  process's openings of one file once when they follow within milliseconds, and a process that ends as fast is not known to be measured: that many are missing.
+- **Readings of RSS.** The RFC makes updates cheaper and readings dearer, so the report counts both. The kernel reads RSS for getrusage(2) whenever
+  a process ends or executes a program. (It also does when memory is unmapped, for the high-water mark; that is not counted.) Others read RSS by opening
+  `stat`, `statm`, `status`, `smaps` or `smaps_rollup` of a measured process. fanotify(7) reports these openings; it needs CAP_SYS_ADMIN. Openings by
+  rss-drift itself do not count. Two cases are missing: a second opening of the same file by the same process within milliseconds, and openings of
+  a process that ends within milliseconds.
 - **`--system`** measures every process of the host from start to end of the command, rss-drift included. The peak of a process that was
   there before is that since rss-drift began, also in a later run of `-r`.
 - **Page faults** are the kernel's own count, as getrusage(2) has it.
 - **True peak RSS** comes from the events: the largest sum of file, anon and shmem at any update of the mm. It is exact to the page
-  when one CPU changes the mm at a time, else it may differ by the error beside it (`--precise-peaks` makes it a third on per-cpu accounting). **VmHWM** is what `/proc/PID/status` would have printed at
+  when one CPU changes the mm at a time, else it may differ by the error beside it (`--precise-peaks` reduces it to a third on per-cpu accounting). **VmHWM** is what `/proc/PID/status` would have printed at
   the last moment, read when the last user of the mm is gone and before anything is unmapped. **ru_maxrss** is, for the
   command, what wait4(2) says: of itself, of the children that it waited for, and of the mm before execve (of rss-drift, then). For the largest
   process it is its own, empty when somebody else held its mm last.

@@ -26,8 +26,9 @@ const INTRODUCTION: &str = "\
 <!-- Made from rss-drift/src/table/: UPDATE_DOCS=1 cargo test -p rss-drift --lib table::doc -->
 
 `rss-drift --csv FILE` writes CSV beside the table on the terminal, `-o FILE.csv` and `-o FILE.jsonl` write instead of
-it, `--format csv` and `--format jsonl` write to standard output. There is one row per process and interval. Both formats
-have the columns below, in this order and with these names; new ones are only ever added at the end.
+it (`.json` too: JSON lines), `--format csv` and `--format jsonl` write to standard output. There is one row per interval for each
+process that the table shows: the ten that drift most, unless `--top`, `--all`, `-p` or `--comm` say otherwise. To follow a process
+without gaps, give `--all` or `-p`. Both formats have the columns below, in this order and with these names; new ones are only ever added at the end.
 
 ## Rules
 
@@ -42,7 +43,7 @@ have the columns below, in this order and with these names; new ones are only ev
 ## Files
 
 - A file is appended to with one write per interval.
-- When a write comes to less than the interval (a full disk, a limit), the file is cut back to the last whole interval,
+- If a write is incomplete (a full disk, a limit), the file is cut back to the last whole interval,
   and the run ends with an error. What is in the file parses, and the next run appends to it.
 - A file with another header, or whose last line is not complete, is refused and left as it is.
 - Pipes and devices cannot be cut back; a closed pipe ends the run quietly.
