@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::{
     cargo::succeed,
-    setup::checkers::{Checker, DENY, TAPLO, TYPOS},
+    setup::checkers::{Checker, DENY, TAPLO, TYPOS, clean},
 };
 
 /// Runs all of them. What they leave alone, and why, is in their files at the top of the workspace.
@@ -20,7 +20,9 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     )?;
     // The list of advisories is fetched from a server that is neither Debian's nor a registry of crates, so it is not asked.
     let dependencies = ["--locked", "--all-features", "check", "bans", "licenses", "sources"];
-    run(root, DENY, &dependencies, "checking the dependencies (rules: deny.toml)")
+    run(root, DENY, &dependencies, "checking the dependencies (rules: deny.toml)")?;
+    clean(root);
+    Ok(())
 }
 
 fn run(root: &Path, checker: Checker, arguments: &[&str], what: &str) -> Result<()> {
