@@ -37,9 +37,11 @@ impl CpuClock {
     }
 }
 
+/// Unknown where the time is too short to say anything: a run of one report takes some milliseconds, nearly all of them CPU time.
 fn share(from: (Instant, Duration), to: (Instant, Duration)) -> Option<f64> {
+    const ENOUGH: f64 = 0.01;
     let wall = to.0.duration_since(from.0).as_secs_f64();
-    (wall > 0.0).then(|| to.1.saturating_sub(from.1).as_secs_f64() * 100.0 / wall)
+    (wall >= ENOUGH).then(|| to.1.saturating_sub(from.1).as_secs_f64() * 100.0 / wall)
 }
 
 /// User and system time of this process.

@@ -227,7 +227,7 @@ fn look_around(probe: &mut Probe) -> Result<Check, Box<dyn std::error::Error>> {
             hidden.len(),
             hidden.join(", ")
         ),
-        "change the security module that hides them; until then they have no row and are in no sum",
+        "a security module may hide them: see its rules; until then they have no row and are in no sum",
     ))
 }
 
