@@ -1,4 +1,4 @@
-//! Access to the state of one mm. A [`State`] is reached through its handle only. Its peaks: [`super::peaks`].
+//! Access to the state of one mm. A [`State`] is reached through its handle only. Its peaks are in peaks.rs.
 
 use super::peaks::raise;
 use crate::{
