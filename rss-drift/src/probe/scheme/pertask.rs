@@ -210,7 +210,8 @@ fn held(
             add(&mut of_mm.pages, slot.pending.map(i64::from));
             of_mm.hits += slot.hits;
             of_mm.faults += slot.faults;
-            of_mm.churn += slot.churn;
+            // The slot counts churn beyond one page for each hit.
+            of_mm.churn += slot.hits + slot.churn;
             of_mm.holders += 1;
         }
         if running.task == 0 {
