@@ -3,6 +3,8 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p rss-drift-common --test loom --release`, or `cargo xtask model`.
 #![cfg(loom)]
 
+#[path = "loom/alone.rs"]
+mod alone;
 #[path = "loom/events.rs"]
 mod events;
 #[path = "loom/exact.rs"]

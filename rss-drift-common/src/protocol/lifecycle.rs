@@ -168,6 +168,8 @@ fn wipe<W: Live>(state: &State<W>) {
     state.settling.set(0);
     state.synced.set(0);
     state.direct.set(0);
+    state.alone.set(0);
+    state.active.set(0);
     wipe_figures(state);
 }
 
@@ -183,10 +185,8 @@ pub(super) fn wipe_figures<W: Live>(state: &State<W>) {
     state.repaired.set(0);
     state.peak_exact.set(0);
     state.peak_drift.set(0);
-    state.active.set(0);
     state.active_max.set(0);
     state.entered.set(0);
-    state.alone.set(0);
     state.looked.set(0);
     state.looked_at.set(0);
     state.tgid.set(0);

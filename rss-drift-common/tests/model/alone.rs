@@ -1,14 +1,18 @@
 //! A CPU that is alone with an mm does not look at its state: whoever changes what it would see there tells it.
 
 use crate::{
-    common::{A, B, Scenario, World, config},
-    host::{Check as _, Config},
+    common::{A, B, C, FIGURES, Scenario, World, config},
+    engine,
+    host::{ANON, Check as _, Config, SWAP},
     peaks,
-    percpu::{MM, scenario},
+    percpu::{MM, anon, scenario},
     sums,
     uncertainty::{First, covers},
 };
-use rss_drift_common::shadow::{SHADOW_UNSETTLED, SHADOW_VALID};
+use rss_drift_common::{
+    protocol::limbo,
+    shadow::{SHADOW_UNSETTLED, SHADOW_VALID},
+};
 
 /// The kernel's batch.
 const BATCH: i32 = 4;
@@ -107,7 +111,7 @@ fn a_reader_finds_what_was_missed() {
 /// What a reading calls valid is a sum that the mm had.
 #[test]
 fn a_valid_shadow_is_true() {
-    let config = Config { instants: true, ..crate::percpu::anon(1, BATCH, sums::QUIET) };
+    let config = Config { instants: true, ..anon(1, BATCH, sums::QUIET) };
     begins("a valid reading", config, &[3, -1], true)
         .cpu(0, move |host| {
             host.updates(0, MM, &[1, -1]);
@@ -149,7 +153,7 @@ fn its_mm_ends_elsewhere() {
         })
         .cpu(0, |host| {
             // The next mm at the address is of the task here.
-            crate::engine::wait_until("the address is used again", || host.now.peek() == 2);
+            engine::wait_until("the address is used again", || host.now.peek() == 2);
             host.updates(0, A, &[1, 1]);
             host.begin(0, B, 1);
         })
@@ -162,4 +166,77 @@ fn its_mm_ends_elsewhere() {
         })
         .daily(3);
     }
+}
+
+/// A's end was not seen, and its address is used again: CPU 0 finds that at an execve, while CPU 1 changes the new mm without holding it.
+/// Whatever that leaves, no two CPUs are alone with one mm. Else one of them stays so beyond the mm's end, and its updates go to the next
+/// owner of the index.
+#[test]
+fn a_miss_beside_an_inherited_state() {
+    let config = Config { quiet: FIGURES.without(&["active"]), ..config(3, 3, 3) };
+    Scenario::new("a miss beside an inherited state", config, |host| {
+        host.begin(0, A, 3);
+        host.executes(0, A);
+        host.update(0, A, ANON, -3);
+        host.go_on_with(0, B);
+        host.kernel_new_mm(A);
+    })
+    .cpu(0, |host| host.executes(0, A))
+    .cpu(1, |host| host.updates(1, A, &[1]))
+    .end(|host| {
+        let Some(index) = host.table.find(A) else { return };
+        assert_eq!(host.state_now(index as usize).active, 0);
+        host.go_on_with(0, A);
+        host.updates(0, A, &[3, -1]);
+        host.go_on_with(1, A);
+        host.updates(1, A, &[3, -1]);
+        host.updates(0, A, &[1, -1]);
+        host.updates(1, A, &[1, -1]);
+        let alone = [0, 1].map(|cpu| host.slot_now(cpu).alone);
+        assert!(alone.contains(&0), "two are alone");
+        // CPU 1 idles, CPU 0 is in an execve, and A ends on CPU 2. Its address is used again, and its index.
+        host.go_on_with(1, 0);
+        let left = i32::try_from(host.mm(A).truth()[1]).expect("few pages");
+        host.current[0].poke(0);
+        host.update(2, A, ANON, -left);
+        host.end(2, A);
+        host.kernel_new_mm(A);
+        host.pass(2 * limbo::WAIT);
+        limbo::release(&host.program(2));
+        host.go_on_with(2, C);
+        host.updates(2, C, &[1, 1]);
+        host.current[0].poke(A);
+        host.updates(0, A, &[1, 1]);
+        host.check_shadow(A);
+        host.check_shadow(C);
+    })
+    .explore();
+}
+
+/// A reading takes a missed update of swap between what CPU 0 takes the room from and what it notes.
+#[test]
+fn a_reader_takes_swap() {
+    let quiet = sums::QUIET.without(&["live"]);
+    let config = Config { members: [false, true, true, false], ..anon(1, BATCH, quiet) };
+    scenario("a reader takes swap", config, |host| {
+        host.switch(0, MM);
+        host.updates(0, MM, &[3]);
+        host.update(0, MM, SWAP, 2);
+        host.kernel_update(0, MM, SWAP, -1);
+    })
+    .cpu(0, |host| {
+        host.updates(0, MM, &[-1]);
+        engine::wait_until("the reader is done", || host.now.peek() == 2);
+        host.update(0, MM, SWAP, 1);
+        host.update(0, MM, SWAP, 1);
+    })
+    .reader(|host| {
+        host.read(0, MM);
+        host.now.add_quietly(1);
+    })
+    .end(|host| {
+        let pending = host.slot_now(0).pending;
+        assert!(pending.iter().all(|pages| pages.abs() < BATCH), "{pending:?} is to be published");
+    })
+    .daily(3);
 }

@@ -1,5 +1,6 @@
 //! The protocol on plain words, one step after the other.
 
+mod alone;
 #[path = "../host/cells.rs"]
 mod cells;
 #[path = "../host/mod.rs"]

@@ -29,15 +29,24 @@ pub fn allow<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32) {
     if room.rise < 0 || room.fall < 0 {
         return;
     }
-    slot.set_room(
-        [seen[0].get(), seen[1].get(), seen[2].get(), seen[3].get()],
-        member,
-        room,
-        memory.threshold(),
-    );
-    handle.state.alone.set(u64::from(number) + 1);
+    let noted = [seen[0].get(), seen[1].get(), seen[2].get(), seen[3].get()];
+    slot.set_room(noted, member, room, memory.threshold());
+    // If another slot had it all the same, that one has it no more.
+    let before = handle.state.alone.swap(u64::from(number) + 1);
+    if let Some(other) = u32::try_from(before).ok().and_then(|before| before.checked_sub(1))
+        && other != number
+        && let Some(cpu) = memory.cpu(other)
+    {
+        cpu.slot.forbid();
+    }
     slot.alone.swap(slot.mm.get());
-    if !handle.is_undisturbed() || handle.rss() != rss || handle.seen_approximate() != approximate {
+    let again = [seen[0].get(), seen[1].get(), seen[2].get(), seen[3].get()];
+    if !handle.is_undisturbed()
+        || handle.rss() != rss
+        || handle.seen_approximate() != approximate
+        || again != noted
+        || handle.last_alone() != Some(number)
+    {
         slot.forbid();
     }
 }

@@ -104,10 +104,15 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     cpu.counts.births.add(1);
     tell_end(memory, handle);
     memory.born(handle.index);
+    let own = cpu.slot.live.get() != 0 && cpu.slot.id.get() == handle.id;
     state.id.swap(id);
     alone::disturb(memory, handle);
     let handle = Handle { id, ..handle };
     lifecycle::wipe_figures(state);
+    // A miss that came behind the look at its CPU goes on counting itself.
+    if own {
+        state.active.add(-1);
+    }
     seed(memory, mm, handle);
     state.visited.set(shared.pass.get());
     first_peaks(memory, handle);

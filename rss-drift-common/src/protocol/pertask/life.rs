@@ -89,6 +89,7 @@ fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
     state.rss.set(0);
     state.synced.set(0);
     lifecycle::wipe_figures(state);
+    state.active.set(0);
     state.id.set(id);
     if counts::settle(memory, state.mm.get(), handle, Way::Both).is_none() {
         counted.unsettled.add(1);
