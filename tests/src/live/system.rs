@@ -78,11 +78,11 @@ pub fn readings_of_rss() -> Outcome {
     let updates = per_read * reads as f64;
     assert!((updates - figure(&inside, "updates") as f64).abs() < 1.0, "{inside:#}");
 
-    // It lives until it is told to end. The loop: a shell may run its last command in its own place, and who opened
+    // It lives until it is told to end, and a second more, as above. The loop: a shell may run its last command in its own place, and who opened
     // smaps_rollup before such an exec reads ESRCH after it (fs/proc/task_mmu.c:show_smaps_rollup).
     let scratch = Scratch::new();
     let read = scratch.file("read");
-    let script = format!("echo pid $$; while ! [ -e {} ]; do sleep 0.1; done", read.display());
+    let script = format!("echo pid $$; while ! [ -e {} ]; do sleep 0.1; done; sleep 1", read.display());
     let mut running = Running::start(&["run", "--format", "json", "--", "sh", "-c", &script]);
     let line = running.read_until("pid");
     let pid = line.trim().trim_start_matches("pid ");
