@@ -78,8 +78,9 @@ pub fn readings_of_rss() -> Outcome {
     let updates = per_read * reads as f64;
     assert!((updates - figure(&inside, "updates") as f64).abs() < 1.0, "{inside:#}");
 
-    // It lives until it is told to end, and a second more, as above. The loop: a shell may run its last command in its own place, and who opened
-    // smaps_rollup before such an exec reads ESRCH after it (fs/proc/task_mmu.c:show_smaps_rollup).
+    // It lives until it is told to end, and a second more, as above. The loop: a shell may run its last command in its
+    // own place, and who opened smaps_rollup before such an exec reads ESRCH after it
+    // (fs/proc/task_mmu.c:show_smaps_rollup).
     let scratch = Scratch::new();
     let read = scratch.file("read");
     let script = format!("echo pid $$; while ! [ -e {} ]; do sleep 0.1; done; sleep 1", read.display());
