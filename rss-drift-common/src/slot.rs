@@ -34,7 +34,7 @@ pub struct Slot<W: Words = Plain> {
     /// process and idle never flushes, so 32 bits would overflow.)
     pub hits: W::U64,
     /// Pages by which the counters changed since the last flush, without signs, beyond one for each hit.
-    pub churn: W::U64,
+    pub excess: W::U64,
     /// Index of the mm's state; no meaning while `id` is 0.
     pub index: W::U32,
     /// While a program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up, [`BUSY_OWN`] in
@@ -71,6 +71,13 @@ pub struct Room {
     pub rise: i64,
     /// Downwards.
     pub fall: i64,
+}
+
+/// Pages by which the counters changed, without signs: what a slot counts as hits and `excess`.
+#[inline(always)]
+#[must_use]
+pub const fn churn_of(hits: u64, excess: u64) -> u64 {
+    hits.wrapping_add(excess)
 }
 
 /// The busy mark of a slot that works on the state at this index.
@@ -153,7 +160,7 @@ impl<W: Live> Slot<W> {
     pub fn count(&self, pages: u64) {
         self.hits.set(self.hits.get().wrapping_add(1));
         if pages > 1 {
-            self.churn.set(self.churn.get().wrapping_add(pages - 1));
+            self.excess.set(self.excess.get().wrapping_add(pages - 1));
         }
     }
 
@@ -162,7 +169,7 @@ impl<W: Live> Slot<W> {
     #[must_use]
     pub fn counted(&self) -> (u64, u64) {
         let hits = self.hits.get();
-        (hits, hits.wrapping_add(self.churn.get()))
+        (hits, churn_of(hits, self.excess.get()))
     }
 
     /// Whether an update of `member` that left the kernel's slot at `now` needs no look at the state. [`Slot::alone`] was the mm's.
@@ -319,7 +326,7 @@ impl<W: Live> Slot<W> {
         self.clear_pending();
         self.hits.set(0);
         self.faults.set(0);
-        self.churn.set(0);
+        self.excess.set(0);
         self.live.set(0);
         batch
     }

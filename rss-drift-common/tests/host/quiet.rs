@@ -16,7 +16,7 @@ pub(crate) struct Quiet(u128);
 pub(crate) const PEAKS: Quiet =
     Quiet::of(&["peak_exact", "peak_drift", "rss", "approximate", "active", "active_max", "entered"]);
 /// What a slot counts of its updates.
-pub(crate) const COUNTED: Quiet = Quiet::of(&["hits", "churn"]);
+pub(crate) const COUNTED: Quiet = Quiet::of(&["hits", "churn", "excess"]);
 /// What is counted of an mm where it changes.
 pub(crate) const APART: Quiet = Quiet::of(&["misses", "faults", "cpus", "low", "width"]);
 /// What the reader and the sweep know of the process that has an mm.

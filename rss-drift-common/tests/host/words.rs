@@ -93,7 +93,7 @@ macro_rules! words {
 }
 
 words!(slot, slot_now, SLOT: Slot {
-    mm: u64, id: u64, pending: [i32], hits: u64, churn: u64, index: u32, busy: u32, live: u32, unused: u32,
+    mm: u64, id: u64, pending: [i32], hits: u64, excess: u64, index: u32, busy: u32, live: u32, unused: u32,
     deferred: u64, faults: u64,
     alone: u64, low: [i32], width: [u32],
 });

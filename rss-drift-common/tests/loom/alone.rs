@@ -2,23 +2,12 @@
 
 use crate::{
     host::{ANON, Check as _, Config, Quiet},
-    search::{Bounds, FIGURES, MM, Scenario, WHOLE, World},
+    search::{Bounds, MM, SLOTS, Scenario, WHOLE, World},
 };
 use rss_drift_common::protocol::percpu::life;
 
 /// What the other side does not touch, each scenario but for what it is about.
-const OTHERS: Quiet = FIGURES.and(&[
-    "mm",
-    "id",
-    "index",
-    "busy",
-    "pending",
-    "live",
-    "seen",
-    "slot",
-    "publications",
-    "totals",
-    "seeded",
+const OTHERS: Quiet = SLOTS.and(&[
     "count",
     "lock",
     "global",

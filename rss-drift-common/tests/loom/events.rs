@@ -2,7 +2,7 @@
 
 use crate::{
     host::{ANON, Check as _, Config},
-    search::{Bounds, FIGURES, MM, Scenario, WHOLE, World},
+    search::{Bounds, FIGURES, MM, SLOTS, Scenario, WHOLE, World},
 };
 
 /// Nothing is lost, and nothing is left for a reading to correct.
@@ -47,20 +47,7 @@ fn a_hit_and_a_miss_lose_nothing() {
 /// The slots are quiet here: each CPU has its own. The first CPU has folded before: three that wait for one lock would be searched in vain.
 #[test]
 fn three_folds_leave_the_last_count() {
-    let quiet = FIGURES.and(&[
-        "mm",
-        "id",
-        "index",
-        "busy",
-        "pending",
-        "live",
-        "seen",
-        "slot",
-        "publications",
-        "totals",
-        "seeded",
-    ]);
-    let config = Config { cpus: 3, batch: 1, ..Config::anon(quiet) };
+    let config = Config { cpus: 3, batch: 1, ..Config::anon(SLOTS) };
     Scenario::new("three folds", config, |host| {
         (0..3).for_each(|cpu| host.runs(cpu, MM, &[1]));
         host.kernel_update(0, MM, ANON, 1);

@@ -27,6 +27,21 @@ pub(crate) const OTHER: u64 = address(1);
 /// Figures that no check of events is about, and no step depends on.
 pub(crate) const FIGURES: Quiet = PEAKS.with(COUNTED).with(APART).and(&["flushes", "deferred"]);
 
+/// As [`FIGURES`], and the slots: each CPU has its own.
+pub(crate) const SLOTS: Quiet = FIGURES.and(&[
+    "mm",
+    "id",
+    "index",
+    "busy",
+    "pending",
+    "live",
+    "seen",
+    "slot",
+    "publications",
+    "totals",
+    "seeded",
+]);
+
 /// How often a CPU is interrupted by another one at most; `None` is without a bound. Which of the values of a word a load finds is
 /// searched without a bound.
 ///

@@ -4,15 +4,12 @@ use crate::{
     common::{A, B, C, FIGURES, Scenario, World, config},
     engine,
     host::{ANON, Check as _, Config, SWAP},
-    peaks,
+    open, peaks,
     percpu::{MM, anon, scenario},
     sums,
     uncertainty::{First, covers},
 };
-use rss_drift_common::{
-    protocol::limbo,
-    shadow::{SHADOW_UNSETTLED, SHADOW_VALID},
-};
+use rss_drift_common::protocol::limbo;
 
 /// The kernel's batch.
 const BATCH: i32 = 4;
@@ -112,18 +109,7 @@ fn a_reader_finds_what_was_missed() {
 #[test]
 fn a_valid_shadow_is_true() {
     let config = Config { instants: true, ..anon(1, BATCH, sums::QUIET) };
-    begins("a valid reading", config, &[3, -1], true)
-        .cpu(0, move |host| {
-            host.updates(0, MM, &[1, -1]);
-            host.switch(0, 0);
-        })
-        .reader(|host| {
-            host.watch(MM);
-            let record = host.read(0, MM);
-            let settled = record.flags & (SHADOW_VALID | SHADOW_UNSETTLED) == SHADOW_VALID;
-            assert!(!settled || host.mm(MM).had(record.shadow[1]), "valid, and wrong: {record:?}");
-        })
-        .daily(5);
+    open::beside_a_valid_reading(begins("a valid reading", config, &[3, -1], true), &[1, -1]);
 }
 
 /// The uncertainty covers what it changes.

@@ -35,7 +35,12 @@ fn no_half_of_opposite_folds_is_valid_with_more_updates() {
 /// What the shadow's reading calls valid are updates that had happened, while one CPU makes these.
 fn valid_is_true(name: &'static str, before: &'static [i32], updates: &'static [i32]) {
     let config = Config { instants: true, ..anon(1, 3, sums::QUIET) };
-    scenario(name, config, move |host| host.runs(0, MM, before))
+    beside_a_valid_reading(scenario(name, config, move |host| host.runs(0, MM, before)), updates);
+}
+
+/// The same in a scenario that records the instants of the mm.
+pub(crate) fn beside_a_valid_reading(scenario: Scenario, updates: &'static [i32]) {
+    scenario
         .cpu(0, move |host| {
             host.updates(0, MM, updates);
             host.switch(0, 0);

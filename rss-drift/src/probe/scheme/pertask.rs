@@ -12,7 +12,7 @@ use rss_drift_common::{
     record::{FLAG_VALID, MmRecord},
     running::{Peak, Running, Seed, TaskShadow, is_cached_still},
     shadow::{self, SHADOW_MEASURED, SHADOW_VALID, ShadowRecord},
-    slot::{BUSY_UNKNOWN, Slot},
+    slot::{BUSY_UNKNOWN, Slot, churn_of},
 };
 
 use super::Scheme;
@@ -210,8 +210,7 @@ fn held(
             add(&mut of_mm.pages, slot.pending.map(i64::from));
             of_mm.hits += slot.hits;
             of_mm.faults += slot.faults;
-            // The slot counts churn beyond one page for each hit.
-            of_mm.churn += slot.hits + slot.churn;
+            of_mm.churn += churn_of(slot.hits, slot.excess);
             of_mm.holders += 1;
         }
         if running.task == 0 {
