@@ -52,8 +52,6 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         "1",
         "-d",
         &seconds_word,
-        "--max-overhead",
-        "100",
         "--format",
         "csv",
     ]);

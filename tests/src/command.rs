@@ -57,10 +57,23 @@ impl Done {
     }
 }
 
+/// Lets full mode cost what it costs. On a small or emulated machine it may take more of the CPU time than `--max-overhead`
+/// allows by default; it would then step down, and a test would look at passive mode.
+const ANY_OVERHEAD: [&str; 2] = ["--max-overhead", "100"];
+
+/// Whether `arguments` are those of `watch` in full mode, and say nothing of its overhead themselves.
+fn needs_any_overhead(arguments: &[&str]) -> bool {
+    let is_watch = arguments.first().is_none_or(|first| first.starts_with('-') || *first == "watch");
+    is_watch && !arguments.iter().any(|argument| ["--passive", "--max-overhead"].contains(argument))
+}
+
 /// rss-drift with these arguments and pipes for its words; nothing of the user's settings reaches it.
 pub fn rss_drift(arguments: &[&str]) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg(AS_RSS_DRIFT).args(arguments).env_clear();
+    if needs_any_overhead(arguments) {
+        command.args(ANY_OVERHEAD);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: between fork and exec only prctl is called.
     unsafe {

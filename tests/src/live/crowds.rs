@@ -309,8 +309,6 @@ pub fn no_room_for_all_in_the_command() -> Outcome {
         &reports,
         "--max-mms",
         &room,
-        "--max-overhead",
-        "100",
         "--csv",
         path,
     ];

@@ -84,7 +84,7 @@ pub fn ends_that_fentry_does_not_see() -> Outcome {
     if how == EndOfMm::Unseen {
         let mut storm = Helper::start_as("live-storm");
         storm.begin_storm(50);
-        let done = run(&["-n", "4", "-i", "1", "--max-overhead", "100"]);
+        let done = run(&["-n", "4", "-i", "1"]);
         storm.end_storm();
         done.must_be_fine();
         assert!(

@@ -106,7 +106,7 @@ pub fn a_peak_of_drift_on_more_cpus_than_at_the_attach() -> Outcome {
     let mut helper = Helper::start();
     let pid = helper.pid();
     let watched = pid.to_string();
-    let words = ["-p", &watched, "-i", "0.2", "--max-overhead", "100", "--format", "csv"];
+    let words = ["-p", &watched, "-i", "0.2", "--format", "csv"];
     let mut running = Running::start(&words);
     let header = running.line().expect("the header");
     let mut next = || {

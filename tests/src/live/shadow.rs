@@ -105,7 +105,7 @@ pub fn fills_its_columns() -> Outcome {
     let helper = Helper::start();
     let pid = helper.pid().to_string();
     // Whatever it costs beside whatever else runs here: passive mode has no shadow.
-    let done = run(&["-p", &pid, "-n", "2", "-i", "0.05", "--max-overhead", "100", "--format", "csv"]);
+    let done = run(&["-p", &pid, "-n", "2", "-i", "0.05", "--format", "csv"]);
     done.must_be_fine();
     for row in parse(&done.stdout) {
         assert_eq!(row.text("mode"), "full");

@@ -75,7 +75,7 @@ pub fn a_stopped_daemon() -> Outcome {
     let mut storm = Helper::start_as("live-storm");
     let region = helper.map(Kind::Anon, 300);
     let pid = helper.pid().to_string();
-    let mut daemon = Running::start(&["-p", &pid, "-i", "0.2", "--max-overhead", "100", "--format", "csv"]);
+    let mut daemon = Running::start(&["-p", &pid, "-i", "0.2", "--format", "csv"]);
     let header = daemon.line().expect("a header");
     let row = |daemon: &mut Running| -> Record {
         let line = daemon.line().expect("a row");
