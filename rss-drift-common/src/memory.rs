@@ -137,6 +137,8 @@ pub trait Memory: Observer {
     fn wait(&self, waiting: Waiting);
     /// Clears what the scheme keeps outside of the state, for the next mm at this index.
     fn wipe(&self, index: u32);
+    /// Clears the scheme's word of a state that tells whether it is seeded: [`State::seeded`], or [`State::lost`].
+    fn unseed(state: &State<Self::Words>);
 
     /// 0, but no constant to the verifier. If a sum over CPUs began with a constant and decided a branch later,
     /// each value of the sum would be a state of its own to the verifier, which would walk through all of them.

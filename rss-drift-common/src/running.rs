@@ -190,7 +190,7 @@ impl Peak {
 /// The seed: what the shadow of a state counts from, which is what the caches of all tasks held and we had not followed.
 ///
 /// It is valid for the state with this `id`, as long as that still has `lost` in
-/// [`crate::shadow::State::seeded`]. `id` is the last word: user space writes the struct from its first byte on.
+/// [`crate::shadow::State::lost`]. `id` is the last word: user space writes the struct from its first byte on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Seed<W: Words = Plain> {

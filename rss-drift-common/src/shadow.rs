@@ -35,8 +35,7 @@ pub struct State<W: Words = Plain> {
     pub peak_drift: W::I64,
     /// Not 0 while a reading has taken a delta and not added it to the totals yet.
     pub settling: W::U64,
-    /// per-cpu: 1 when all words of the mm have been read once; before that the figures mean nothing. per-task:
-    /// how many changes were lost. With each of them the seed is no longer valid ([`crate::running::Seed`]).
+    /// per-cpu: 1 when all words of the mm have been read once; before that the figures mean nothing.
     pub seeded: W::U64,
     /// Publications: pending deltas that moved to the totals while the slot kept the mm.
     pub publications: W::U64,
@@ -59,6 +58,8 @@ pub struct State<W: Words = Plain> {
     pub synced: W::I64,
     /// per-task: RSS of the mm's counts less `synced`, in pages: the sum of the direct updates.
     pub direct: W::I64,
+    /// per-task: how many changes were lost. With each of them the seed is no longer valid ([`crate::running::Seed`]).
+    pub lost: W::U64,
     /// Updates that a slot held, as far as flushed.
     pub hits: W::U64,
     /// Updates on a CPU whose slot held another mm.
@@ -87,8 +88,6 @@ pub struct State<W: Words = Plain> {
     pub owned: W::U64,
     /// per-cpu: number of the CPU whose slot may have the mm in [`Slot::alone`], plus 1. No other slot has.
     pub alone: W::U64,
-    /// Fills the cache line.
-    pub reserved: [u64; 1],
 }
 
 /// An event showed that a task got the mm.

@@ -77,7 +77,7 @@ pub fn claim<M: Memory>(memory: &M, mm: u64, by: Claimant) -> Claim<'_, M::Words
     };
     let (Some(state), Some(id)) = (memory.state(index), memory.new_id(by)) else { return Claim::Refused };
     state.mm.set(mm);
-    state.seeded.set(0);
+    M::unseed(state);
     state.visited.set(shared.pass.get());
     state.id.set(id);
     memory.born(index);
@@ -150,16 +150,16 @@ pub(super) fn finish<W: Live>(handle: Handle<'_, W>) {
 pub fn free<M: Memory>(memory: &M, index: u32) {
     memory.wipe(index);
     if let Some(state) = memory.state(index) {
-        wipe(state);
+        wipe::<M>(state);
     }
     give_back(memory, index);
 }
 
 /// Clears a state except its id, which says that it is free, `visited`, which its next owner sets, and the reader's mark.
 #[inline(always)]
-fn wipe<W: Live>(state: &State<W>) {
+fn wipe<M: Memory>(state: &State<M::Words>) {
     state.mm.set(0);
-    state.seeded.set(0);
+    M::unseed(state);
     state.owned.set(0);
     clear(&state.global);
     clear(&state.totals);

@@ -38,6 +38,7 @@ pub(crate) struct ByTask;
 pub(crate) trait Scheme: Sized {
     const READER_MARKS: bool;
     fn wipe<K: Kind>(program: &Program<'_, K, Self>, index: u32);
+    fn unseed<K: Kind>(state: &State<K>);
     fn new_id<K: Kind>(program: &Program<'_, K, Self>, by: Claimant) -> u64;
 }
 
@@ -46,6 +47,10 @@ impl Scheme for ByCpu {
 
     fn wipe<K: Kind>(program: &Program<'_, K, Self>, index: u32) {
         program.for_each_cpu(&mut WipeSeen { index: u64::from(index) });
+    }
+
+    fn unseed<K: Kind>(state: &State<K>) {
+        state.seeded.set(0);
     }
 
     fn new_id<K: Kind>(program: &Program<'_, K, Self>, _: Claimant) -> u64 {
@@ -59,6 +64,10 @@ impl Scheme for ByTask {
     fn wipe<K: Kind>(program: &Program<'_, K, Self>, index: u32) {
         program.for_each_cpu(&mut WipePeaks { index });
         wipe_seed(program, index);
+    }
+
+    fn unseed<K: Kind>(state: &State<K>) {
+        state.lost.set(0);
     }
 
     fn new_id<K: Kind>(program: &Program<'_, K, Self>, by: Claimant) -> u64 {
@@ -133,6 +142,9 @@ impl<K: Kind, S: Scheme> Memory for Program<'_, K, S> {
     }
     fn wipe(&self, index: u32) {
         S::wipe(self, index);
+    }
+    fn unseed(state: &State<K>) {
+        S::unseed(state);
     }
     fn threshold(&self) -> u32 {
         self.host.config.threshold

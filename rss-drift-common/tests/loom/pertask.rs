@@ -7,7 +7,7 @@ use crate::{
 
 const QUIET: Quiet = FIGURES.and(&[
     "task", "seen", "births", "exact", "drift", "pages", "repaired", "lost", "pending", "index", "live",
-    "mm", "cache", "task_mm", "id", "seeded", "owned", "busy",
+    "mm", "cache", "task_mm", "id", "owned", "busy",
 ]);
 
 /// So many CPUs update the mm, once each, after `first` updates, by a task with another one, or none, as reclaim does it.

@@ -39,6 +39,8 @@ pub trait Kind: Copy {
     fn for_each_cpu<S: Step<Maps<Self>>>(step: &mut S);
     /// See [`Memory::wipe`].
     fn wipe(index: u32);
+    /// See [`Memory::unseed`].
+    fn unseed(state: &State<Bpf>);
     /// See [`Memory::is_unused`].
     fn is_unused(mm: Self::Mm) -> bool;
 }
@@ -137,6 +139,10 @@ impl<K: Kind> Memory for Maps<K> {
     #[inline(always)]
     fn wipe(&self, index: u32) {
         K::wipe(index);
+    }
+    #[inline(always)]
+    fn unseed(state: &State<Bpf>) {
+        K::unseed(state);
     }
     #[inline(always)]
     fn zero(&self) -> i64 {

@@ -13,7 +13,7 @@ use rss_drift_common::{
         percpu::{PerCpu, events, life, reader},
         sweep,
     },
-    shadow::ShadowRecord,
+    shadow::{ShadowRecord, State},
 };
 
 use super::{
@@ -53,6 +53,10 @@ impl Kind for ByCpu {
     #[inline(always)]
     fn wipe(index: u32) {
         Self::for_each_cpu(&mut life::WipeSeen { index: u64::from(index) });
+    }
+    #[inline(always)]
+    fn unseed(state: &State<Bpf>) {
+        state.seeded.set(0);
     }
     #[inline(always)]
     fn is_unused(mm: *const u8) -> bool {

@@ -11,6 +11,7 @@ use rss_drift_common::{
     },
     record::FLAG_LEADER_GONE,
     running::{Peak, Running, Seed, TaskShadow},
+    shadow::State,
 };
 
 use super::{
@@ -71,6 +72,10 @@ impl Kind for ByTask {
     fn wipe(index: u32) {
         Self::for_each_cpu(&mut life::WipePeaks { index });
         life::wipe_seed(&Maps::<Self>::new(), index);
+    }
+    #[inline(always)]
+    fn unseed(state: &State<Bpf>) {
+        state.lost.set(0);
     }
     #[inline(always)]
     fn is_unused(mm: u64) -> bool {

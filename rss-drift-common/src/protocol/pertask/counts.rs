@@ -95,7 +95,7 @@ pub fn settle<M: PerTask>(memory: &M, mm: u64, handle: Handle<'_, M::Words>, way
 /// Whether the seed of the state is still valid.
 #[inline(always)]
 pub(super) fn is_seeded<W: Live>(seed: &Seed<W>, handle: Handle<'_, W>) -> bool {
-    seed.id.get() == handle.state.id.get() && seed.lost.get() == handle.state.seeded.get()
+    seed.id.get() == handle.state.id.get() && seed.lost.get() == handle.state.lost.get()
 }
 
 /// The seed of a state, in pages per member.

@@ -66,7 +66,7 @@ pub fn born<M: PerTask>(memory: &M, cpu: u32, mm: u64) {
     if State::was_owned(owned, memory.now()) {
         renew(memory, handle);
     }
-    if state.seeded.get() != 0 {
+    if state.lost.get() != 0 {
         // A change was lost: user space has to count what is cached.
         return;
     }
@@ -84,7 +84,7 @@ fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
     // From here on a slot that still names this state does not find it.
     state.id.set(0);
     memory.wipe(handle.index);
-    state.seeded.set(0);
+    state.lost.set(0);
     lifecycle::clear(&state.totals);
     state.rss.set(0);
     state.synced.set(0);

@@ -197,7 +197,7 @@ impl<'m, M: PerTask> Here<'m, M> {
         if task.mm != 0
             && let Some(handle) = life::find_or_create(self.memory, task.mm)
         {
-            handle.state.seeded.add(1);
+            handle.state.lost.add(1);
         }
         self.running.enter(task.address, task.mm, task.counts);
     }

@@ -43,7 +43,7 @@ pub fn read<M: PerTask>(memory: &M, visit: &impl Visit<M>, mm: u64, record: &mut
         state.owned.set(memory.now());
     }
     record.index = u64::from(handle.index);
-    record.lost = state.seeded.get();
+    record.lost = state.lost.get();
     record.seed.pages = super::counts::seed_pages(seed);
     record.seed.peak_exact = seed.peak_exact.get();
     record.seed.peak_drift = seed.peak_drift.get();

@@ -151,7 +151,7 @@ impl World {
 
     fn is_seeded(&self, index: usize) -> bool {
         let (state, seed) = (self.state_now(index), self.seed_now(index));
-        seed.id == state.id && seed.lost == state.seeded
+        seed.id == state.id && seed.lost == state.lost
     }
 
     /// The largest figures of all CPUs.
