@@ -221,9 +221,9 @@ pub struct Counts<W: Words = Plain> {
     /// States that ended.
     pub deaths: W::Count,
     /// Deaths with a residue: a member of the shadow was not 0.
-    pub deaths_with_rest: W::Count,
+    pub deaths_with_residue: W::Count,
     /// Sum of all residues, without signs, in pages.
-    pub rest: W::Count,
+    pub residue: W::Count,
     /// Updates of an mm that got no state: no index left, or the hash refused it.
     pub refused: W::Count,
     /// Words that kept changing while they were refreshed.
@@ -254,8 +254,8 @@ impl Counts {
         self.faults += other.faults;
         self.births += other.births;
         self.deaths += other.deaths;
-        self.deaths_with_rest += other.deaths_with_rest;
-        self.rest += other.rest;
+        self.deaths_with_residue += other.deaths_with_residue;
+        self.residue += other.residue;
         self.refused += other.refused;
         self.unsettled += other.unsettled;
         self.nested += other.nested;

@@ -43,7 +43,7 @@ impl Invariants {
         assert_eq!(found.largest_error, 0, "shadow = exact at rest: {found:?}");
         let (counts, missed) = (counts(probe), probe.missed_events().expect("full mode"));
         assert!(self.repaired == 0 || missed > 0, "only what was missed is repaired: {found:?}");
-        assert!(counts.deaths_with_rest <= missed, "every mm ends with 0; {missed} missed: {counts:?}");
+        assert!(counts.deaths_with_residue <= missed, "every mm ends with 0; {missed} missed: {counts:?}");
         if !self.may_be_late {
             nothing_is_late(probe);
         }
@@ -72,7 +72,7 @@ impl Invariants {
             ("missed", missed),
             ("late", counts.late),
             ("deaths", counts.deaths),
-            ("deaths_with_rest", counts.deaths_with_rest),
+            ("deaths_with_rest", counts.deaths_with_residue),
             ("swept", counts.swept),
         ] {
             println!("report: {name}_{what}={figure}");

@@ -40,7 +40,7 @@ impl<K: Kind> Host<K> {
     /// Nothing was found at an mm's end that should not be there.
     pub(crate) fn check_no_residue(&self) {
         let counts = self.all_counts_now();
-        assert_eq!((counts.deaths_with_rest, counts.rest), (0, 0), "residue");
+        assert_eq!((counts.deaths_with_residue, counts.residue), (0, 0), "residue");
     }
 
     /// So many states were made, so many of them have ended, and so many could not be made.

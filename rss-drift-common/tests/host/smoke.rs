@@ -24,7 +24,7 @@ pub(crate) fn one_cpu<K: Kind>(together: bool) -> Scenario<K> {
         host.update(0, mm, FILE, -3);
         host.end(0, mm);
         let counts = host.all_counts_now();
-        assert_eq!((counts.births, counts.deaths, counts.rest, counts.unjudged), (1, 1, 0, 0));
+        assert_eq!((counts.births, counts.deaths, counts.residue, counts.unjudged), (1, 1, 0, 0));
         assert_eq!((host.slot_now(0).busy, host.state_now(0).id), (0, 0));
     })
 }

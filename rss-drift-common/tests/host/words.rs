@@ -100,7 +100,7 @@ words!(slot, slot_now, SLOT: Slot {
 
 words!(counts, counts_now, COUNTS: Counts {
     hits: count, misses: count, flushes: count, switches: count, faults: count, births: count, deaths: count,
-    deaths_with_rest: count, rest: count, refused: count, unsettled: count, nested: count,
+    deaths_with_residue: count, residue: count, refused: count, unsettled: count, nested: count,
     swept: count, inherited: count, late: count, unjudged: count, caught: count,
 });
 

@@ -121,7 +121,7 @@ impl Host<Cells> {
             );
         }
         let counts = self.all_counts_now();
-        assert_eq!((counts.rest, counts.refused, counts.unsettled, counts.nested), (0, 0, 0, 0));
+        assert_eq!((counts.residue, counts.refused, counts.unsettled, counts.nested), (0, 0, 0, 0));
     }
 
     fn read_exactly(&self, cpu: u32, mm: usize) {

@@ -220,7 +220,7 @@ impl<K: Kind> Observer for Maps<K> {
     }
     #[inline(always)]
     fn residue(&self, tgid: u64, pages: u64) {
-        report::report_rest(tgid, pages);
+        report::report_residue(tgid, pages);
     }
     #[inline(always)]
     fn unsettled(&self, tgid: u64, words: u64) {

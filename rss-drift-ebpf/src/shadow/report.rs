@@ -20,8 +20,8 @@ pub extern "C" fn report_refused(count: u64) -> u64 {
 /// An mm that ended with a residue: an error of rss-drift. `tgid` is 0 if no reading visited the mm.
 #[inline(never)]
 #[unsafe(no_mangle)]
-pub extern "C" fn report_rest(tgid: u64, rest: u64) -> u64 {
-    warn!((), "the mm of process {} ended with a rest of {} pages, by process {}", tgid, rest, current());
+pub extern "C" fn report_residue(tgid: u64, pages: u64) -> u64 {
+    warn!((), "the mm of process {} ended with a residue of {} pages, by process {}", tgid, pages, current());
     0
 }
 

@@ -54,13 +54,13 @@ pub(super) fn shadow(meter: &mut Meter, pid: u32) -> ShadowRecord {
     reading(&mut meter.session.probe, pid).1
 }
 
-/// What holds at every reading: no error at rest, nothing repaired at rest, no death with a rest, no state too many.
+/// What holds at every reading: no error at rest, nothing repaired at rest, no death with a residue, no state too many.
 pub(super) fn assert_right(meter: &mut Meter, rest: &mut IdleTracker) -> IdleFindings {
     let snapshot = meter.snapshot();
     let found = rest.look(&snapshot);
     assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact at rest: {found:?}");
     let counts = counts(meter);
-    assert_eq!((counts.deaths_with_rest, counts.rest), (0, 0), "every mm ends with 0: {counts:?}");
+    assert_eq!((counts.deaths_with_residue, counts.residue), (0, 0), "every mm ends with 0: {counts:?}");
     found
 }
 
@@ -236,7 +236,7 @@ pub fn processes_that_end_while_they_are_read() -> Outcome {
     let started: u64 = storms.iter_mut().map(Helper::end_storm).sum();
     let after = counts(&meter);
     assert!(after.deaths - before.deaths >= started, "{started} processes: {after:?}");
-    assert_eq!((after.deaths_with_rest, after.rest), (0, 0), "{started} processes: {after:?}");
+    assert_eq!((after.deaths_with_residue, after.residue), (0, 0), "{started} processes: {after:?}");
     let mut rest = IdleTracker::default();
     assert_right(&mut meter, &mut rest);
     assert_right(&mut meter, &mut rest);

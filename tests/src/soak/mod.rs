@@ -209,7 +209,7 @@ impl Checks {
             "only a missed event leaves something to repair: {found:?}"
         );
         let counts = meter.session.probe.counts().expect("full mode").expect("read the counts");
-        assert_eq!(counts.deaths_with_rest, 0, "every mm ends with 0: {counts:?}");
+        assert_eq!(counts.deaths_with_residue, 0, "every mm ends with 0: {counts:?}");
         // A CPU that goes offline leaves something to the end as well.
         if !actors.cpus_went() {
             nothing_is_late(&meter.session.probe);
@@ -225,7 +225,7 @@ impl Checks {
             println!("report: soak_repaired={}", self.repaired);
             println!("report: soak_missed={}", meter.session.probe.missed_events().unwrap_or(0));
             println!("report: soak_deaths={}", counts.deaths);
-            println!("report: soak_deaths_with_rest={}", counts.deaths_with_rest);
+            println!("report: soak_deaths_with_rest={}", counts.deaths_with_residue);
             println!("report: soak_late={}", counts.late);
             println!("report: soak_swept={}", counts.swept);
             println!("report: soak_inherited={}", counts.inherited);

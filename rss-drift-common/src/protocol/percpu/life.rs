@@ -143,8 +143,8 @@ pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
     counts.late.add(late);
     let residue = handle.residue();
     if residue != 0 {
-        counts.deaths_with_rest.add(1);
-        counts.rest.add(residue);
+        counts.deaths_with_residue.add(1);
+        counts.residue.add(residue);
         memory.residue(handle.state.tgid.get(), residue);
     }
     if held {

@@ -23,8 +23,8 @@ pub fn end<M: PerTask>(memory: &M, mm: u64) {
     match residue {
         Some(0) => {}
         Some(pages) => {
-            counted.deaths_with_rest.add(1);
-            counted.rest.add(pages);
+            counted.deaths_with_residue.add(1);
+            counted.residue.add(pages);
         }
         None => counted.unjudged.add(1),
     }

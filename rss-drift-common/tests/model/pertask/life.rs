@@ -15,7 +15,7 @@ use rss_drift_common::{
 /// So many states were made, so many have ended, and none of them with a residue.
 fn check_lives(host: &World, births: u64, deaths: u64) {
     let counts = host.all_counts_now();
-    assert_eq!((counts.births, counts.deaths, counts.rest), (births, deaths, 0));
+    assert_eq!((counts.births, counts.deaths, counts.residue), (births, deaths, 0));
 }
 
 /// The second mm has this state, with these hits and misses.
@@ -197,7 +197,7 @@ fn a_reader_leaves_no_state_behind() {
             let counts = host.all_counts_now();
             assert_eq!(counts.births, counts.deaths, "every state has ended");
             assert!((0..2).all(|index| host.state_now(index).id == 0));
-            assert_eq!(counts.rest, 0);
+            assert_eq!(counts.residue, 0);
             host.check_places();
         })
         .daily(3);
@@ -217,7 +217,7 @@ fn a_reader_leaves_no_state_behind_at_an_address_used_again() {
         })
         .reader(reads)
         .end(|host| {
-            assert_eq!(host.all_counts_now().rest, 0);
+            assert_eq!(host.all_counts_now().residue, 0);
             host.check_places();
         })
         .daily(3);

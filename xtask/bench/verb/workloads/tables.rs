@@ -262,7 +262,7 @@ fn faults(findings: &[Finding]) -> Table {
         "refused updates",
         "refused processes",
         "error at rest",
-        "deaths with a rest",
+        "ended with residue",
         "duration",
         "own CPU time",
     ]);
