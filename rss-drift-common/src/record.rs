@@ -3,7 +3,10 @@
 //! All are `repr(C)` without padding (checked at compile time on the user-space side by `bytemuck::Pod`).
 //! Every flag is a bit of a `u32`, because reading a `bool` that is neither 0 nor 1 is undefined behaviour.
 
-use crate::member::{MEMBERS, Pages, rss, rss_clamped};
+use crate::{
+    member::{MEMBERS, Pages, rss, rss_clamped},
+    shadow::ShadowRecord,
+};
 
 /// Bytes of a task's name, terminating zero included (the kernel's `TASK_COMM_LEN`, 5.10 to 7.2).
 pub const COMM_LEN: usize = 16;
@@ -78,6 +81,36 @@ impl MmRecord {
     pub const fn has(&self, flags: u32) -> bool {
         self.flags & flags == flags
     }
+}
+
+/// What full mode's iterator writes at one visit: the counters, and what is kept of the mm. That is a [`ShadowRecord`] on
+/// per-cpu accounting, and a [`TaskShadow`] on per-task accounting.
+///
+/// The stack of a BPF program has no room for both, so it writes one half after the other. A reader reads the whole.
+///
+/// [`TaskShadow`]: crate::running::TaskShadow
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FullRecord<S = ShadowRecord> {
+    /// As passive mode writes it.
+    pub mm: MmRecord,
+    /// All 0 where nothing is kept of the mm.
+    pub shadow: S,
+}
+
+impl<S> FullRecord<S> {
+    /// Whether the two halves, written one after the other, are the whole: nothing is between them, and nothing behind.
+    pub const IS_ITS_HALVES: bool = core::mem::offset_of!(Self, shadow) == size_of::<MmRecord>()
+        && size_of::<Self>() == size_of::<MmRecord>() + size_of::<S>();
+}
+
+#[cfg(feature = "user")]
+mod plain_old_data {
+    //! bytemuck's derive knows no generic structs.
+    use super::FullRecord;
+    use crate::{running::TaskShadow, shadow::ShadowRecord};
+
+    crate::shadow::plain_old_data!(FullRecord<ShadowRecord> of 272, FullRecord<TaskShadow> of 352);
 }
 
 /// No fold came in between while the counters were read: count + cached is exact.

@@ -208,7 +208,7 @@ pub struct Seed<W: Words = Plain> {
     pub id: W::U64,
 }
 
-/// What the iterator adds to the counters of a task's mm: for the leader, once per process; else all 0.
+/// What the iterator adds to the counters of a task's mm, in a [`crate::record::FullRecord`]: for the leader, once per process; else all 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -252,7 +252,7 @@ impl TaskShadow {
 #[cfg(feature = "user")]
 mod plain_old_data {
     //! bytemuck's derive knows no generic structs.
-    use super::{Peak, Plain, Running, Seed};
+    use super::{Peak, Running, Seed};
 
     crate::shadow::plain_old_data!(Running of 64, Peak of 24, Seed of 72);
 }

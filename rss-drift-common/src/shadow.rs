@@ -145,7 +145,7 @@ impl<W: Live> State<W> {
     }
 }
 
-/// What the reader saw of one mm's shadow. In full mode it follows the mm's `MmRecord`.
+/// What the reader saw of one mm's shadow: the second half of a [`crate::record::FullRecord`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]
@@ -310,17 +310,18 @@ pub struct Shared<W: Words = Plain> {
     pub visited: W::U64,
 }
 
-/// Implements bytemuck's traits of plain old data for structs of plain words, because its
-/// derive does not support generic structs. The number is the size of all fields in bytes.
+/// Implements bytemuck's traits of plain old data for structs that are generic, because its derive
+/// does not support those: of plain words unless told otherwise. The number is the size of all fields in bytes.
 #[cfg(feature = "user")]
 macro_rules! plain_old_data {
-    ($($name:ident of $bytes:expr),* $(,)?) => {$(
+    ($($name:ident $(<$of:ty>)? of $bytes:expr),* $(,)?) => {$(
         // No padding: it is as large as its fields.
-        const _: () = assert!(size_of::<$name<Plain>>() == $bytes);
-        // SAFETY: repr(C), all fields are integers or arrays of them, any bytes are a value of each, and there is no padding (above).
-        unsafe impl bytemuck::Zeroable for $name<Plain> {}
+        const _: () = assert!(size_of::<$name $(<$of>)?>() == $bytes);
+        // SAFETY: repr(C), all fields are integers, arrays of them or such structs, any bytes are a value of each, and there is no
+        // padding (above).
+        unsafe impl bytemuck::Zeroable for $name $(<$of>)? {}
         // SAFETY: as above.
-        unsafe impl bytemuck::Pod for $name<Plain> {}
+        unsafe impl bytemuck::Pod for $name $(<$of>)? {}
     )*};
 }
 #[cfg(feature = "user")]

@@ -4,7 +4,10 @@ use aya_ebpf::{
     bindings::seq_file,
     helpers::generated::{bpf_ktime_get_ns, bpf_seq_write},
 };
-use rss_drift_common::{Pages, record::MmRecord};
+use rss_drift_common::{
+    Pages,
+    record::{FullRecord, MmRecord},
+};
 
 use crate::kernel::{layout, load, load_at};
 
@@ -57,6 +60,13 @@ impl Visit {
     pub fn write<T>(&self, record: &T) {
         // SAFETY: `record` is size_of::<T>() initialised bytes without padding.
         unsafe { bpf_seq_write(self.seq, core::ptr::from_ref(record).cast(), size_of::<T>() as u32) };
+    }
+
+    /// Appends the second half of a [`FullRecord`]. Its first half is what [`write_record`] has just written.
+    #[inline(always)]
+    pub fn write_shadow<S>(&self, shadow: &S) {
+        const { assert!(FullRecord::<S>::IS_ITS_HALVES) };
+        self.write(shadow);
     }
 }
 

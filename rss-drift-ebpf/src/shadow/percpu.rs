@@ -212,7 +212,7 @@ pub fn end_of_reading() {
     sweep::end_of_reading(&Maps::<ByCpu>::new());
 }
 
-/// Writes what the shadow knows of `mm`, behind the record of its counters.
+/// Writes what the shadow knows of `mm`: the second half of the record.
 ///
 /// # Safety
 /// `mm` must be known to the verifier.
@@ -220,7 +220,7 @@ pub fn end_of_reading() {
 pub unsafe fn write_shadow(visit: &Visit, mm: *const u8) {
     let mut record = EMPTY;
     reader::read(&Maps::<ByCpu>::new(), visit, mm, &mut record);
-    visit.write(&record);
+    visit.write_shadow(&record);
 }
 
 const EMPTY: ShadowRecord = ShadowRecord {

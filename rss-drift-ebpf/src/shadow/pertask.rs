@@ -205,7 +205,7 @@ const EMPTY: TaskShadow = TaskShadow {
     measured: 0,
 };
 
-/// Writes one task, and behind its record what is kept of its mm.
+/// Writes one task, and what is kept of its mm as the second half of the record.
 #[inline(always)]
 pub fn visit(ctx: *const TaskContext) {
     let Some(visit) = Visit::of(ctx) else { return };
@@ -214,7 +214,7 @@ pub fn visit(ctx: *const TaskContext) {
     if visit.task == identity.leader || identity.flags & FLAG_LEADER_GONE != 0 {
         reader::read(&Maps::<ByTask>::new(), &visit, identity.mm as u64, &mut record);
     }
-    visit.write(&record);
+    visit.write_shadow(&record);
 }
 
 impl reader::Visit<Maps<ByTask>> for Visit {

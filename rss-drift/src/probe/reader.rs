@@ -3,12 +3,12 @@
 use std::time::SystemTime;
 
 use aya::Ebpf;
-use rss_drift_common::{record::MmRecord, shadow::Counts};
+use rss_drift_common::shadow::Counts;
 
 use super::{
     error::ProbeError,
     scheme::pertask::{self, PASSES},
-    snapshot::{FullRecord, Snapshot, agree, sum_tasks},
+    snapshot::{Snapshot, agree, sum_tasks},
     stream::Stream,
     sweep::Sweep,
 };
@@ -48,7 +48,7 @@ impl Reader {
     pub(super) fn read(&mut self, ebpf: &mut Ebpf) -> Result<Snapshot, ProbeError> {
         let time = SystemTime::now();
         Ok(match self {
-            Self::PerCpu(stream) => Snapshot::new(time, stream.read::<MmRecord>(ebpf)?),
+            Self::PerCpu(stream) => Snapshot::without_shadow(time, stream.read(ebpf)?),
             Self::PerTask(stream) => {
                 let mut before = sum_tasks(&stream.read(ebpf)?);
                 for _ in 1..PASSES {
@@ -59,9 +59,9 @@ impl Reader {
                         break;
                     }
                 }
-                Snapshot::new(time, before)
+                Snapshot::without_shadow(time, before)
             }
-            Self::ShadowPerCpu(stream) => Snapshot::new(time, stream.read::<FullRecord>(ebpf)?),
+            Self::ShadowPerCpu(stream) => Snapshot::new(time, stream.read(ebpf)?),
             Self::ShadowPerTask(stream, sweep) => {
                 let (records, visited) = pertask::read(ebpf, stream)?;
                 sweep.after_reading(ebpf, &visited)?;

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::SystemTime};
 
 use rss_drift_common::{
-    record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID, MmRecord},
+    record::{FLAG_KTHREAD, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID, FullRecord, MmRecord},
     shadow::{SHADOW_MEASURED, ShadowRecord},
 };
 
@@ -15,30 +15,20 @@ pub type Mm = MmRecord;
 pub struct Snapshot {
     /// Wall clock when the reading began.
     pub time: SystemTime,
-    /// What was read of each process, by rising pid.
+    /// What was read of each process, by rising pid. Without a shadow, as in passive mode, the shadow's `id` is 0.
     entries: Vec<FullRecord>,
     /// The mms that more than one process uses, by rising address.
     shared: Vec<u64>,
 }
 
-/// What the iterator of full mode writes of one mm. Without a shadow, as in passive mode, the shadow's `id` is 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C)]
-pub(super) struct FullRecord {
-    pub(super) mm: MmRecord,
-    pub(super) shadow: ShadowRecord,
-}
-
-impl From<MmRecord> for FullRecord {
-    fn from(mm: MmRecord) -> Self {
-        Self { mm, shadow: ShadowRecord::default() }
-    }
-}
-
 impl Snapshot {
+    /// As [`Snapshot::new`], of records without a shadow, as passive mode has them.
+    pub(super) fn without_shadow(time: SystemTime, mms: Vec<MmRecord>) -> Self {
+        Self::new(time, mms.into_iter().map(|mm| FullRecord { mm, shadow: ShadowRecord::default() }).collect())
+    }
+
     /// Orders what an iterator wrote: one record per process. A process whose leader has exited wrote one per thread.
-    pub(super) fn new(time: SystemTime, records: Vec<impl Into<FullRecord>>) -> Self {
-        let mut entries: Vec<FullRecord> = records.into_iter().map(Into::into).collect();
+    pub(super) fn new(time: SystemTime, mut entries: Vec<FullRecord>) -> Self {
         // A stable sort keeps the first thread of a dead leader's process in front of its others.
         entries.sort_by_key(|entry| entry.mm.tgid);
         entries.dedup_by_key(|entry| (entry.mm.tgid, entry.mm.mm));
@@ -183,7 +173,7 @@ mod tests {
             thread.flags |= FLAG_LEADER_GONE;
             thread
         };
-        let snapshot = Snapshot::new(
+        let snapshot = Snapshot::without_shadow(
             SystemTime::UNIX_EPOCH,
             vec![record(3, 20, 20, [0; 4], [0; 4]), thread(11), thread(12)],
         );
@@ -195,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_shared_mm_counts_once() {
-        let snapshot = Snapshot::new(
+        let snapshot = Snapshot::without_shadow(
             SystemTime::UNIX_EPOCH,
             vec![
                 record(7, 1, 1, [1; 4], [0; 4]),

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use aya::{Ebpf, EbpfLoader};
 use rss_drift_common::{
     MEMBERS, Pages, member,
-    record::{FLAG_VALID, MmRecord},
+    record::{FLAG_VALID, FullRecord, MmRecord},
     running::{Peak, Running, Seed, TaskShadow, is_cached_still},
     shadow::{self, SHADOW_MEASURED, SHADOW_VALID, ShadowRecord},
     slot::{BUSY_UNKNOWN, Slot, churn_of},
@@ -19,7 +19,7 @@ use super::Scheme;
 use crate::probe::{
     error::ProbeError,
     maps::{self, Value, array, array_mut, failed},
-    snapshot::{FullRecord, agree, sum_tasks},
+    snapshot::{agree, sum_tasks},
     stream::Stream,
 };
 
@@ -57,12 +57,7 @@ pub(in crate::probe) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capaci
 }
 
 /// What the iterator writes of one task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C)]
-struct TaskRecord {
-    mm: MmRecord,
-    shadow: TaskShadow,
-}
+type TaskRecord = FullRecord<TaskShadow>;
 
 /// What one CPU has, read twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
