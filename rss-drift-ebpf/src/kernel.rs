@@ -254,3 +254,5 @@ pub unsafe fn rdonly_cast(address: u64, of: u32) -> *const u8 {
 
 /// The kernel's `PF_KTHREAD` (`include/linux/sched.h`, the same bit from 5.10 to 7.2).
 pub const PF_KTHREAD: u32 = 0x0020_0000;
+/// `clone(2)`: the child uses the parent's mm.
+pub const CLONE_VM: u64 = 0x100;

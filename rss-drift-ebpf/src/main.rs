@@ -13,7 +13,6 @@
 
 mod atomic;
 mod ends;
-mod holders;
 mod iterator;
 mod kernel;
 mod percpu;
@@ -31,7 +30,7 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn rss_percpu(ctx: *const iterator::TaskContext) -> i32 {
-    percpu::visit(ctx);
+    percpu::iterator::visit(ctx);
     0
 }
 
@@ -39,7 +38,7 @@ extern "C" fn rss_percpu(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn rss_pertask(ctx: *const iterator::TaskContext) -> i32 {
-    pertask::visit(ctx);
+    pertask::iterator::visit(ctx);
     0
 }
 
@@ -47,7 +46,7 @@ extern "C" fn rss_pertask(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn rss_cpu_offsets(ctx: *const iterator::TaskContext) -> i32 {
-    percpu::offsets(ctx);
+    percpu::offsets::visit(ctx);
     0
 }
 
@@ -55,7 +54,7 @@ extern "C" fn rss_cpu_offsets(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_read(ctx: *const iterator::TaskContext) -> i32 {
-    percpu::visit_with_shadow(ctx);
+    percpu::iterator::visit_with_shadow(ctx);
     0
 }
 
@@ -64,7 +63,7 @@ extern "C" fn shadow_read(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
     // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
-    unsafe { shadow::percpu::updated(ctx, pointer(ctx, 0), number(ctx, 1)) };
+    unsafe { percpu::events::updated(ctx, pointer(ctx, 0), number(ctx, 1)) };
     0
 }
 
@@ -72,10 +71,8 @@ extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/sched_switch")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
-    // SAFETY: as above; next is a task.
-    let next: u64 = unsafe { kernel::load_at!(pointer(ctx, 2), task_mm) };
-    shadow::percpu::switched(next);
-    run::count::switched(next);
+    // SAFETY: as above; it is a task.
+    unsafe { percpu::events::switched(pointer(ctx, 2)) };
     0
 }
 
@@ -83,14 +80,8 @@ extern "C" fn shadow_sched_switch(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/sched_process_exec")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
-    // SAFETY: as above; the mm of a task that has one.
-    unsafe {
-        let mm: *const u8 = kernel::load_at!(pointer(ctx, 0), task_mm);
-        if !mm.is_null() {
-            shadow::percpu::executed(mm);
-            run::count::executed(mm as u64);
-        }
-    }
+    // SAFETY: as above.
+    unsafe { percpu::events::executed(pointer(ctx, 0)) };
     0
 }
 
@@ -99,12 +90,7 @@ extern "C" fn shadow_exec(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_newtask(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    unsafe {
-        let mm: *const u8 = kernel::load_at!(pointer(ctx, 0), task_mm);
-        if !mm.is_null() && number64(ctx, 1) & shadow::CLONE_VM == 0 {
-            shadow::percpu::forked(mm);
-        }
-    }
+    unsafe { percpu::events::forked(pointer(ctx, 0), number64(ctx, 1)) };
     0
 }
 
@@ -112,7 +98,7 @@ extern "C" fn shadow_newtask(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_user")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_fault_user(_ctx: *const u64) -> i32 {
-    shadow::percpu::page_fault();
+    percpu::events::page_fault();
     0
 }
 
@@ -120,7 +106,7 @@ extern "C" fn shadow_fault_user(_ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_kernel")]
 #[unsafe(no_mangle)]
 extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
-    shadow::percpu::page_fault();
+    percpu::events::page_fault();
     0
 }
 
@@ -129,7 +115,7 @@ extern "C" fn shadow_fault_kernel(_ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    unsafe { shadow::percpu::ended(pointer(ctx, 0)) };
+    unsafe { percpu::events::ended(pointer(ctx, 0)) };
     0
 }
 
@@ -139,7 +125,7 @@ extern "C" fn shadow_exit_mmap(ctx: *const u64) -> i32 {
 extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
     ends::seen();
     // SAFETY: the function has one argument.
-    unsafe { shadow::percpu::ended(pointer(ctx, 0)) };
+    unsafe { percpu::events::ended(pointer(ctx, 0)) };
     0
 }
 
@@ -147,7 +133,7 @@ extern "C" fn shadow_mmdrop(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn tasks_read(ctx: *const iterator::TaskContext) -> i32 {
-    shadow::pertask::visit(ctx);
+    pertask::iterator::visit_with_shadow(ctx);
     0
 }
 
@@ -157,7 +143,7 @@ extern "C" fn tasks_read(ctx: *const iterator::TaskContext) -> i32 {
 extern "C" fn tasks_rss_stat(ctx: *const u64) -> i32 {
     // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
     unsafe {
-        shadow::pertask::updated(ctx, number64(ctx, 0), number(ctx, 1), number64(ctx, 2).cast_signed());
+        pertask::events::updated(ctx, number64(ctx, 0), number(ctx, 1), number64(ctx, 2).cast_signed());
     }
     0
 }
@@ -167,7 +153,7 @@ extern "C" fn tasks_rss_stat(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_sched_switch(ctx: *const u64) -> i32 {
     // SAFETY: as above; both are tasks.
-    unsafe { shadow::pertask::switched(pointer(ctx, 1), pointer(ctx, 2)) };
+    unsafe { pertask::events::switched(pointer(ctx, 1), pointer(ctx, 2)) };
     0
 }
 
@@ -176,7 +162,7 @@ extern "C" fn tasks_sched_switch(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_exec(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    unsafe { shadow::pertask::executed(pointer(ctx, 0)) };
+    unsafe { pertask::events::executed(pointer(ctx, 0)) };
     0
 }
 
@@ -185,7 +171,7 @@ extern "C" fn tasks_exec(ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_newtask(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    unsafe { shadow::pertask::forked(pointer(ctx, 0), number64(ctx, 1)) };
+    unsafe { pertask::events::forked(pointer(ctx, 0), number64(ctx, 1)) };
     0
 }
 
@@ -193,7 +179,7 @@ extern "C" fn tasks_newtask(ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_user")]
 #[unsafe(no_mangle)]
 extern "C" fn tasks_fault_user(_ctx: *const u64) -> i32 {
-    shadow::pertask::page_fault();
+    pertask::events::page_fault();
     0
 }
 
@@ -201,7 +187,7 @@ extern "C" fn tasks_fault_user(_ctx: *const u64) -> i32 {
 #[unsafe(link_section = "tp_btf/page_fault_kernel")]
 #[unsafe(no_mangle)]
 extern "C" fn tasks_fault_kernel(_ctx: *const u64) -> i32 {
-    shadow::pertask::page_fault();
+    pertask::events::page_fault();
     0
 }
 
@@ -210,7 +196,7 @@ extern "C" fn tasks_fault_kernel(_ctx: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
     // SAFETY: as above.
-    shadow::pertask::ended(unsafe { number64(ctx, 0) });
+    pertask::events::ended(unsafe { number64(ctx, 0) });
     0
 }
 
@@ -220,7 +206,7 @@ extern "C" fn tasks_exit_mmap(ctx: *const u64) -> i32 {
 extern "C" fn tasks_mmdrop(ctx: *const u64) -> i32 {
     ends::seen();
     // SAFETY: the function has one argument.
-    shadow::pertask::ended(unsafe { number64(ctx, 0) });
+    pertask::events::ended(unsafe { number64(ctx, 0) });
     0
 }
 
@@ -285,7 +271,7 @@ unsafe fn number(ctx: *const u64, argument: usize) -> u32 {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn rss_where(ctx: *const iterator::TaskContext) -> i32 {
-    holders::visit(ctx);
+    percpu::holders::visit(ctx);
     0
 }
 

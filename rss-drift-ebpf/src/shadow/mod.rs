@@ -1,17 +1,16 @@
 //! The shadow per-CPU RSS cache in the kernel: the memory of [`rss_drift_common::protocol`] on
-//! our maps, and what the entry points of the BPF programs call. No step of the protocol is here.
+//! our maps, as far as both accounting schemes have it in common. No step of the protocol is here.
 //!
-//! [`maps`] has the maps, [`word`] one word of them, [`memory`] what both accounting schemes have in
-//! common, [`percpu`] and [`pertask`] what each has of its own, [`report`] writes to the daemon's log.
+//! [`maps`] has the maps, [`word`] one word of them, [`memory`] the trait for memory on them, [`report`] writes to the
+//! daemon's log. What each scheme has of its own is in `percpu/memory.rs` and `pertask/memory.rs`.
 
-mod maps;
+pub mod maps;
 mod memory;
-pub mod percpu;
-pub mod pertask;
 mod report;
 mod word;
 
-pub use memory::{find, id_of};
+pub use maps::{place, value};
+pub use memory::{Kind, Maps, answer, find, id_of, state_step};
+pub use word::{Bpf, Word};
 
-/// `clone(2)`: the child uses the parent's mm.
-pub const CLONE_VM: u64 = 0x100;
+pub(crate) use maps::config;

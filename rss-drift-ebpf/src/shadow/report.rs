@@ -21,7 +21,7 @@ pub extern "C" fn report_refused(count: u64) -> u64 {
 #[inline(never)]
 #[unsafe(no_mangle)]
 pub extern "C" fn report_residue(tgid: u64, pages: u64) -> u64 {
-    warn!((), "the mm of process {} left a residue of {} pages, ended by process {}", tgid, pages, current());
+    warn!((), "the mm of process {} left a residue of {} pages, by process {}", tgid, pages, current());
     0
 }
 

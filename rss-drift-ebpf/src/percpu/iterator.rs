@@ -1,38 +1,30 @@
-//! per-cpu accounting: `mm_struct.rss_stat` is an array of `percpu_counter` (mainline since 6.2), read by the rule of
-//! [`rss_drift_common::protocol::percpu::exact`].
+//! The iterator: the exact counters of every mm, read by the rule of [`exact`], and what the shadow keeps of it.
 
-use aya_ebpf::{
-    helpers::generated::bpf_map_lookup_percpu_elem,
-    macros::map,
-    maps::{Array, PerCpuArray},
-};
 use rss_drift_common::{
     MEMBERS, Pages,
-    protocol::percpu::{
-        exact::{self, Counters},
-        words::SLOT_BYTES,
+    protocol::{
+        handle::Handle,
+        percpu::{
+            exact::{self, Counters},
+            reader,
+        },
+        sweep,
     },
-    record::{CpuRecord, FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID},
+    record::{FLAG_LEADER_GONE, FLAG_RETRIED, FLAG_VALID},
+    shadow::ShadowRecord,
 };
 
+use super::{
+    counters::{Slots, counts, locks},
+    memory::ByCpu,
+};
 use crate::{
     iterator::{Identity, TaskContext, Visit, write_record},
     kernel::{PF_KTHREAD, layout, load, load_at, probe},
     repeat::{GO_ON, STOP, repeat},
-    shadow,
+    run,
+    shadow::{Bpf, Maps},
 };
-
-/// `__per_cpu_offset` of every possible CPU; written by user space from what [`offsets`] found.
-#[map]
-static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1, 0);
-
-/// A map whose elements are in per-CPU memory. Only their addresses are used.
-#[map]
-static CPU_ELEMENT: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
-
-/// Pointers are stored here and read back as numbers: the verifier refuses arithmetic between a pointer and a number.
-#[map]
-static SCRATCH: Array<u64> = Array::with_max_entries(1, 0);
 
 /// How often a disturbed reading is repeated before it is marked as not valid.
 const ATTEMPTS: u32 = 6;
@@ -44,20 +36,20 @@ pub fn visit(ctx: *const TaskContext) {
     write_exact(&visit);
 }
 
-/// As [`visit`], with the mm's shadow behind the record.
+/// As [`visit`], with what is kept of the mm as the second half of the record.
 #[inline(always)]
 pub fn visit_with_shadow(ctx: *const TaskContext) {
     let Some(visit) = Visit::of(ctx) else {
-        shadow::percpu::end_of_reading();
+        sweep::end_of_reading(&Maps::<ByCpu>::new());
         return;
     };
     if visit.number == 0 {
-        shadow::percpu::begin_of_reading();
+        sweep::begin_of_reading(&Maps::<ByCpu>::new());
     }
     let mm = write_exact(&visit);
     if !mm.is_null() {
         // SAFETY: the mm of a task, known to the verifier.
-        unsafe { shadow::percpu::write_shadow(&visit, mm) };
+        unsafe { write_shadow(&visit, mm) };
     }
 }
 
@@ -93,6 +85,17 @@ fn write_exact(visit: &Visit) -> *const u8 {
     }
     write(visit, &Identity { mm, leader, flags: flags as u32 }, &count, &cached);
     mm
+}
+
+/// Writes what the shadow knows of `mm`: the second half of the record.
+///
+/// # Safety
+/// `mm` must be known to the verifier.
+#[inline(never)]
+unsafe fn write_shadow(visit: &Visit, mm: *const u8) {
+    let mut record = EMPTY;
+    reader::read(&Maps::<ByCpu>::new(), visit, mm, &mut record);
+    visit.write_shadow(&record);
 }
 
 /// [`write_record`] in a frame of its own: its caller's has no room for the record.
@@ -192,98 +195,39 @@ extern "C" fn add_slots(cpu: u32, walk: &mut Walk) -> i64 {
     GO_ON
 }
 
-/// Where the slots of an mm's four counters lie, as per-CPU pointers.
-#[derive(Clone, Copy)]
-pub struct Slots {
-    pointers: [u64; MEMBERS],
-    /// `percpu_counter_init_many` (6.6) lays the four counters' slots side by side: one read per CPU instead of four.
-    together: bool,
-}
+const EMPTY: ShadowRecord = ShadowRecord {
+    id: 0,
+    shadow: [0; MEMBERS],
+    hits: 0,
+    misses: 0,
+    flushes: 0,
+    faults: 0,
+    churn: 0,
+    repaired: 0,
+    peak_exact: 0,
+    peak_drift: 0,
+    active_max: 0,
+    peak_error: 0,
+    holders: 0,
+    flags: 0,
+};
 
-impl Slots {
-    /// The slots of `mm`; `None` when it cannot be read.
+impl reader::Visit<Maps<ByCpu>> for Visit {
     #[inline(always)]
-    pub fn of(mm: *const u8) -> Option<Self> {
-        // Pointers to per-CPU memory are read as numbers: the verifier refuses arithmetic on them where they are typed.
-        let base = mm as u64 + u64::from(layout!(mm_rss_stat) + layout!(counter_counters));
-        let stride = u64::from(layout!(mm_rss_stride));
-        let pointers =
-            [probe(base)?, probe(base + stride)?, probe(base + 2 * stride)?, probe(base + 3 * stride)?];
-        let together = pointers[1] == pointers[0] + SLOT_BYTES
-            && pointers[2] == pointers[0] + 2 * SLOT_BYTES
-            && pointers[3] == pointers[0] + 3 * SLOT_BYTES;
-        Some(Self { pointers, together })
+    fn mm_now(&self, _: &Maps<ByCpu>) -> Option<u64> {
+        // As a number: for each typed pointer that is loaded the verifier searches
+        // the kernel's type information by name, and many paths lead here.
+        probe(self.task as u64 + u64::from(layout!(task_mm)))
     }
-
-    /// What the CPU at this place among the possible ones holds, in pages per member.
     #[inline(always)]
-    pub fn read(&self, cpu: u32) -> Option<[i32; MEMBERS]> {
-        let offset = *CPU_OFFSETS.get(cpu)?;
-        if self.together {
-            return probe(self.pointers[0] + offset);
-        }
-        Some([
-            probe(self.pointers[0] + offset)?,
-            probe(self.pointers[1] + offset)?,
-            probe(self.pointers[2] + offset)?,
-            probe(self.pointers[3] + offset)?,
-        ])
+    fn tgid(&self, _: &Maps<ByCpu>) -> u32 {
+        // SAFETY: a task that the verifier knows.
+        unsafe { load_at!(self.task, task_tgid) }
     }
-}
-
-/// The global counts of all members.
-#[inline(always)]
-pub fn counts(mm: *const u8) -> Pages {
-    let stride = layout!(mm_rss_stride);
-    let at = layout!(mm_rss_stat) + layout!(counter_count);
-    // SAFETY: mm is known to the verifier, the counters lie at these offsets in it.
-    unsafe { [load(mm, at), load(mm, at + stride), load(mm, at + 2 * stride), load(mm, at + 3 * stride)] }
-}
-
-/// All lock words or-ed: 0 when no counter is being folded (`qspinlock.val`, 0 only when free).
-#[inline(always)]
-pub fn locks(mm: *const u8) -> u32 {
-    let stride = layout!(mm_rss_stride);
-    let at = layout!(mm_rss_stat) + layout!(counter_lock);
-    // SAFETY: as in counts().
-    unsafe {
-        load::<u32>(mm, at)
-            | load::<u32>(mm, at + stride)
-            | load::<u32>(mm, at + 2 * stride)
-            | load::<u32>(mm, at + 3 * stride)
-    }
-}
-
-/// Writes a [`CpuRecord`] for every CPU number, on the first task of a reading.
-#[inline(always)]
-pub fn offsets(ctx: *const TaskContext) {
-    let Some(visit) = Visit::of(ctx) else { return };
-    if visit.number != 0 {
-        return;
-    }
-    let map = (&raw const CPU_ELEMENT).cast_mut();
-    let Some(map_address) = number_of(map.cast()) else { return };
-    let Some(pointer) = probe::<u64>(map_address + u64::from(layout!(array_pptrs))) else { return };
-    let mut cpu = 0;
-    while cpu < layout!(cpu_ids) {
-        let key = 0_u32;
-        // SAFETY: a map of ours, a key on the stack; the kernel checks the CPU's number.
-        let element =
-            unsafe { bpf_map_lookup_percpu_elem(map.cast(), core::ptr::from_ref(&key).cast(), cpu) };
-        let element = if element.is_null() { 0 } else { number_of(element.cast()).unwrap_or(0) };
-        visit.write(&CpuRecord { cpu: u64::from(cpu), element, pointer });
-        cpu += 1;
-    }
-}
-
-/// The address in a pointer, which the verifier does not give out as a number.
-#[inline(always)]
-fn number_of(pointer: *const u8) -> Option<u64> {
-    let scratch = SCRATCH.get_ptr_mut(0)?;
-    // SAFETY: an element of our own map; volatile, or the compiler would keep the pointer in its register. Two readers
-    // at once cannot meet here: only the loader runs this program, once.
-    unsafe {
-        core::ptr::write_volatile(scratch.cast(), pointer);
-        Some(core::ptr::read_volatile(scratch))
+    #[inline(always)]
+    fn visited(&self, _: &Maps<ByCpu>, handle: Handle<'_, Bpf>, mm: u64) {
+        run::visits::count(handle.index, mm, run::visits::weight_of(reader::cpus_of(handle)));
+        // SAFETY: a task that the verifier knows.
+        unsafe { run::tasks::seen(self.task, handle.index) };
     }
 }

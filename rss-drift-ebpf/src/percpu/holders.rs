@@ -1,4 +1,4 @@
-//! `--where`, per-cpu accounting: what each CPU's slots hold of the mms of a few thread groups. (per-task accounting
+//! `--where`: what each CPU's slots hold of the mms of a few thread groups. (per-task accounting
 //! needs no program of its own: [`crate::pertask`] writes every task's cache.)
 
 use aya_ebpf::{macros::map, maps::Array};
@@ -8,10 +8,10 @@ use rss_drift_common::{
     record::{END_DISTURBED, END_VALID, SlotRecord, TARGETS, Targets},
 };
 
+use super::counters::{Slots, counts, locks};
 use crate::{
     iterator::{TaskContext, Visit},
     kernel::{PF_KTHREAD, layout, load_at},
-    percpu::{Slots, counts, locks},
     repeat::{GO_ON, repeat},
 };
 

@@ -1,4 +1,4 @@
-//! per-cpu accounting: the kernel's counters, and what its programs' entry points call.
+//! The memory of the protocol: the kernel's counters, and our maps.
 
 use core::ffi::c_void;
 
@@ -7,26 +7,19 @@ use rss_drift_common::{
     MEMBERS,
     memory::{Exchange, StateStep, Step, Word as WordOf},
     protocol::{
-        handle::Handle,
         lifecycle::Claimant,
         limbo::Waiting,
-        percpu::{PerCpu, events, life, reader},
-        sweep,
+        percpu::{PerCpu, life},
     },
-    shadow::{ShadowRecord, State},
+    shadow::State,
 };
 
-use super::{
-    maps::{self, config, place, value},
-    memory::{Kind, Maps, answer, state_step},
-    word::{Bpf, Word},
-};
+use super::counters::locks;
 use crate::{
-    iterator::Visit,
     kernel::{layout, load, load_at, load_counter, probe, rdonly_cast},
-    percpu::locks,
     repeat::repeat,
     run,
+    shadow::{Bpf, Kind, Maps, Word, answer, config, maps, place, state_step, value},
 };
 
 /// per-cpu accounting.
@@ -141,121 +134,9 @@ impl PerCpu for Maps<ByCpu> {
     }
 }
 
-/// `kmem:rss_stat`: `mm`'s `member` was changed.
-///
-/// # Safety
-/// `mm` must be known to the verifier.
-#[inline(always)]
-pub unsafe fn updated(context: *const u64, mm: *const u8, member: u32) {
-    run::sites::calibrate(context);
-    events::updated(&Maps::<ByCpu>::of_event(context), mm, member);
-}
-
-/// This CPU switches to a task with the mm at `next`; 0 is none.
-#[inline(always)]
-pub fn switched(next: u64) {
-    events::switched(&Maps::<ByCpu>::new(), next);
-}
-
-/// The running task has a new mm (`exec_mmap`).
-///
-/// # Safety
-/// `mm` must be known to the verifier.
-#[inline(always)]
-pub unsafe fn executed(mm: *const u8) {
-    events::executed(&Maps::<ByCpu>::new(), mm);
-}
-
-/// A new task has an mm of its own.
-///
-/// # Safety
-/// `mm` must be known to the verifier.
-#[inline(always)]
-pub unsafe fn forked(mm: *const u8) {
-    life::born(&Maps::<ByCpu>::new(), mm);
-}
-
 /// The address of the current task's mm.
 #[inline(always)]
-fn current_mm() -> u64 {
+pub fn current_mm() -> u64 {
     // SAFETY: the helper returns the current task, which the verifier knows.
     unsafe { load_at!(bpf_get_current_task_btf().cast(), task_mm) }
-}
-
-/// A page fault of the current task.
-#[inline(always)]
-pub fn page_fault() {
-    let mm = current_mm();
-    if mm != 0 {
-        events::page_fault(&Maps::<ByCpu>::new(), mm);
-    }
-}
-
-/// An mm ends.
-///
-/// # Safety
-/// `mm` must be known to the verifier.
-#[inline(always)]
-pub unsafe fn ended(mm: *const u8) {
-    life::end(&Maps::<ByCpu>::new(), mm);
-}
-
-/// The first task of a reading.
-#[inline(always)]
-pub fn begin_of_reading() {
-    sweep::begin_of_reading(&Maps::<ByCpu>::new());
-}
-
-/// After the last task of a reading.
-#[inline(always)]
-pub fn end_of_reading() {
-    sweep::end_of_reading(&Maps::<ByCpu>::new());
-}
-
-/// Writes what the shadow knows of `mm`: the second half of the record.
-///
-/// # Safety
-/// `mm` must be known to the verifier.
-#[inline(never)]
-pub unsafe fn write_shadow(visit: &Visit, mm: *const u8) {
-    let mut record = EMPTY;
-    reader::read(&Maps::<ByCpu>::new(), visit, mm, &mut record);
-    visit.write_shadow(&record);
-}
-
-const EMPTY: ShadowRecord = ShadowRecord {
-    id: 0,
-    shadow: [0; MEMBERS],
-    hits: 0,
-    misses: 0,
-    flushes: 0,
-    faults: 0,
-    churn: 0,
-    repaired: 0,
-    peak_exact: 0,
-    peak_drift: 0,
-    active_max: 0,
-    peak_error: 0,
-    holders: 0,
-    flags: 0,
-};
-
-impl reader::Visit<Maps<ByCpu>> for Visit {
-    #[inline(always)]
-    fn mm_now(&self, _: &Maps<ByCpu>) -> Option<u64> {
-        // As a number: for each typed pointer that is loaded the verifier searches
-        // the kernel's type information by name, and many paths lead here.
-        probe(self.task as u64 + u64::from(layout!(task_mm)))
-    }
-    #[inline(always)]
-    fn tgid(&self, _: &Maps<ByCpu>) -> u32 {
-        // SAFETY: a task that the verifier knows.
-        unsafe { load_at!(self.task, task_tgid) }
-    }
-    #[inline(always)]
-    fn visited(&self, _: &Maps<ByCpu>, handle: Handle<'_, Bpf>, mm: u64) {
-        run::visits::count(handle.index, mm, run::visits::weight_of(reader::cpus_of(handle)));
-        // SAFETY: a task that the verifier knows.
-        unsafe { run::tasks::seen(self.task, handle.index) };
-    }
 }
