@@ -34,7 +34,7 @@ pub(crate) struct ByCpu;
 /// per-task accounting.
 pub(crate) struct ByTask;
 
-/// What differs between the schemes beside what their traits ask for, as in `rss-drift-ebpf/src/shadow`.
+/// What differs between the schemes beside what their traits ask for, as in `Kind` of `rss-drift-ebpf/src/shadow/memory.rs`.
 pub(crate) trait Scheme: Sized {
     const READER_MARKS: bool;
     fn wipe<K: Kind>(program: &Program<'_, K, Self>, index: u32);

@@ -1,7 +1,7 @@
 //! What the entry points of the events call.
 
 use aya_ebpf::helpers::generated::bpf_get_current_task;
-use rss_drift_common::protocol::pertask::{Task, end, events};
+use rss_drift_common::protocol::pertask::{Task, events, life};
 
 use super::memory::ByTask;
 use crate::{
@@ -62,7 +62,7 @@ pub unsafe fn forked(task: *const u8, clone_flags: u64) {
 /// The mm at this address ends.
 #[inline(always)]
 pub fn ended(mm: u64) {
-    end::end(&Maps::<ByTask>::new(), mm);
+    life::end(&Maps::<ByTask>::new(), mm);
 }
 
 /// A task that the verifier knows.

@@ -4,11 +4,10 @@
 //! So a word has one writer (a CPU's record, its peaks), or is only added to (the totals),
 //! or is stored again until it equals the kernel's word (the mirror of the mm's counts).
 //!
-//! [`look`] turns a task's cached counts into deltas, [`counts`] follows the mm's own counters, [`life`] makes
-//! states, [`end`] ends them, [`events`] is what the BPF programs of the tracepoints do, [`reader`] is the iterator.
+//! [`events`] is what the BPF programs of the tracepoints do, [`look`] turns a task's cached counts into deltas,
+//! [`counts`] follows the mm's own counters, [`life`] makes and ends states, [`reader`] is the iterator.
 
 pub mod counts;
-pub mod end;
 pub mod events;
 pub mod life;
 pub mod look;

@@ -12,7 +12,7 @@ use crate::{
 use rss_drift_common::{
     member::rss,
     memory::Exchange as _,
-    protocol::{limbo, pertask::end},
+    protocol::{limbo, pertask},
     running::Peak,
 };
 
@@ -63,7 +63,7 @@ fn exits(host: &World, on: On) -> bool {
 
 /// The first mm ends on this CPU.
 fn ends(host: &World, cpu: u32) {
-    end::end(&host.task_program(cpu), address(0));
+    pertask::life::end(&host.task_program(cpu), address(0));
 }
 
 impl World {
