@@ -24,7 +24,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// As [`Snapshot::new`], of records without a shadow, as passive mode has them.
     pub(super) fn without_shadow(time: SystemTime, mms: Vec<MmRecord>) -> Self {
-        Self::new(time, mms.into_iter().map(|mm| FullRecord { mm, shadow: ShadowRecord::default() }).collect())
+        Self::new(
+            time,
+            mms.into_iter().map(|mm| FullRecord { mm, shadow: ShadowRecord::default() }).collect(),
+        )
     }
 
     /// Orders what an iterator wrote: one record per process. A process whose leader has exited wrote one per thread.
