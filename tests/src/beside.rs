@@ -45,16 +45,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     let exact_sources = exact_sources();
     let seconds_word = seconds.to_string();
     // Whatever it costs: this is about right or wrong, and the shadow is part of it.
-    let mut command = rss_drift(&[
-        "--all",
-        "--resident",
-        "-i",
-        "1",
-        "-d",
-        &seconds_word,
-        "--format",
-        "csv",
-    ]);
+    let mut command = rss_drift(&["--all", "--resident", "-i", "1", "-d", &seconds_word, "--format", "csv"]);
     let mut child = command.stderr(Stdio::inherit()).spawn().expect("start this very program");
     let mut own = OwnMemory::new(child.id(), Duration::from_secs(seconds));
     let mut watch = Watch { exact_sources, ..Watch::default() };

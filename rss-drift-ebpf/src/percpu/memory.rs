@@ -67,7 +67,7 @@ extern "C" fn cpu_step<S: Step<Maps<ByCpu>>>(number: u32, step: &mut S) -> i64 {
 impl PerCpu for Maps<ByCpu> {
     #[inline(always)]
     fn seen(&self, cpu: u32, index: u32) -> Option<&[Word<i32>; MEMBERS]> {
-        value(&maps::SEEN, place(cpu, index))
+        maps::SEEN.get(place(cpu, index), config!(seen))
     }
     #[inline(always)]
     fn slots<const MEMBER: usize>(&self, mm: *const u8) -> u64 {

@@ -12,7 +12,10 @@ use rss_drift_common::{
     shadow::{Cpu, Shared, State},
 };
 
-use super::word::{Bpf, Word};
+use super::{
+    table::Table,
+    word::{Bpf, Word},
+};
 
 /// The largest |drift| of the approximate reader, in pages. Not a constant: user space sets it again when the online CPUs change.
 #[map]
@@ -23,8 +26,8 @@ pub static BOUND: Array<Word<u64>> = Array::with_max_entries(1, 0);
 const ALIGNED: u32 = BPF_F_MMAPABLE;
 
 /// One element per CPU number.
-#[map]
-pub static CPUS: Array<Cpu<Bpf>> = Array::with_max_entries(1, ALIGNED);
+#[unsafe(link_section = ".bss.cpus")]
+pub static CPUS: Table<Cpu<Bpf>> = Table::new();
 
 /// The states of mms by index.
 #[map]
@@ -48,8 +51,8 @@ pub static LIMBO: Queue<Waiting> = Queue::with_max_entries(1, 0);
 
 /// The kernel's slots as last seen, by CPU number times `max_mms` plus index: the
 /// words of one CPU are together, and share no cache line with those of another.
-#[map]
-pub static SEEN: Array<[Word<i32>; MEMBERS]> = Array::with_max_entries(1, 0);
+#[unsafe(link_section = ".bss.seen")]
+pub static SEEN: Table<[Word<i32>; MEMBERS]> = Table::new();
 
 /// One element.
 #[map]

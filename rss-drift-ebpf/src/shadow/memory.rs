@@ -88,7 +88,7 @@ impl<K: Kind> Memory for Maps<K> {
     }
     #[inline(always)]
     fn cpu(&self, number: u32) -> Option<&Cpu<Bpf>> {
-        value(&maps::CPUS, number)
+        maps::CPUS.get(number, config!(cpus))
     }
     #[inline(always)]
     fn shared(&self) -> Option<&Shared<Bpf>> {

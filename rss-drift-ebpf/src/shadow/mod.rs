@@ -7,6 +7,7 @@
 pub mod maps;
 mod memory;
 mod report;
+mod table;
 mod word;
 
 pub use maps::{place, value};

@@ -43,6 +43,8 @@ pub enum ProbeError {
     Program { kernel: String, program: &'static str, error: ProgramError },
     #[error("cannot write the BPF map {map}: {error}")]
     Map { map: &'static str, error: MapError },
+    #[error("cannot read or write the BPF map {table}: {error}")]
+    Table { table: &'static str, error: io::Error },
     #[error("cannot start the task iterator {program}: {error}")]
     Attach { program: &'static str, error: ProgramError },
     #[error("cannot open the task iterator: {0}")]

@@ -7,10 +7,11 @@ use rss_drift_common::shadow::{Cpu, ShadowConfig};
 use super::{
     error::ProbeError,
     fentry::{self, NoFentry},
-    maps::{self, Value, array_mut, failed, stack_mut},
+    maps::{self, failed, stack_mut},
     programs::attach as attach_one,
     run::{self, Scope},
-    scheme::{Scheme, percpu, pertask},
+    scheme::{Scheme, pertask},
+    tables,
 };
 use crate::kernel::{Accounting, Cast, Kernel};
 
@@ -114,7 +115,11 @@ pub(super) fn config(
         max_mms: capacity,
         threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
         word_type: cast.map_or(0, |cast| cast.word),
-        unused: 0,
+        cpus: kernel.layout.cpu_ids.max(1),
+        seen: match kernel.accounting {
+            Accounting::PerCpu => kernel.layout.cpu_ids.max(1).saturating_mul(capacity),
+            Accounting::PerTask => 1,
+        },
     }
 }
 
@@ -125,24 +130,24 @@ pub(super) fn size_maps(loader: &mut EbpfLoader<'_>, kernel: &Kernel, options: &
         run::size_maps(loader, cpus, capacity);
     }
     loader
-        .map_max_entries("CPUS", cpus)
         .map_max_entries("STATES", capacity)
         .map_max_entries("INDEX", capacity)
         .map_max_entries("FREE", capacity)
         .map_max_entries("LIMBO", capacity);
-    match kernel.accounting {
-        Accounting::PerCpu => percpu::size_maps(loader, cpus, capacity),
-        Accounting::PerTask => pertask::size_maps(loader, cpus, capacity),
+    if kernel.accounting == Accounting::PerTask {
+        pertask::size_maps(loader, cpus, capacity);
     }
 }
 
 /// Fills the maps: where each CPU's memory lies (per-cpu accounting), and every index as free.
 pub(super) fn fill_maps(ebpf: &mut Ebpf, offsets: &[(u32, u64)], capacity: u32) -> Result<(), ProbeError> {
-    let mut array = array_mut(ebpf, "CPUS")?;
+    let mut cpus: Vec<Cpu> = tables::read(ebpf, tables::CPUS)?;
     for &(cpu, offset) in offsets {
-        let value: Cpu = Cpu { offset, ..Cpu::default() };
-        array.set(cpu, Value(value), 0).map_err(failed("CPUS"))?;
+        if let Some(cpu) = cpus.get_mut(cpu as usize) {
+            cpu.offset = offset;
+        }
     }
+    tables::write(ebpf, tables::CPUS, &cpus)?;
     let mut free = stack_mut::<u32>(ebpf, "FREE")?;
     // From the top, so that the lowest indices are used first: what is never used is never touched.
     for index in (0..capacity).rev() {

@@ -1,15 +1,20 @@
 //! Puts into our object what is known of the running kernel only: the figures of the layout and of the options, which become
-//! constants and offsets in the programs' instructions, and the numbers of kernel functions (kfuncs), which aya does not link.
+//! constants and offsets in the programs' instructions, the numbers of kernel functions (kfuncs), which aya does not link, and the
+//! lengths of the tables.
 
-use object::{Object as _, ObjectSection as _, SectionKind};
+use object::{
+    LittleEndian, Object as _, ObjectSection as _, SectionKind,
+    elf::{FileHeader64, SectionHeader64},
+    read::elf::ElfFile,
+};
 use rss_drift_common::{
-    Layout, RDONLY_CAST,
+    Layout, MEMBERS, RDONLY_CAST,
     layout::{Counters, FIGURE, FIGURE_OFFSET, Figures, MOST_FIGURES},
     run::RunLayout,
-    shadow::ShadowConfig,
+    shadow::{Cpu, ShadowConfig},
 };
 
-use super::error::ProbeError;
+use super::{error::ProbeError, tables};
 
 /// The object that build.rs makes from rss-drift-ebpf.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("RSS_DRIFT_EBPF"));
@@ -62,7 +67,9 @@ pub(super) fn link(object: &[u8], known: &Known) -> Result<Vec<u64>, ProbeError>
     let mut linked = vec![0_u64; object.len().div_ceil(size_of::<u64>())];
     let bytes = &mut bytemuck::cast_slice_mut(&mut linked)[..object.len()];
     bytes.copy_from_slice(object);
-    let file = object::File::parse(object).map_err(ProbeError::NoElf)?;
+    let file = ElfFile::<FileHeader64<LittleEndian>>::parse(object).map_err(ProbeError::NoElf)?;
+    lengthen(&file, bytes, tables::CPUS, elements(known.config.cpus) * size_of::<Cpu>() as u64)?;
+    lengthen(&file, bytes, tables::SEEN, elements(known.config.seen) * size_of::<[i32; MEMBERS]>() as u64)?;
     let mut figures = 0;
     for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
         // A section without bytes in the file has no instructions either.
@@ -73,6 +80,30 @@ pub(super) fn link(object: &[u8], known: &Known) -> Result<Vec<u64>, ProbeError>
     }
     // A compiler that lost the marks has put the figures of no kernel into the programs.
     if figures == 0 { Err(ProbeError::Unlinked) } else { Ok(linked) }
+}
+
+/// A table is never empty.
+fn elements(number: u32) -> u64 {
+    number.max(1).into()
+}
+
+/// Makes a section without bytes in the file so long.
+fn lengthen(
+    file: &ElfFile<'_, FileHeader64<LittleEndian>>,
+    bytes: &mut [u8],
+    name: &'static str,
+    length: u64,
+) -> Result<(), ProbeError> {
+    let section = file.section_by_name(name).ok_or(ProbeError::Missing(name))?;
+    let start = file.elf_header().e_shoff.get(LittleEndian);
+    let at = usize::try_from(start).ok().and_then(|start| {
+        start.checked_add(section.index().0.checked_mul(size_of::<SectionHeader64<LittleEndian>>())?)
+    });
+    let header = at.and_then(|at| bytes.get_mut(at..)).ok_or(ProbeError::Unlinked)?;
+    let (header, _) = object::pod::from_bytes_mut::<SectionHeader64<LittleEndian>>(header)
+        .map_err(|()| ProbeError::Unlinked)?;
+    header.sh_size.set(LittleEndian, length);
+    Ok(())
 }
 
 /// Replaces the marks in one section; the number of figures.

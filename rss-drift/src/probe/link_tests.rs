@@ -120,6 +120,22 @@ fn the_object_uses_every_figure() {
     assert!(unused.is_empty(), "words of the layout that no program uses: {unused:?}");
 }
 
+#[test]
+fn tables_are_as_long_as_the_figures_say() {
+    let lengths = |cpus, seen| {
+        let config = ShadowConfig { cpus, seen, ..ShadowConfig::default() };
+        let linked = link(OBJECT, &Known { config, ..Known::default() }).unwrap();
+        let file = object::File::parse(bytemuck::cast_slice::<_, u8>(&linked)).unwrap();
+        [tables::CPUS, tables::SEEN].map(|name| file.section_by_name(name).unwrap().size())
+    };
+    let (cpu, words) = (size_of::<Cpu>() as u64, 16);
+    assert_eq!(lengths(12, 12 * 4096), [12 * cpu, 12 * 4096 * words]);
+    // Passive mode has no use for them, and the kernel makes no empty map.
+    assert_eq!(lengths(0, 0), [cpu, words]);
+    // More than 4 GiB is not cut to what 32 bits hold.
+    assert_eq!(lengths(1, u32::MAX)[1], u64::from(u32::MAX) * words);
+}
+
 /// 5.10 refuses every atomic instruction but the addition without a result, dead code included. (LLVM makes another one of the addition
 /// of a constant 0.)
 #[test]

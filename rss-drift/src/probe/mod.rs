@@ -20,6 +20,7 @@ pub mod snapshot;
 mod statistics;
 mod stream;
 mod sweep;
+mod tables;
 
 pub use caches::{Cache, Caches};
 pub use error::ProbeError;

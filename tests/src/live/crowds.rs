@@ -300,18 +300,7 @@ pub fn no_room_for_all_in_the_command() -> Outcome {
     floods[1].begin(Life::Exec, u64::MAX >> 1);
     let (room, reports) = (ROOM.to_string(), REPORTS.to_string());
     let path = file.to_str().expect("a path of ours");
-    let all = [
-        "--all",
-        "--resident",
-        "-i",
-        "0.3",
-        "-n",
-        &reports,
-        "--max-mms",
-        &room,
-        "--csv",
-        path,
-    ];
+    let all = ["--all", "--resident", "-i", "0.3", "-n", &reports, "--max-mms", &room, "--csv", path];
     let done = run(&all);
     let lives: u64 = floods.iter_mut().map(Flood::end).sum();
     done.must_be_fine();

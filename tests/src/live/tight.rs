@@ -69,8 +69,7 @@ pub fn births_take_no_memory() -> Outcome {
     let group = Group::new(2048 * MIB).expect("make a control group");
     let pid = resting.pid().to_string();
     let path = file.to_str().expect("a path of ours");
-    let mut command =
-        rss_drift(&["-p", &pid, "-i", "0.3", "--resident", "--csv", path]);
+    let mut command = rss_drift(&["-p", &pid, "-i", "0.3", "--resident", "--csv", path]);
     group.enter(&mut command).expect("enter a control group");
     let mut running = Running::of(&mut command);
     for _ in 0..2 {

@@ -1,6 +1,5 @@
 //! per-cpu accounting: the programs of full mode, and where each CPU's memory lies.
 
-use aya::EbpfLoader;
 use rss_drift_common::record::CpuRecord;
 
 use super::Scheme;
@@ -19,11 +18,6 @@ pub(super) static SCHEME: Scheme = Scheme {
         ("shadow_rss_stat", "rss_stat"),
     ],
 };
-
-/// Sizes the maps that only this scheme has.
-pub(in crate::probe) fn size_maps(loader: &mut EbpfLoader<'_>, cpus: u32, capacity: u32) {
-    loader.map_max_entries("SEEN", cpus.saturating_mul(capacity));
-}
 
 /// Each of the `possible` CPUs, in their order, with its `__per_cpu_offset`: from where the elements of a per-CPU map lie.
 ///

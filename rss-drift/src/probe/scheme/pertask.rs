@@ -21,12 +21,12 @@ use crate::probe::{
     maps::{self, Value, array, array_mut, failed},
     snapshot::{agree, sum_tasks},
     stream::Stream,
+    tables,
 };
 
 /// Passes over all tasks that a reading may take until two are identical.
 pub(in crate::probe) const PASSES: usize = 4;
 
-const CPUS: &str = "CPUS";
 const RUNNING: &str = "RUNNING";
 const SEEDS: &str = "SEEDS";
 const PEAKS: &str = "PEAKS";
@@ -102,13 +102,12 @@ fn note(records: &[TaskRecord], visited: &mut HashSet<u64>) {
 
 /// What the CPUs have: their slots and their running tasks.
 fn cpus(ebpf: &Ebpf) -> Result<Vec<Cpu>, ProbeError> {
-    let slots = array::<shadow::Cpu>(ebpf, CPUS)?;
+    let slots: Vec<shadow::Cpu> = tables::read(ebpf, tables::CPUS)?;
     let running = array(ebpf, RUNNING)?;
     slots
         .iter()
         .zip(running.iter())
-        .map(|(slot, running)| {
-            let Value(cpu) = slot.map_err(failed(CPUS))?;
+        .map(|(cpu, running)| {
             let Value(running) = running.map_err(failed(RUNNING))?;
             Ok(Cpu { slot: cpu.slot, running })
         })
