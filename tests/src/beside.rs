@@ -105,8 +105,8 @@ struct Watch {
     seen: HashMap<(i64, i64, i64), Seen>,
     rows: u64,
     uncertain: u64,
-    at_rest: u64,
-    /// Those at rest that have a shadow (full mode).
+    idle: u64,
+    /// Those idle that have a shadow (full mode).
     shadows: u64,
     /// Events that full mode missed.
     missed: i64,
@@ -142,14 +142,14 @@ impl Watch {
                 }
             }
             if still && before.is_some_and(|before| same_figures(&before.row, &row)) {
-                self.at_rest += 1;
+                self.idle += 1;
                 if sleeps && row.must("exact_bytes") != row.must("resident_bytes") {
-                    self.complain("at rest exact is not what the page tables hold", &row);
+                    self.complain("while idle, exact is not what the page tables hold", &row);
                 }
                 if let Some(shadow) = row.number("shadow_bytes") {
                     self.shadows += 1;
                     if shadow != row.must("exact_bytes") {
-                        self.complain("at rest the shadow is not what exact is", &row);
+                        self.complain("while idle, the shadow is not what exact is", &row);
                     }
                 }
             }
@@ -186,10 +186,10 @@ impl std::fmt::Display for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} rows in {} reports: {} at rest ({} with a shadow, {} events missed), {} uncertain, {} of processes that moved up and down, {} wrong",
+            "{} rows in {} reports: {} idle ({} with a shadow, {} events missed), {} uncertain, {} of processes that moved up and down, {} wrong",
             self.rows,
             self.report + 1,
-            self.at_rest,
+            self.idle,
             self.shadows,
             self.missed,
             self.uncertain,

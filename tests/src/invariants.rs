@@ -14,12 +14,12 @@ use rss_drift_common::shadow::Counts;
 const LOOKS: u32 = 150;
 
 /// What was found so far. Where events were missed (7.x) these explain what had to be repaired, and an mm that ended with
-/// a rest each.
+/// a residue each.
 #[derive(Debug, Default)]
 pub struct Invariants {
-    rest: IdleTracker,
+    tracker: IdleTracker,
     readings: u64,
-    at_rest: u64,
+    idle: u64,
     repaired: u64,
     /// See [`Invariants::may_be_late`].
     may_be_late: bool,
@@ -33,14 +33,14 @@ impl Invariants {
         self.may_be_late = true;
     }
 
-    /// One reading: at rest the shadow is exact, nothing was repaired, and every mm that ended came to 0.
+    /// One reading: the shadow of idle mms is exact, nothing was repaired, and every mm that ended came to 0.
     pub fn look(&mut self, probe: &mut Probe) -> (Snapshot, IdleFindings) {
         let snapshot = probe.snapshot().expect("read the iterator");
-        let found = self.rest.look(&snapshot);
+        let found = self.tracker.look(&snapshot);
         self.readings += 1;
-        self.at_rest += found.mms;
+        self.idle += found.mms;
         self.repaired += found.repaired;
-        assert_eq!(found.largest_error, 0, "shadow = exact at rest: {found:?}");
+        assert_eq!(found.largest_error, 0, "shadow = exact while idle: {found:?}");
         let (counts, missed) = (counts(probe), probe.missed_events().expect("full mode"));
         assert!(self.repaired == 0 || missed > 0, "only what was missed is repaired: {found:?}");
         assert!(counts.deaths_with_residue <= missed, "every mm ends with 0; {missed} missed: {counts:?}");
@@ -54,25 +54,25 @@ impl Invariants {
     pub fn end(mut self, session: &mut Session, name: &str) {
         self.look(&mut session.probe);
         no_state_too_many(session);
-        // What a reading finds at rest is judged by the next one.
+        // What a reading finds of idle mms is judged by the next one.
         self.look(&mut session.probe);
         self.look(&mut session.probe);
-        assert!(self.at_rest > 0, "something was at rest");
+        assert!(self.idle > 0, "something was idle");
         self.report(&session.probe, name);
     }
 
     /// Prints what was found.
     pub fn report(&self, probe: &Probe, name: &str) {
         let (counts, missed) = (counts(probe), probe.missed_events().expect("full mode"));
-        let Self { rest: _, readings, at_rest, repaired, may_be_late: _ } = self;
+        let Self { tracker: _, readings, idle, repaired, may_be_late: _ } = self;
         for (what, figure) in [
             ("readings", *readings),
-            ("at_rest", *at_rest),
+            ("idle", *idle),
             ("repaired", *repaired),
             ("missed", missed),
             ("late", counts.late),
             ("deaths", counts.deaths),
-            ("deaths_with_rest", counts.deaths_with_residue),
+            ("residues", counts.deaths_with_residue),
             ("swept", counts.swept),
         ] {
             println!("report: {name}_{what}={figure}");

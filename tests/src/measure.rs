@@ -1,4 +1,4 @@
-//! The code under test as a library: a session, and one process read at rest by it and by [`crate::truth`].
+//! The code under test as a library: a session, and one idle process, read by it and by [`crate::truth`].
 
 use std::{
     thread,
@@ -19,7 +19,7 @@ use rss_drift_common::{Pages, record::FLAG_VALID, shadow::SHADOW_VALID};
 
 use crate::truth::{Printed, Walk};
 
-/// How often a process that is not at rest is read again: reclaim, khugepaged and late exits of threads end by then.
+/// How often a process that is not idle is read again: reclaim, khugepaged and late exits of threads end by then.
 const ATTEMPTS: u32 = 200;
 
 /// How long a test waits for something that the kernel does in its own time. Emulated CPUs take theirs.
@@ -42,9 +42,9 @@ pub struct Meter {
     rules: Rules,
 }
 
-/// One process at rest: the same counters before and after everything else was read.
+/// One idle process: the same counters before and after everything else was read.
 #[derive(Debug)]
-pub struct Rest {
+pub struct IdleProcess {
     /// What the iterator read.
     pub mm: Mm,
     /// The row that a report would have.
@@ -80,20 +80,20 @@ impl Meter {
         self.session.probe.snapshot().expect("read the iterator")
     }
 
-    /// Reads a process at rest, and asserts what is true of every process at rest.
-    pub fn rest(&mut self, pid: u32) -> Rest {
+    /// Reads an idle process, and asserts what is true of every idle process.
+    pub fn idle(&mut self, pid: u32) -> IdleProcess {
         for _ in 0..ATTEMPTS {
-            if let Some(rest) = self.try_rest(pid) {
-                rest.assert_exact(self.session.precisions);
-                return rest;
+            if let Some(idle) = self.try_idle(pid) {
+                idle.assert_exact(self.session.precisions);
+                return idle;
             }
             thread::sleep(Duration::from_millis(5));
         }
-        panic!("process {pid} did not come to rest");
+        panic!("process {pid} did not become idle");
     }
 
     /// One try; `None` when the counters changed meanwhile.
-    fn try_rest(&mut self, pid: u32) -> Option<Rest> {
+    fn try_idle(&mut self, pid: u32) -> Option<IdleProcess> {
         let before = self.snapshot();
         let mm = *before.process(pid)?;
         let printed = Printed::of(mm.tid).expect("read /proc");
@@ -108,23 +108,23 @@ impl Meter {
         if !(same && mm.has(FLAG_VALID) && second.has(FLAG_VALID)) {
             return None;
         }
-        let row = rows.pop().expect("a process at rest has a row");
-        assert_eq!(problems.disagreements, 0, "at rest /proc prints what the counters say: {row:?}");
+        let row = rows.pop().expect("an idle process has a row");
+        assert_eq!(problems.disagreements, 0, "while idle, /proc prints what the counters say: {row:?}");
         let shadow = after.shadow(pid);
         if shadow.is_some_and(|shadow| shadow.flags & SHADOW_VALID == 0) {
             return None;
         }
-        Some(Rest { mm, row, printed, walk, shadow: shadow.map(|shadow| shadow.shadow) })
+        Some(IdleProcess { mm, row, printed, walk, shadow: shadow.map(|shadow| shadow.shadow) })
     }
 }
 
-impl Rest {
+impl IdleProcess {
     /// Exact RSS in pages.
     pub fn exact(&self) -> i64 {
         self.mm.exact_rss()
     }
 
-    /// What holds for every process at rest: the counters are what a walk of the page tables finds, member by member, and
+    /// What holds for every idle process: the counters are what a walk of the page tables finds, member by member, and
     /// drift is what /proc lacks of it.
     fn assert_exact(&self, precisions: Precisions) {
         let Self { mm, row, printed, walk, shadow } = self;
@@ -136,17 +136,17 @@ impl Rest {
             "file, anon, swap, shmem by the counters and by smaps: {self:#?}"
         );
         if let Some(shadow) = shadow {
-            assert_eq!(*shadow, mm.exact(), "the shadow of a process at rest: {self:#?}");
+            assert_eq!(*shadow, mm.exact(), "the shadow of an idle process: {self:#?}");
         }
 
         assert_eq!(row.exact, mm.exact(), "the row's figures: {self:#?}");
-        assert_eq!(row.moved, Some(0), "a process at rest: {row:?}");
+        assert_eq!(row.moved, Some(0), "an idle process: {row:?}");
         assert_eq!(row.files.stat, Some(printed.stat), "{row:?}");
         assert_eq!(row.files.statm, Some(printed.statm), "{row:?}");
         assert_eq!(row.files.status, Some(printed.status), "{row:?}");
         assert_eq!(row.files.resident, Some(printed.rollup), "{row:?}");
         let drift = printed.rollup - printed.stat;
-        assert_eq!(row.drift(), Some(drift), "drift is resident - stat at rest: {row:?}");
+        assert_eq!(row.drift(), Some(drift), "drift is resident - stat while idle: {row:?}");
         let bound = row.bound.expect("stat has a bound");
         assert!(drift.unsigned_abs() <= bound, "drift {drift} beyond the bound {bound}: {row:?}");
 

@@ -1,5 +1,5 @@
 //! Which files of /proc are exact on this kernel: found by behaviour, because the exact readers were backported and a
-//! version says nothing. A child makes drift, rests, and all files are read beside the exact figure.
+//! version says nothing. A child makes drift, waits, and all files are read beside the exact figure.
 
 use std::{
     fs::File,
@@ -101,7 +101,7 @@ pub fn find_precisions(probe: &mut Probe, page_size: u64) -> Result<Precisions, 
     Ok(Precisions::UNKNOWN)
 }
 
-/// A child that touches as many fresh pages as it is told and rests in between. Killed when dropped.
+/// A child that touches as many fresh pages as it is told and waits in between. Killed when dropped.
 struct Toucher {
     pid: Pid,
     orders: File,

@@ -1,4 +1,4 @@
-//! Whether the shadow is right: looked at where nothing moves.
+//! Whether the shadow is right: compared while mms are idle.
 //!
 //! A process is idle when readings have equal exact figures and no update of its counters came between them. What
 //! the shadow says of it then must be exact to the page, and a reader that refreshes its words must find nothing to
@@ -17,7 +17,7 @@ use rss_drift_common::{
 
 use crate::probe::{Mm, Snapshot};
 
-/// What one reading said of a mm.
+/// What one reading said of an mm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
     exact: Pages,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn updates_that_cancel_out_are_no_rest() {
+    fn updates_that_cancel_out_are_not_idle() {
         let found = findings(&[(10, 10, 1, 0), (10, 10, 3, 0), (10, 11, 5, 0)]);
         assert_eq!(found, IdleFindings::default());
     }

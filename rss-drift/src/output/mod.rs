@@ -158,7 +158,7 @@ pub struct ShadowCheck {
     /// Mms that ended and whose shadow was looked at: not those whose end nobody saw.
     pub deaths: u64,
     /// Of these, how many left a residue in the shadow.
-    pub deaths_with_residue: u64,
+    pub residues: u64,
     /// Of the missed: updates that came while the CPU's slot was busy.
     pub nested: u64,
     /// Words of the kernel that did not hold still for a refresh: left to the next.
@@ -194,7 +194,7 @@ impl ShadowCheck {
             idle_error: idle.largest_error,
             repaired: idle.repaired,
             deaths: Self::judged(counts),
-            deaths_with_residue: counts.deaths_with_residue,
+            residues: counts.deaths_with_residue,
             nested: counts.nested,
             unsettled: counts.unsettled,
             late: counts.late,

@@ -70,7 +70,7 @@ pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     processes_refused Number "self-check: processes that could not be followed (--max-mms)" |it, _| it.totals.refused;
     error_at_rest_bytes Pages "self-check: largest |shadow - exact| of an idle process" |it, _| it.check.idle_error;
     repaired_bytes Pages "self-check: pages that had to be corrected for idle processes" |it, _| it.check.repaired;
-    deaths_with_rest Number "self-check: mms that ended with a residue: their shadow was not 0" |it, _| it.check.deaths_with_residue;
+    deaths_with_rest Number "self-check: mms that ended with a residue: their shadow was not 0" |it, _| it.check.residues;
     own_cpu_seconds Seconds "CPU time of rss-drift, without that of its BPF programs" |it, _| it.costs.cpu_time;
     own_rss_bytes Bytes "RSS of rss-drift" |it, _| it.costs.rss;
     map_bytes Bytes "kernel memory of the BPF programs and maps" |it, _| it.costs.maps;

@@ -327,7 +327,7 @@ fn self_check(report: &Report, lines: &mut Lines) {
         report.totals.refused,
         check.idle_error,
         check.repaired,
-        check.deaths_with_residue,
+        check.residues,
         check.deaths,
         check.rare(Detail::wanted()),
         report.costs.cpu_time.as_secs_f64(),

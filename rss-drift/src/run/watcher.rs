@@ -23,7 +23,7 @@ pub(super) struct Watcher {
     pub bound: u64,
     /// What was found on idle mms, over the whole host.
     pub idle: IdleFindings,
-    rest: IdleTracker,
+    tracker: IdleTracker,
 }
 
 impl Watcher {
@@ -44,7 +44,7 @@ impl Watcher {
             self.bound = self.bound.max(rules.batching().bound(Precision::Approximate, mm.tasks));
             self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
         }
-        let found = self.rest.look(&snapshot);
+        let found = self.tracker.look(&snapshot);
         self.idle.mms += found.mms;
         self.idle.largest_error = self.idle.largest_error.max(found.largest_error);
         self.idle.repaired += found.repaired;

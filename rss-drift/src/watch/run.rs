@@ -33,7 +33,7 @@ pub(super) struct Run {
     drift: RunDrift,
     check: SelfCheck,
     /// Full mode: whether the shadow is right where nothing moves.
-    rest: IdleTracker,
+    idle: IdleTracker,
     guard: OverheadGuard,
     /// Processes seen so far: counted when they appear, so that a long run needs to remember only the last reading's.
     seen: u64,
@@ -72,7 +72,7 @@ impl Run {
             intervals: 0,
             drift: RunDrift::default(),
             check: SelfCheck::default(),
-            rest: IdleTracker::default(),
+            idle: IdleTracker::default(),
             seen: 0,
             present: Vec::new(),
             last_rows: BTreeMap::new(),
@@ -98,7 +98,7 @@ impl Run {
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
-        let idle = self.rest.look(&snapshot);
+        let idle = self.idle.look(&snapshot);
         let own_rss =
             snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
         let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };

@@ -20,7 +20,7 @@ use crate::harness::allowed_cpus;
 
 /// Grows to a known size, says what the kernel says of it, gives it back, and says what the kernel remembers.
 ///
-/// PAGES, THREADS, and perhaps `rest`: 0 threads: by the only one; else by so many on all CPUs. `rest`: and waits to be killed.
+/// PAGES, THREADS, and perhaps `wait`: 0 threads: by the only one; else by so many on all CPUs. `wait`: then waits to be killed.
 pub(super) fn main(arguments: &[OsString]) -> ExitCode {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let number = |index: usize| words.get(index).and_then(|word| word.parse().ok());
@@ -32,7 +32,7 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    if words.get(2).is_some_and(|word| word == "rest") {
+    if words.get(2).is_some_and(|word| word == "wait") {
         loop {
             // SAFETY: waits for a signal.
             unsafe { libc::pause() };

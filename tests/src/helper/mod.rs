@@ -1,4 +1,4 @@
-//! A helper process: it does with its memory what a test orders, by lines through pipes, and rests in between.
+//! A helper process: it does with its memory what a test orders, by lines through pipes, and waits in between.
 
 mod flood;
 mod grow;
@@ -49,7 +49,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-/// A helper that rests until it is given an order. Killed when dropped, and by the kernel when the test dies.
+/// A helper that waits until it is given an order. Killed when dropped, and by the kernel when the test dies.
 #[derive(Debug)]
 pub struct Helper {
     child: Child,
@@ -75,7 +75,7 @@ impl Region {
 }
 
 impl Helper {
-    /// Starts a helper and waits until it rests. Everything that a later order needs once has been done once by then, so
+    /// Starts a helper and waits until it is ready. Everything that a later order needs once has been done once by then, so
     /// that an order changes what it names and nothing else.
     pub fn start() -> Self {
         Self::start_as(NAME)
@@ -178,7 +178,7 @@ impl Helper {
         (faults, workers)
     }
 
-    /// Forks; the child writes to the first `pages` of `region` and rests. Its pid.
+    /// Forks; the child writes to the first `pages` of `region` and waits. Its pid.
     pub fn fork(&mut self, region: &Region, pages: u64) -> u32 {
         self.pid_of(&format!("fork {} {pages}", region.index))
     }
@@ -195,12 +195,12 @@ impl Helper {
         self.warm_up();
     }
 
-    /// Starts `threads` that each write to `pages` of their own of `region`, and rest.
+    /// Starts `threads` that each write to `pages` of their own of `region`, and wait.
     pub fn threads(&mut self, threads: u64, region: &Region, pages: u64) {
         self.numbers(&format!("threads {threads} {} {pages}", region.index));
     }
 
-    /// Starts `threads` that go over all CPUs and write on each to `pages` of their own of `region`, and rest. How many
+    /// Starts `threads` that go over all CPUs and write on each to `pages` of their own of `region`, and wait. How many
     /// CPUs they went over.
     pub fn hop(&mut self, threads: u64, region: &Region, pages: u64) -> u64 {
         self.numbers(&format!("hop {threads} {} {pages}", region.index))[0]
@@ -216,12 +216,12 @@ impl Helper {
         self.pid_of("lose-leader")
     }
 
-    /// Starts a process that shares this memory (`CLONE_VM`), writes to `pages` of `region` from its end on, and rests.
+    /// Starts a process that shares this memory (`CLONE_VM`), writes to `pages` of `region` from its end on, and waits.
     pub fn share_memory(&mut self, region: &Region, pages: u64) -> u32 {
         self.pid_of(&format!("clone-vm {} {pages}", region.index))
     }
 
-    /// vfork(2): the child lives in this memory, writes to the first `pages` of `region` and rests, while the helper is
+    /// vfork(2): the child lives in this memory, writes to the first `pages` of `region` and waits, while the helper is
     /// held until [`Self::end_vfork`]. The child's pid.
     pub fn vfork(&mut self, region: &Region, pages: u64) -> u32 {
         self.pid_of(&format!("vfork {} {pages}", region.index))
@@ -234,7 +234,7 @@ impl Helper {
     }
 
     /// Forks a child into a new PID namespace, of which it is the first; it writes to the first `pages` of `region` and
-    /// rests. Its pid outside.
+    /// waits. Its pid outside.
     pub fn fork_into_pid_namespace(&mut self, region: &Region, pages: u64) -> u32 {
         self.pid_of(&format!("pid-namespace {} {pages}", region.index))
     }
@@ -245,7 +245,7 @@ impl Helper {
         i32::try_from(errno).expect("an error number")
     }
 
-    /// Forks a child that writes to `pages` of `region`, enters seccomp's strict mode and rests.
+    /// Forks a child that writes to `pages` of `region`, enters seccomp's strict mode and waits.
     pub fn sandbox(&mut self, region: &Region, pages: u64) -> u32 {
         self.pid_of(&format!("seccomp {} {pages}", region.index))
     }

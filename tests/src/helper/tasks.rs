@@ -33,7 +33,7 @@ pub(super) fn die_with_the_parent() {
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-fn rest() -> ! {
+fn wait() -> ! {
     loop {
         // SAFETY: waits for a signal.
         unsafe { libc::pause() };
@@ -48,12 +48,12 @@ pub(super) fn pin(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Threads that each write to pages of their own and rest.
+/// Threads that each write to pages of their own and wait.
 pub(super) fn threads(count: usize, region: Mapped, pages: usize) -> io::Result<()> {
     start(count, move |number| region.write(number * pages, pages))
 }
 
-/// Threads that go over all CPUs, write to pages of their own on each, and rest.
+/// Threads that go over all CPUs, write to pages of their own on each, and wait.
 pub(super) fn hop(count: usize, region: Mapped, pages: usize) -> Answer {
     let cpus = Arc::new(allowed_cpus());
     let of_threads = Arc::clone(&cpus);
@@ -75,7 +75,7 @@ fn start(count: usize, work: impl Fn(usize) + Clone + Send + 'static) -> io::Res
         thread::Builder::new().stack_size(SMALL_STACK).spawn(move || {
             work(number);
             done.wait();
-            rest()
+            wait()
         })?;
     }
     done.wait();
@@ -106,19 +106,19 @@ pub(super) fn hand_over(server: Server) -> ExitCode {
     }
 }
 
-/// Forks, lets the child do `work` and rest; answers with its pid when it rests.
+/// Forks, lets the child do `work` and wait; answers with its pid when it waits.
 fn fork_and(work: impl FnOnce() -> bool) -> Answer {
     let (read, write) = pipe()?;
     // To this pipe nobody ever writes: the child holds both ends.
     let (silence, _other_end) = pipe()?;
-    // SAFETY: the child does `work`, which makes system calls and touches memory, and then rests for ever.
+    // SAFETY: the child does `work`, which makes system calls and touches memory, and then waits for ever.
     match unsafe { fork() }? {
         ForkResult::Child => {
             die_with_the_parent();
             if work() {
                 let mut byte = 1_u8;
                 // SAFETY: one byte from and to a variable. A process in a strict sandbox may read and write, and nothing
-                // else: it rests in a read.
+                // else: it waits in a read.
                 unsafe {
                     libc::write(write.as_raw_fd(), (&raw const byte).cast(), 1);
                     loop {
@@ -183,7 +183,7 @@ pub(super) fn zombie() -> Answer {
 struct Shared {
     region: Mapped,
     pages: usize,
-    rests: AtomicBool,
+    waits: AtomicBool,
 }
 
 extern "C" fn live_in_shared_memory(told: *mut libc::c_void) -> libc::c_int {
@@ -191,15 +191,15 @@ extern "C" fn live_in_shared_memory(told: *mut libc::c_void) -> libc::c_int {
     let told = unsafe { &*told.cast::<Shared>() };
     die_with_the_parent();
     told.region.write(0, told.pages);
-    told.rests.store(true, Ordering::Release);
-    rest()
+    told.waits.store(true, Ordering::Release);
+    wait()
 }
 
 /// A process of its own with this very memory.
 pub(super) fn share_memory(region: Mapped, pages: usize) -> Answer {
     let told = tell(region, pages);
     let pid = clone_with_our_memory(live_in_shared_memory, told, new_stack(), 0)?;
-    while !told.rests.load(Ordering::Acquire) {
+    while !told.waits.load(Ordering::Acquire) {
         thread::sleep(Duration::from_millis(1));
     }
     Ok(vec![u64::from(pid.as_raw().unsigned_abs())])
@@ -215,7 +215,7 @@ extern "C" fn live_in_a_held_parent(told: *mut libc::c_void) -> libc::c_int {
     let answer = format!("ok {}\n", std::process::id());
     // SAFETY: a buffer and its length. Where nobody reads the test is over, and so is this process.
     unsafe { libc::write(libc::STDOUT_FILENO, answer.as_ptr().cast(), answer.len()) };
-    rest()
+    wait()
 }
 
 /// A process with this very memory that holds its parent until it is killed; it gives the first answer, its pid.
@@ -265,7 +265,7 @@ impl Vforks {
 }
 
 fn tell(region: Mapped, pages: usize) -> &'static Shared {
-    Box::leak(Box::new(Shared { region, pages, rests: AtomicBool::new(false) }))
+    Box::leak(Box::new(Shared { region, pages, waits: AtomicBool::new(false) }))
 }
 
 fn clone_with_our_memory(

@@ -99,7 +99,7 @@ pub fn a_process_that_forks_ten_thousand_times() -> Outcome {
     let mut invariants = Invariants::default();
     let mut floods = [Flood::new()];
     let pid = floods[0].helper.pid();
-    let before = meter.rest(pid);
+    let before = meter.idle(pid);
     let state = shadow(&mut meter, pid);
     let first = counts(&meter.session.probe);
     floods[0].begin(Life::Fork, 10_000);
@@ -108,7 +108,7 @@ pub fn a_process_that_forks_ten_thousand_times() -> Outcome {
     let last = counts(&meter.session.probe);
     assert!(last.births - first.births >= forks, "{forks} forks: {last:?}");
     assert!(last.deaths - first.deaths + lazy(&meter) >= forks, "{forks} forks: {last:?}");
-    let after = meter.rest(pid);
+    let after = meter.idle(pid);
     assert_eq!(after.mm.exact(), before.mm.exact(), "a copy of its pages changes nothing of it");
     assert_eq!(shadow(&mut meter, pid).id, state.id, "its state is the one that it had");
     invariants.end(&mut meter.session, "forks");
@@ -121,7 +121,7 @@ pub fn a_hundred_thousand_short_lives() -> Outcome {
     let mut meter = open(FullOptions::default());
     let mut invariants = Invariants::default();
     let mut floods: Vec<_> = (0..4).map(|_| Flood::new()).collect();
-    let before: Vec<_> = floods.iter().map(|flood| meter.rest(flood.helper.pid()).mm.exact()).collect();
+    let before: Vec<_> = floods.iter().map(|flood| meter.idle(flood.helper.pid()).mm.exact()).collect();
     let first = counts(&meter.session.probe);
     let kinds = [Life::Fork, Life::Fork, Life::Fork, Life::Vfork];
     for (flood, life) in floods.iter_mut().zip(kinds) {
@@ -134,7 +134,7 @@ pub fn a_hundred_thousand_short_lives() -> Outcome {
     assert!(last.births - first.births >= mms, "{mms} new mms: {last:?}");
     assert!(last.deaths - first.deaths + lazy(&meter) >= mms, "{mms} new mms: {last:?}");
     for (flood, before) in floods.iter().zip(before) {
-        assert_eq!(meter.rest(flood.helper.pid()).mm.exact(), before, "what its children did is theirs");
+        assert_eq!(meter.idle(flood.helper.pid()).mm.exact(), before, "what its children did is theirs");
     }
     invariants.end(&mut meter.session, "short_lives");
     Outcome::Passed
@@ -146,7 +146,7 @@ pub fn programs_with_long_arguments() -> Outcome {
     let mut meter = open(FullOptions::default());
     let mut invariants = Invariants::default();
     let mut floods: Vec<_> = (0..6).map(|_| Flood::new()).collect();
-    let mut resting = Helper::start();
+    let mut sleeper = Helper::start();
     let first = counts(&meter.session.probe);
     for flood in &mut floods {
         flood.begin(Life::Exec, 1000);
@@ -161,14 +161,14 @@ pub fn programs_with_long_arguments() -> Outcome {
     assert!(misses + unseen >= pages, "{misses} misses, {unseen} missed, for {pages} pages of arguments");
     for flood in &floods {
         // Counters, page tables and shadow agree, whatever its heap kept of the arguments.
-        assert!(meter.rest(flood.helper.pid()).shadow.is_some(), "it has a shadow");
+        assert!(meter.idle(flood.helper.pid()).shadow.is_some(), "it has a shadow");
     }
 
     // One that stays: its arguments are in its stack. Below a quarter of the stack's limit, 2 MiB.
-    let short = meter.rest(resting.pid());
-    resting.exec_with(15, 100_000);
-    let long = meter.rest(resting.pid());
-    let anon = |rest: &crate::measure::Rest| rest.mm.exact()[Member::Anon.index()];
+    let short = meter.idle(sleeper.pid());
+    sleeper.exec_with(15, 100_000);
+    let long = meter.idle(sleeper.pid());
+    let anon = |idle: &crate::measure::IdleProcess| idle.mm.exact()[Member::Anon.index()];
     let arguments = 15 * 100_000 / page_size();
     assert!(anon(&long) >= anon(&short) + arguments - 20, "{} and {} pages", anon(&short), anon(&long));
     invariants.end(&mut meter.session, "long_programs");
@@ -181,10 +181,10 @@ pub fn attached_again_and_again() -> Outcome {
     let kernel = Kernel::detect().expect("this kernel has what is needed");
     let mut flood = Flood::new();
     let mut storm = Helper::start_as("live-storm");
-    let mut resting = Helper::start();
-    let region = resting.map(Kind::Anon, 100);
-    resting.write(&region, 0..77);
-    let exact = Meter::open().rest(resting.pid()).mm.exact();
+    let mut sleeper = Helper::start();
+    let region = sleeper.map(Kind::Anon, 100);
+    sleeper.write(&region, 0..77);
+    let exact = Meter::open().idle(sleeper.pid()).mm.exact();
     flood.begin(Life::Fork, u64::MAX >> 1);
     storm.begin_storm(200);
     let mut left = Objects::default();
@@ -198,7 +198,7 @@ pub fn attached_again_and_again() -> Outcome {
         invariants.may_be_late();
         wait_until("a reading that nothing disturbed", || {
             let (snapshot, _) = invariants.look(&mut probe);
-            let shadow = snapshot.shadow(resting.pid()).filter(|shadow| shadow.flags == SHADOW_VALID);
+            let shadow = snapshot.shadow(sleeper.pid()).filter(|shadow| shadow.flags == SHADOW_VALID);
             shadow.inspect(|shadow| assert_eq!(shadow.shadow, exact, "round {times}")).is_some()
         });
         invariants.look(&mut probe);
@@ -214,8 +214,8 @@ pub fn attached_again_and_again() -> Outcome {
     Outcome::Passed
 }
 
-/// Processes that rest, more than [`ROOM`] has a place for.
-const RESTING: u64 = 110;
+/// Idle processes, more than [`ROOM`] has a place for.
+const IDLE: u64 = 110;
 /// Places.
 const ROOM: u32 = 64;
 
@@ -231,7 +231,7 @@ impl Crowd {
     fn new() -> Self {
         let mut parent = Helper::start();
         let region = parent.map(Kind::Anon, 200);
-        let children = (20..20 + RESTING).map(|pages| (parent.fork(&region, pages), pages)).collect();
+        let children = (20..20 + IDLE).map(|pages| (parent.fork(&region, pages), pages)).collect();
         Self { _parent: parent, region, children }
     }
 
@@ -256,7 +256,7 @@ pub fn no_room_for_all() -> Outcome {
     let mut most = 0;
     while Instant::now() < end && !floods.iter().all(|flood| flood.helper.has_answered()) {
         let (snapshot, found) = invariants.look(&mut meter.session.probe);
-        assert!(found.without_state >= RESTING - u64::from(ROOM), "{found:?}");
+        assert!(found.without_state >= IDLE - u64::from(ROOM), "{found:?}");
         most = most.max(snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count());
         thread::sleep(PAUSE);
     }
@@ -269,11 +269,11 @@ pub fn no_room_for_all() -> Outcome {
     assert!(most > ROOM as usize / 2, "most places are taken: {most}");
     let mut with_a_place = 0;
     for &(pid, pages) in &crowd.children {
-        let rest = meter.rest(pid);
-        assert_eq!(rest.walk.within(&crowd.region.addresses(), |mapping| mapping.anonymous), signed(pages));
-        with_a_place += usize::from(rest.shadow.is_some());
+        let idle = meter.idle(pid);
+        assert_eq!(idle.walk.within(&crowd.region.addresses(), |mapping| mapping.anonymous), signed(pages));
+        with_a_place += usize::from(idle.shadow.is_some());
     }
-    assert!((1..=ROOM as usize).contains(&with_a_place), "{with_a_place} of the resting have a place");
+    assert!((1..=ROOM as usize).contains(&with_a_place), "{with_a_place} of the idle processes have a place");
 
     crowd.end_but(20);
     wait_until("those that were refused have a place", || {
@@ -281,7 +281,7 @@ pub fn no_room_for_all() -> Outcome {
         crowd.children.iter().all(|&(pid, _)| snapshot.shadow(pid).is_some())
     });
     for &(pid, _) in &crowd.children {
-        assert!(meter.rest(pid).shadow.is_some(), "and it is right");
+        assert!(meter.idle(pid).shadow.is_some(), "and it is right");
     }
     invariants.end(&mut meter.session, "no_room");
     Outcome::Passed
@@ -321,7 +321,11 @@ pub fn no_room_for_all_in_the_command() -> Outcome {
         let rows = &of_each[&i64::from(*pid)];
         assert_eq!(rows.len(), REPORTS, "a row in each report");
         for row in rows {
-            assert_eq!((row.must("moved_bytes"), row.has_note("uncertain")), (0, false), "it rests: {row:?}");
+            assert_eq!(
+                (row.must("moved_bytes"), row.has_note("uncertain")),
+                (0, false),
+                "it is idle: {row:?}"
+            );
             assert_eq!(row.must("exact_bytes"), row.must("resident_bytes"), "{row:?}");
             assert!(row.must("exact_anon_bytes") >= signed(*pages) * page_size(), "{row:?}");
             let of_the_shadow =
@@ -340,7 +344,7 @@ pub fn no_room_for_all_in_the_command() -> Outcome {
     println!("report: no_room_rows_with={with}");
     println!("report: no_room_rows_without={without}");
     assert!(
-        with > 0 && without >= REPORTS as u64 * (RESTING - u64::from(ROOM)),
+        with > 0 && without >= REPORTS as u64 * (IDLE - u64::from(ROOM)),
         "{with} with a shadow, {without} without"
     );
     // Of those that move: what a row of one instant may not be.

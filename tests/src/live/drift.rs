@@ -46,10 +46,10 @@ pub fn stays_within_its_bound_and_gets_there() -> Outcome {
         Accounting::PerTask => most - 3..=most,
     };
     assert!(range.contains(&spread), "drift moved by {spread} pages, {range:?} expected: {drifts:?}");
-    let rest = meter.rest(helper.pid());
-    assert_eq!(Some(drifts[drifts.len() - 1]), rest.row.drift());
-    let cached = rest.mm.cached[Member::Anon.index()];
-    assert!(cached.abs() <= rest.row.bound.expect("stat has a bound").cast_signed());
+    let idle = meter.idle(helper.pid());
+    assert_eq!(Some(drifts[drifts.len() - 1]), idle.row.drift());
+    let cached = idle.mm.cached[Member::Anon.index()];
+    assert!(cached.abs() <= idle.row.bound.expect("stat has a bound").cast_signed());
     Outcome::Passed
 }
 
@@ -76,7 +76,7 @@ pub fn is_what_the_files_lack() -> Outcome {
         break;
     }
     assert!(told_apart, "no drift came to be");
-    meter.rest(helper.pid());
+    meter.idle(helper.pid());
     Outcome::Passed
 }
 

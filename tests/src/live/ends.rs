@@ -68,11 +68,11 @@ pub fn of_an_mm_by_its_reader() -> Outcome {
     println!("report: ended_by_readers_reads={reads}");
     println!("report: ended_by_readers_unjudged={}", last.unjudged - first.unjudged);
     assert!(execs > 0 && reads > execs, "{execs} execve, {reads} reads");
-    // Idle CPUs may run on one each, lazily.
+    // IdleProcess CPUs may run on one each, lazily.
     let lazy = meter.session.kernel.cpus.online.len() as u64;
     assert!(last.deaths - first.deaths + lazy >= execs, "{execs} execve: {last:?}");
     for helper in &helpers {
-        assert!(meter.rest(helper.pid()).shadow.is_some(), "it has a shadow");
+        assert!(meter.idle(helper.pid()).shadow.is_some(), "it has a shadow");
     }
     invariants.end(&mut meter.session, "ended_by_readers");
     Outcome::Passed

@@ -135,7 +135,7 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
         let mut old = Helper::start();
         let region = old.map(Kind::Anon, PAGES);
         old.write(&region, 0..PAGES);
-        let mm = meter.rest(old.pid()).mm.mm;
+        let mm = meter.idle(old.pid()).mm.mm;
         let peak = shadow(&mut meter, old.pid()).peak_exact;
         assert!(peak.cast_unsigned() >= PAGES, "a peak of {peak} pages");
         // It counts as one that has a task from now on.
@@ -144,8 +144,8 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
         drop(old);
         for _ in 0..8 {
             let new = Helper::start();
-            let rest = meter.rest(new.pid());
-            if rest.mm.mm != mm {
+            let idle = meter.idle(new.pid());
+            if idle.mm.mm != mm {
                 continue;
             }
             let record = shadow(&mut meter, new.pid());
@@ -163,15 +163,15 @@ pub fn an_address_after_an_unseen_end() -> Outcome {
 /// Right at every reading beside short lives; how many they were.
 pub(super) fn beside_a_storm(meter: &mut Meter) -> u64 {
     let mut storm = Helper::start_as("live-storm");
-    let mut rest = IdleTracker::default();
+    let mut tracker = IdleTracker::default();
     storm.begin_storm(200);
     for _ in 0..10 {
-        assert_right(meter, &mut rest);
+        assert_right(meter, &mut tracker);
         thread::sleep(Duration::from_millis(100));
     }
     let lives = storm.end_storm();
     drop(storm);
-    assert_right(meter, &mut rest);
+    assert_right(meter, &mut tracker);
     lives
 }
 

@@ -26,7 +26,7 @@ pub(super) fn khugepaged_at_once() -> Vec<Setting> {
     settings
 }
 
-/// khugepaged makes huge pages of a resting process's small ones, and fills the gaps between them.
+/// khugepaged makes huge pages of an idle process's small ones, and fills the gaps between them.
 pub fn khugepaged_fills_the_gaps() -> Outcome {
     const WRITTEN: u64 = 300;
     if !thp::can_be_had() {
@@ -43,12 +43,12 @@ pub fn khugepaged_fills_the_gaps() -> Outcome {
         helper.write(&region, huge * in_one..huge * in_one + WRITTEN);
     }
     let huge = |walk: &Walk| walk.within(&region.addresses(), |mapping| mapping.huge);
-    let small = meter.rest(pid);
+    let small = meter.idle(pid);
     assert_eq!(huge(&small.walk), 0, "it begins with small pages");
     helper.advise(&region, 0..region.pages, libc::MADV_HUGEPAGE);
     let all = signed(region.pages);
     wait_until("khugepaged makes four huge pages", || huge(&Walk::of(pid).expect("read smaps")) == all);
-    assert_eq!(growth(&small, &meter.rest(pid)), only(Member::Anon, signed(4 * (in_one - WRITTEN))));
+    assert_eq!(growth(&small, &meter.idle(pid)), only(Member::Anon, signed(4 * (in_one - WRITTEN))));
     Outcome::Passed
 }
 
@@ -64,7 +64,7 @@ pub fn ksm_makes_equal_pages_one() -> Outcome {
     // Every page of it is equal.
     let region = helper.map(Kind::Anon, PAGES);
     helper.write(&region, 0..PAGES);
-    let before = meter.rest(pid);
+    let before = meter.idle(pid);
     let _fast = [("sleep_millisecs", "10"), ("pages_to_scan", "2000")]
         .map(|(name, value)| Setting::change(&ksm(name), value).expect("a setting that can be written"));
     let _on = Setting::change(KSM_RUN, "1").expect("a setting that can be written");
@@ -73,12 +73,12 @@ pub fn ksm_makes_equal_pages_one() -> Outcome {
     // 256 times at most (`max_page_sharing`), so that a few are left.
     let pss = || Walk::of(pid).expect("read smaps").within(&region.addresses(), |mapping| mapping.pss);
     wait_until("KSM merges most of the pages", || pss() < 10);
-    assert_eq!(growth(&before, &meter.rest(pid)), [0; 4]);
+    assert_eq!(growth(&before, &meter.idle(pid)), [0; 4]);
     // A write takes a page out again.
     helper.write(&region, 0..100);
-    assert_eq!(growth(&before, &meter.rest(pid)), [0; 4]);
+    assert_eq!(growth(&before, &meter.idle(pid)), [0; 4]);
     helper.unmap(&region);
-    assert_eq!(growth(&before, &meter.rest(pid)), only(Member::Anon, -signed(PAGES)));
+    assert_eq!(growth(&before, &meter.idle(pid)), only(Member::Anon, -signed(PAGES)));
     Outcome::Passed
 }
 
@@ -94,22 +94,22 @@ pub fn userfaultfd_fills_another() -> Outcome {
         let region = helper.map(kind, PAGES);
         assert_eq!(resident(&Walk::of(pid).expect("read smaps"), &region), 0);
         helper.fill_by_userfaultfd(&region, 200);
-        assert_eq!(resident(&meter.rest(pid).walk, &region), 200, "{kind:?}");
+        assert_eq!(resident(&meter.idle(pid).walk, &region), 200, "{kind:?}");
     }
     Outcome::Passed
 }
 
-/// `process_madvise(2)` of a resting process: nothing changes by `MADV_COLD`; `MADV_PAGEOUT` swaps out where there is swap.
+/// `process_madvise(2)` of an idle process: nothing changes by `MADV_COLD`; `MADV_PAGEOUT` swaps out where there is swap.
 pub fn process_madvise_of_another() -> Outcome {
     let mut meter = Meter::open_fullest();
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, PAGES);
     helper.write(&region, 0..PAGES);
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     advise(helper.pid(), &region, libc::MADV_COLD).expect("process_madvise");
-    assert_eq!(growth(&before, &meter.rest(helper.pid())), [0; 4]);
+    assert_eq!(growth(&before, &meter.idle(helper.pid())), [0; 4]);
     advise(helper.pid(), &region, libc::MADV_PAGEOUT).expect("process_madvise");
-    let after = meter.rest(helper.pid());
+    let after = meter.idle(helper.pid());
     let swapped = after.walk.within(&region.addresses(), |mapping| mapping.swap);
     assert_eq!(swapped > 0, !Reason::NoSwap.holds(), "{swapped} pages were swapped out");
     assert_eq!(growth(&before, &after), to_swap(swapped));
@@ -123,9 +123,9 @@ pub fn process_vm_writev_into_another() -> Outcome {
     let pid = helper.pid();
     for (kind, member) in [(Kind::Anon, Member::Anon), (Kind::Memfd, Member::Shmem)] {
         let region = helper.map(kind, PAGES);
-        let before = meter.rest(pid);
+        let before = meter.idle(pid);
         write_into(pid, &region, 200).expect("process_vm_writev");
-        assert_eq!(growth(&before, &meter.rest(pid)), only(member, 200), "{kind:?}");
+        assert_eq!(growth(&before, &meter.idle(pid)), only(member, 200), "{kind:?}");
     }
     Outcome::Passed
 }

@@ -27,29 +27,29 @@ use crate::{
     harness::{Outcome, Reason, allowed_cpus},
     helper::{Helper, Kind, Life, Region},
     invariants::Invariants,
-    measure::{Meter, Rest, wait_until},
+    measure::{IdleProcess, Meter, wait_until},
     thp,
     truth::{Walk, page_size},
 };
 
-/// One process that rests between orders, followed step by step: by how much it grew, what the page tables hold, and that
+/// One process that is idle between orders, followed step by step: by how much it grew, what the page tables hold, and that
 /// the shadow followed by events, not by repair.
 struct Followed {
     pid: u32,
-    last: Rest,
+    last: IdleProcess,
     shadow: ShadowRecord,
     missed: u64,
 }
 
 impl Followed {
     fn new(meter: &mut Meter, pid: u32) -> Self {
-        let last = meter.rest(pid);
+        let last = meter.idle(pid);
         Self { pid, last, shadow: shadow(meter, pid), missed: missed(meter) }
     }
 
-    /// Asserts what an order changed. [`Meter::rest`] holds the counters, the page tables and the shadow against each other.
+    /// Asserts what an order changed. [`Meter::idle`] holds the counters, the page tables and the shadow against each other.
     fn grew(&mut self, meter: &mut Meter, expected: Pages, what: &str) {
-        let now = meter.rest(self.pid);
+        let now = meter.idle(self.pid);
         assert!(now.shadow.is_some(), "it has a shadow");
         assert_eq!(growth(&self.last, &now), expected, "{what}");
         let record = shadow(meter, self.pid);
@@ -121,14 +121,14 @@ pub fn huge_pages_that_are_split() -> Outcome {
     helper.advise(&small, 0..small.pages, libc::MADV_NOHUGEPAGE);
     let child = helper.fork(&small, 1);
     followed.grew(&mut meter, [0; 4], "after a fork");
-    let of_the_child = meter.rest(child);
+    let of_the_child = meter.idle(child);
     let resident = of_the_child.walk.within(&small.addresses(), |mapping| mapping.rss);
     assert!((1..=2 * in_one).contains(&resident), "{resident} pages of the child");
     helper.write(&small, 0..small.pages);
     followed.grew(&mut meter, [0; 4], "the parent writes to pages that the child has too");
     helper.unmap(&small);
     followed.grew(&mut meter, anon(-2 * in_one), "both are unmapped");
-    assert_eq!(growth(&of_the_child, &meter.rest(child)), [0; 4], "the child keeps its own");
+    assert_eq!(growth(&of_the_child, &meter.idle(child)), [0; 4], "the child keeps its own");
     invariants.look(&mut meter.session.probe);
     invariants.end(&mut meter.session, "thp_split");
     Outcome::Passed
@@ -191,7 +191,7 @@ pub fn an_address_that_is_used_again() -> Outcome {
     let mut again = 0;
     for tries in 1..=TRIES {
         let first = parent.fork(&region, LARGE);
-        let old = meter.rest(first);
+        let old = meter.idle(first);
         let old_shadow = shadow(&mut meter, first);
         invariants.look(&mut meter.session.probe);
         end(first);
@@ -203,7 +203,7 @@ pub fn an_address_that_is_used_again() -> Outcome {
         );
         if snapshot.process(second).expect("it lives").mm == old.mm.mm {
             again += 1;
-            let new = meter.rest(second);
+            let new = meter.idle(second);
             assert_eq!(new.walk.within(&region.addresses(), |mapping| mapping.anonymous), signed(SMALL));
             // It only grew.
             has_its_own(&mut meter, second, &new, &old_shadow, 0);
@@ -231,11 +231,11 @@ pub fn an_address_that_is_used_again_by_its_process() -> Outcome {
         helper.pin(allowed_cpus()[0]);
         let region = helper.map(Kind::Anon, LARGE);
         helper.write(&region, 0..LARGE);
-        let old = meter.rest(pid);
+        let old = meter.idle(pid);
         let old_shadow = shadow(&mut meter, pid);
         helper.exec();
         helper.exec();
-        let new = meter.rest(pid);
+        let new = meter.idle(pid);
         assert_eq!(new.mm.exec_id, old.mm.exec_id + 2, "two generations later");
         if new.mm.mm == old.mm.mm {
             // A helper that begins gives a few pages back.
@@ -331,7 +331,7 @@ pub fn khugepaged_is_interrupted() -> Outcome {
     }
     println!("report: interruptions={}", interrupts.end_storm());
     println!("report: filled={filled}");
-    assert!(meter.rest(helper.pid()).shadow.is_some(), "it has a shadow");
+    assert!(meter.idle(helper.pid()).shadow.is_some(), "it has a shadow");
     invariants.end(&mut meter.session, "khugepaged");
     Outcome::Passed
 }
@@ -365,7 +365,7 @@ fn khugepaged() -> Pid {
 
 /// Figures of an mm that took the address of another, which was several times as large: none of them is that one's. By so
 /// many pages it was larger than now at most.
-fn has_its_own(meter: &mut Meter, pid: u32, new: &Rest, old: &ShadowRecord, shrunk: i64) {
+fn has_its_own(meter: &mut Meter, pid: u32, new: &IdleProcess, old: &ShadowRecord, shrunk: i64) {
     let record = shadow(meter, pid);
     assert_ne!(record.id, old.id, "another mm has another state");
     let error = (record.active_max - 1).max(0) * signed(most_pending(meter));

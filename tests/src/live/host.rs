@@ -1,4 +1,4 @@
-//! The whole host: every process at rest is right, and what comes and goes beside it disturbs nothing.
+//! The whole host: every idle process is right, and what comes and goes beside it disturbs nothing.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// Every process whose figures stand still over several reports: exact is what the page tables hold.
-pub fn every_process_at_rest() -> Outcome {
+pub fn every_idle_process() -> Outcome {
     const REPORTS: usize = 4;
-    // At least these are at rest, so that the test says something on a busy host too.
+    // At least these are idle, so that the test says something on a busy host too.
     let mut helpers = [Helper::start(), Helper::start(), Helper::start()];
     for helper in &mut helpers {
         let region = helper.map(Kind::Anon, 77);
@@ -26,22 +26,22 @@ pub fn every_process_at_rest() -> Outcome {
     for row in parse(&done.stdout) {
         processes.entry(row.identity()).or_default().push(row);
     }
-    let mut at_rest = 0;
-    for rows in processes.values().filter(|rows| rows.len() == REPORTS && rests(rows)) {
+    let mut idle = 0;
+    for rows in processes.values().filter(|rows| rows.len() == REPORTS && is_idle(rows)) {
         let row = &rows[0];
-        // No difference is known to be legitimate on a host at rest: docs/limitations.md.
-        assert_eq!(row.must("exact_bytes"), row.must("resident_bytes"), "at rest: {row:#?}");
+        // No difference is known to be legitimate on an idle host: docs/limitations.md.
+        assert_eq!(row.must("exact_bytes"), row.must("resident_bytes"), "while idle: {row:#?}");
         assert_eq!(row.must("reported_bytes") + row.must("drift_bytes"), row.must("exact_bytes"));
         assert!(row.must("drift_bytes").abs() <= row.must("bound_bytes"), "{row:#?}");
-        at_rest += 1;
+        idle += 1;
     }
-    println!("{at_rest} of {} processes were at rest", processes.len());
-    assert!(at_rest >= helpers.len(), "the helpers rest");
+    println!("{idle} of {} processes were idle", processes.len());
+    assert!(idle >= helpers.len(), "the helpers are idle");
     Outcome::Passed
 }
 
 /// Whether nothing of a process moved from the first of `rows` to the last, and its page tables could be read.
-fn rests(rows: &[Record]) -> bool {
+fn is_idle(rows: &[Record]) -> bool {
     let first = &rows[0];
     rows.iter().all(|row| {
         row.must("moved_bytes") == 0
@@ -52,13 +52,13 @@ fn rests(rows: &[Record]) -> bool {
     })
 }
 
-/// 500 processes a second: the resting one is right in every row, and no row of the others is nonsense.
-pub fn many_short_lives_beside_a_resting_process() -> Outcome {
+/// 500 processes a second: the idle one is right in every row, and no row of the others is nonsense.
+pub fn many_short_lives_beside_an_idle_process() -> Outcome {
     const RATE: u64 = 500;
     const REPORTS: usize = 30;
-    let mut resting = Helper::start();
-    let region = resting.map(Kind::Anon, 333);
-    resting.write(&region, 0..333);
+    let mut sleeper = Helper::start();
+    let region = sleeper.map(Kind::Anon, 333);
+    sleeper.write(&region, 0..333);
     let mut storm = Helper::start();
     storm.begin_storm(RATE);
     let began = Instant::now();
@@ -72,9 +72,9 @@ pub fn many_short_lives_beside_a_resting_process() -> Outcome {
     assert!(started >= 300, "{started} processes in {took:?}");
 
     let rows = parse(&done.stdout);
-    let of_the_resting: Vec<_> = rows.iter().filter(|row| row.pid() == i64::from(resting.pid())).collect();
-    assert_eq!(of_the_resting.len(), REPORTS, "a row of the resting process in every report");
-    for row in of_the_resting {
+    let of_sleeper: Vec<_> = rows.iter().filter(|row| row.pid() == i64::from(sleeper.pid())).collect();
+    assert_eq!(of_sleeper.len(), REPORTS, "a row of the idle process in every report");
+    for row in of_sleeper {
         assert!(!row.has_note("uncertain"), "{row:#?}");
         assert_eq!(row.must("moved_bytes"), 0);
         assert_eq!(row.must("exact_bytes"), row.must("resident_bytes"), "{row:#?}");

@@ -51,7 +51,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
     helper.write(&region, 0..7);
     helper.pin(last);
     helper.write(&region, 7..18);
-    let before = meter.rest(pid);
+    let before = meter.idle(pid);
     let online = online_cpus();
     assert_eq!(bound(&row(pid)), expected_bound(&meter, online));
 
@@ -61,7 +61,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
         for _ in 0..3 {
             invariants.look(&mut meter.session.probe);
         }
-        let without = meter.rest(pid);
+        let without = meter.idle(pid);
         assert_eq!(without.mm.exact(), before.mm.exact());
         if round == 0 {
             let folded = without.printed.stat - before.printed.stat;
@@ -78,9 +78,9 @@ pub fn cpus_that_go_and_come() -> Outcome {
 
     // The CPU that is back has a slot as before.
     helper.pin(last);
-    let back = meter.rest(pid);
+    let back = meter.idle(pid);
     helper.write(&region, 18..23);
-    let after = meter.rest(pid);
+    let after = meter.idle(pid);
     assert_eq!(after.exact() - back.exact(), 5);
     if per_cpu {
         assert_eq!(after.printed.stat, back.printed.stat, "the new pages are in the CPU's slot");
@@ -184,7 +184,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     // Every CPU's slot gets some, and fewer than a batch.
     let region = helper.map(Kind::Anon, THREADS * PAGES * cpus.len() as u64);
     helper.hop(THREADS, &region, PAGES);
-    let before = meter.rest(pid);
+    let before = meter.idle(pid);
     let slots = meter.session.probe.caches(&[pid]).expect("read the slots").pop().expect("it has some");
 
     let began = Instant::now();
@@ -201,7 +201,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     }
     println!("report: cpus_taken_offline={}", offline.len());
     assert_eq!(online_cpus(), (cpus.len() - offline.len()) as u64);
-    let without = meter.rest(pid);
+    let without = meter.idle(pid);
     assert!(without.shadow.is_some(), "it has a shadow");
     assert_eq!(without.mm.exact(), before.mm.exact());
     let folded = without.printed.stat - before.printed.stat;
@@ -224,7 +224,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     assert_eq!(online_cpus(), cpus.len() as u64);
     grows.write(&room, 0..1000);
     for pid in [pid, grows.pid()] {
-        assert!(meter.rest(pid).shadow.is_some(), "it has a shadow");
+        assert!(meter.idle(pid).shadow.is_some(), "it has a shadow");
     }
     let lives: u64 = storms.iter_mut().map(Helper::end_storm).sum();
     println!("report: hotplug_lives={lives}");

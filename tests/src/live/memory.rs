@@ -7,7 +7,7 @@ use rss_drift_common::{Member, Pages};
 use crate::{
     harness::{Outcome, Reason},
     helper::{Helper, Kind, Region},
-    measure::{Meter, Rest},
+    measure::{IdleProcess, Meter},
     scratch::Scratch,
     thp,
     truth::{Mapping, page_size},
@@ -16,8 +16,8 @@ use crate::{
 /// More than the batch of any kernel with up to 64 CPUs, and no multiple of it.
 const PAGES: u64 = 333;
 
-/// How much each member of a process at rest grew from one reading to another.
-pub(super) fn growth(before: &Rest, after: &Rest) -> Pages {
+/// How much each member of an idle process grew from one reading to another.
+pub(super) fn growth(before: &IdleProcess, after: &IdleProcess) -> Pages {
     assert_eq!(before.mm.mm, after.mm.mm, "it is the same memory");
     let (before, after) = (before.mm.exact(), after.mm.exact());
     std::array::from_fn(|member| after[member] - before[member])
@@ -42,8 +42,8 @@ pub(super) fn signed(pages: u64) -> i64 {
 }
 
 /// Resident pages of a region by the page tables.
-fn resident(rest: &Rest, region: &Region) -> i64 {
-    rest.walk.within(&region.addresses(), |mapping: &Mapping| mapping.rss)
+fn resident(idle: &IdleProcess, region: &Region) -> i64 {
+    idle.walk.within(&region.addresses(), |mapping: &Mapping| mapping.rss)
 }
 
 /// Pages that are written one after the other are there one by one.
@@ -51,12 +51,12 @@ pub fn anonymous_pages() -> Outcome {
     let mut meter = Meter::open();
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, PAGES);
-    let mut last = meter.rest(helper.pid());
+    let mut last = meter.idle(helper.pid());
     // Less than a batch, then across several batches.
     for pages in [0..1, 1..7, 7..40, 40..PAGES] {
         let count = signed(pages.end - pages.start);
         helper.write(&region, pages);
-        let now = meter.rest(helper.pid());
+        let now = meter.idle(helper.pid());
         assert_eq!(growth(&last, &now), only(Member::Anon, count));
         last = now;
     }
@@ -79,18 +79,18 @@ pub fn pages_of_a_file() -> Outcome {
     let mut meter = Meter::open();
     let mut helper = Helper::start();
     let region = helper.map_file(Kind::SharedFile, PAGES, &path);
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     // One fault brings in the pages around it that are in the page cache: how many is the kernel's affair.
     helper.read(&region, 0..1);
-    let first = meter.rest(helper.pid());
+    let first = meter.idle(helper.pid());
     let around = resident(&first, &region);
     assert!((1..=signed(PAGES)).contains(&around), "{around} pages came with the first");
     assert_eq!(growth(&before, &first), only(Member::File, around));
     helper.read(&region, 0..PAGES);
-    let read = meter.rest(helper.pid());
+    let read = meter.idle(helper.pid());
     assert_eq!(growth(&before, &read), only(Member::File, signed(PAGES)));
     helper.write(&region, 0..PAGES);
-    assert_eq!(growth(&read, &meter.rest(helper.pid())), [0; 4]);
+    assert_eq!(growth(&read, &meter.idle(helper.pid())), [0; 4]);
     Outcome::Passed
 }
 
@@ -104,14 +104,14 @@ pub fn private_copies_of_a_files_pages() -> Outcome {
         (helper.map_file(Kind::PrivateFile, PAGES, &path), Member::File),
         (helper.map(Kind::PrivateMemfd, PAGES), Member::Shmem),
     ] {
-        let before = meter.rest(helper.pid());
+        let before = meter.idle(helper.pid());
         helper.read(&region, 0..PAGES);
-        let read = meter.rest(helper.pid());
+        let read = meter.idle(helper.pid());
         assert_eq!(growth(&before, &read), only(backing, signed(PAGES)));
         helper.write(&region, 100..PAGES);
         let mut expected = only(backing, 100);
         expected[Member::Anon.index()] = signed(PAGES) - 100;
-        assert_eq!(growth(&before, &meter.rest(helper.pid())), expected);
+        assert_eq!(growth(&before, &meter.idle(helper.pid())), expected);
     }
     Outcome::Passed
 }
@@ -122,9 +122,9 @@ pub fn shared_memory() -> Outcome {
     let mut helper = Helper::start();
     for kind in [Kind::Shmem, Kind::Memfd] {
         let region = helper.map(kind, PAGES);
-        let before = meter.rest(helper.pid());
+        let before = meter.idle(helper.pid());
         helper.write(&region, 0..PAGES);
-        let after = meter.rest(helper.pid());
+        let after = meter.idle(helper.pid());
         assert_eq!(growth(&before, &after), only(Member::Shmem, signed(PAGES)), "{kind:?}");
         assert_eq!(resident(&after, &region), signed(PAGES));
     }
@@ -138,13 +138,13 @@ pub fn pages_given_up() -> Outcome {
     for (kind, member) in [(Kind::Anon, Member::Anon), (Kind::Shmem, Member::Shmem)] {
         let region = helper.map(kind, PAGES);
         helper.write(&region, 0..PAGES);
-        let full = meter.rest(helper.pid());
+        let full = meter.idle(helper.pid());
         helper.give_up(&region, 10..210);
-        let partly = meter.rest(helper.pid());
+        let partly = meter.idle(helper.pid());
         assert_eq!(growth(&full, &partly), only(member, -200));
         // What was given up already is not counted again.
         helper.give_up(&region, 0..211);
-        assert_eq!(growth(&partly, &meter.rest(helper.pid())), only(member, -11));
+        assert_eq!(growth(&partly, &meter.idle(helper.pid())), only(member, -11));
     }
     Outcome::Passed
 }
@@ -153,20 +153,20 @@ pub fn pages_given_up() -> Outcome {
 pub fn a_region_unmapped() -> Outcome {
     let mut meter = Meter::open();
     let mut helper = Helper::start();
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     let anon = helper.map(Kind::Anon, PAGES);
     let shmem = helper.map(Kind::Shmem, PAGES);
     helper.write(&anon, 0..PAGES);
     helper.write(&shmem, 0..PAGES);
     let mut both = only(Member::Anon, signed(PAGES));
     both[Member::Shmem.index()] = signed(PAGES);
-    let full = meter.rest(helper.pid());
+    let full = meter.idle(helper.pid());
     assert_eq!(growth(&before, &full), both);
     helper.unmap(&anon);
-    let half = meter.rest(helper.pid());
+    let half = meter.idle(helper.pid());
     assert_eq!(growth(&full, &half), only(Member::Anon, -signed(PAGES)));
     helper.unmap(&shmem);
-    assert_eq!(growth(&before, &meter.rest(helper.pid())), [0; 4]);
+    assert_eq!(growth(&before, &meter.idle(helper.pid())), [0; 4]);
     Outcome::Passed
 }
 
@@ -180,19 +180,19 @@ pub fn huge_pages() -> Outcome {
     let _allowed = thp::allow().expect("a setting that can be written");
     let mut helper = Helper::start();
     let region = helper.map(Kind::Huge, 4 * in_one.unsigned_abs());
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     helper.write(&region, 0..1);
-    let one = meter.rest(helper.pid());
+    let one = meter.idle(helper.pid());
     assert_eq!(one.walk.within(&region.addresses(), |mapping| mapping.huge), in_one, "it is a huge page");
     assert_eq!(growth(&before, &one), only(Member::Anon, in_one));
     helper.write(&region, 0..region.pages);
-    let all = meter.rest(helper.pid());
+    let all = meter.idle(helper.pid());
     assert_eq!(growth(&before, &all), only(Member::Anon, 4 * in_one));
     // Giving up a part splits a huge page.
     helper.give_up(&region, 1..4);
-    assert_eq!(growth(&all, &meter.rest(helper.pid())), only(Member::Anon, -3));
+    assert_eq!(growth(&all, &meter.idle(helper.pid())), only(Member::Anon, -3));
     helper.unmap(&region);
-    assert_eq!(growth(&before, &meter.rest(helper.pid())), [0; 4]);
+    assert_eq!(growth(&before, &meter.idle(helper.pid())), [0; 4]);
     Outcome::Passed
 }
 
@@ -201,9 +201,9 @@ pub fn locked_pages() -> Outcome {
     let mut meter = Meter::open();
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, PAGES);
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     helper.lock(&region);
-    assert_eq!(growth(&before, &meter.rest(helper.pid())), only(Member::Anon, signed(PAGES)));
+    assert_eq!(growth(&before, &meter.idle(helper.pid())), only(Member::Anon, signed(PAGES)));
     Outcome::Passed
 }
 
@@ -212,11 +212,11 @@ pub fn the_zero_page_is_no_memory() -> Outcome {
     let mut meter = Meter::open();
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, PAGES);
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     helper.read(&region, 0..PAGES);
-    assert_eq!(growth(&before, &meter.rest(helper.pid())), [0; 4]);
+    assert_eq!(growth(&before, &meter.idle(helper.pid())), [0; 4]);
     helper.write(&region, 0..PAGES);
-    assert_eq!(growth(&before, &meter.rest(helper.pid())), only(Member::Anon, signed(PAGES)));
+    assert_eq!(growth(&before, &meter.idle(helper.pid())), only(Member::Anon, signed(PAGES)));
     Outcome::Passed
 }
 
@@ -229,9 +229,9 @@ pub fn swapped_pages() -> Outcome {
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, PAGES);
     helper.write(&region, 0..PAGES);
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     helper.page_out(&region, 0..PAGES);
-    let after = meter.rest(helper.pid());
+    let after = meter.idle(helper.pid());
     let swapped = after.walk.within(&region.addresses(), |mapping| mapping.swap);
     assert!(swapped > 0, "nothing was swapped out");
     assert_eq!(growth(&before, &after), to_swap(swapped));

@@ -72,7 +72,7 @@ pub const TESTS: &[Test] = tests! {
         process_vm_writev_into_another
     }
     reclaim {
-        kswapd_swaps_out_who_rests
+        kswapd_swaps_out_an_idle_process
         a_process_at_the_limit_of_its_group
     }
     hotplug {
@@ -95,7 +95,7 @@ pub const TESTS: &[Test] = tests! {
         of_ten_thousand_threads
     }
     shadow {
-        is_exact_for_every_process_at_rest
+        is_exact_for_every_idle_process
         fills_its_columns
         counts_what_was_done
         flushes_when_another_takes_the_cpu
@@ -218,7 +218,7 @@ pub const TESTS: &[Test] = tests! {
         without_privileges
     }
     host {
-        every_process_at_rest
-        many_short_lives_beside_a_resting_process
+        every_idle_process
+        many_short_lives_beside_an_idle_process
     }
 };

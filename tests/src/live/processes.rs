@@ -18,8 +18,8 @@ use crate::{
 
 const PAGES: u64 = 333;
 
-fn anon(rest: &crate::measure::Rest) -> i64 {
-    rest.mm.exact()[Member::Anon.index()]
+fn anon(idle: &crate::measure::IdleProcess) -> i64 {
+    idle.mm.exact()[Member::Anon.index()]
 }
 
 /// A child has its parent's pages; what it writes is its own, in the same number.
@@ -31,12 +31,12 @@ pub fn a_fork_and_its_parent() -> Outcome {
     helper.write(&region, 0..PAGES);
     helper.write(&shared, 0..PAGES);
     let child = helper.fork(&region, 200);
-    let (parent, child) = (meter.rest(helper.pid()), meter.rest(child));
+    let (parent, child) = (meter.idle(helper.pid()), meter.idle(child));
     assert_ne!(parent.mm.mm, child.mm.mm);
-    for rest in [&parent, &child] {
-        assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
-        assert_eq!(rest.row.process.comm, parent.row.process.comm);
-        assert!(rest.row.notes.is_empty(), "{:?}", rest.row.notes);
+    for idle in [&parent, &child] {
+        assert_eq!(idle.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+        assert_eq!(idle.row.process.comm, parent.row.process.comm);
+        assert!(idle.row.notes.is_empty(), "{:?}", idle.row.notes);
     }
     // Shared memory is not copied, and its page tables are filled at the first touch.
     assert_eq!(parent.walk.within(&shared.addresses(), |mapping| mapping.rss), 333);
@@ -48,13 +48,13 @@ pub fn a_fork_and_its_parent() -> Outcome {
 pub fn an_execve_has_new_memory() -> Outcome {
     let mut meter = Meter::open();
     let mut helper = Helper::start();
-    let fresh = meter.rest(helper.pid());
+    let fresh = meter.idle(helper.pid());
     let region = helper.map(Kind::Anon, 10 * PAGES);
     helper.write(&region, 0..10 * PAGES);
-    let old = meter.rest(helper.pid());
+    let old = meter.idle(helper.pid());
     assert_eq!(anon(&old), anon(&fresh) + 3330);
     helper.exec();
-    let new = meter.rest(helper.pid());
+    let new = meter.idle(helper.pid());
     assert_eq!(new.mm.exec_id, old.mm.exec_id + 1, "the generation rises by one");
     assert_eq!(new.mm.start_boottime_ns, old.mm.start_boottime_ns, "the process is the same");
     assert!(anon(&new) < anon(&old) - 3000, "{} of {} pages are left", anon(&new), anon(&old));
@@ -76,12 +76,12 @@ pub fn a_process_without_its_leader() -> Outcome {
     let statm = fs::read_to_string(format!("/proc/{}/statm", helper.pid())).expect("read /proc");
     assert!(statm.starts_with("0 0 "), "the leader has no memory: {statm}");
 
-    let rest = meter.rest(helper.pid());
-    assert_eq!(rest.row.notes, [Note::DeadLeader]);
-    assert_eq!(rest.row.process.pid, helper.pid());
+    let idle = meter.idle(helper.pid());
+    assert_eq!(idle.row.notes, [Note::DeadLeader]);
+    assert_eq!(idle.row.process.pid, helper.pid());
     assert_ne!(heir, helper.pid());
-    assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
-    assert_eq!(rest.walk.within(&threads.addresses(), |mapping| mapping.anonymous), 30);
+    assert_eq!(idle.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    assert_eq!(idle.walk.within(&threads.addresses(), |mapping| mapping.anonymous), 30);
     let records = meter.snapshot().processes().filter(|mm| mm.tgid == helper.pid()).count();
     assert_eq!(records, 1, "one record for all threads");
     Outcome::Passed
@@ -94,12 +94,12 @@ pub fn two_processes_with_one_memory() -> Outcome {
     let region = helper.map(Kind::Anon, PAGES);
     helper.write(&region, 100..PAGES);
     let other = helper.share_memory(&region, 100);
-    let (one, two) = (meter.rest(helper.pid()), meter.rest(other));
+    let (one, two) = (meter.idle(helper.pid()), meter.idle(other));
     assert_eq!(one.mm.mm, two.mm.mm);
     assert_eq!(one.mm.exact(), two.mm.exact());
-    for rest in [&one, &two] {
-        assert_eq!(rest.row.notes, [Note::SharedMm]);
-        assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    for idle in [&one, &two] {
+        assert_eq!(idle.row.notes, [Note::SharedMm]);
+        assert_eq!(idle.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
     }
     assert_eq!((one.mm.tgid, two.mm.tgid), (helper.pid(), other));
     let snapshot = meter.snapshot();
@@ -114,7 +114,7 @@ pub fn many_processes_with_one_memory() -> Outcome {
     const PAGES_OF_EACH: u64 = 60;
     let mut meter = Meter::open();
     let mut helper = Helper::start();
-    let alone = meter.rest(helper.pid()).row.bound.expect("stat has a bound");
+    let alone = meter.idle(helper.pid()).row.bound.expect("stat has a bound");
     let others: Vec<u32> = (0..SHARERS)
         .map(|_| {
             let region = helper.map(Kind::Anon, PAGES_OF_EACH);
@@ -122,20 +122,20 @@ pub fn many_processes_with_one_memory() -> Outcome {
         })
         .collect();
     // Asserts that drift, which is resident - stat there, is within the row's bound.
-    let rests = [helper.pid(), others[0], *others.last().expect("sharers")].map(|pid| meter.rest(pid));
-    for rest in &rests {
-        let drift = rest.row.drift().expect("stat is readable");
-        let bound = rest.row.bound.expect("stat has a bound");
+    let processes = [helper.pid(), others[0], *others.last().expect("sharers")].map(|pid| meter.idle(pid));
+    for idle in &processes {
+        let drift = idle.row.drift().expect("stat is readable");
+        let bound = idle.row.bound.expect("stat has a bound");
         match meter.session.kernel.accounting {
             Accounting::PerTask => {
                 assert!(drift.unsigned_abs() > alone, "more than one task can cache: {drift}, {alone}");
-                assert_eq!(bound, (SHARERS + 1) * alone, "each task of the mm has a cache: {:?}", rest.row);
+                assert_eq!(bound, (SHARERS + 1) * alone, "each task of the mm has a cache: {:?}", idle.row);
             }
-            Accounting::PerCpu => assert_eq!(bound, alone, "tasks have no caches: {:?}", rest.row),
+            Accounting::PerCpu => assert_eq!(bound, alone, "tasks have no caches: {:?}", idle.row),
         }
-        assert_eq!(rest.row.process.threads, 1, "each is a process of one thread: {:?}", rest.row);
+        assert_eq!(idle.row.process.threads, 1, "each is a process of one thread: {:?}", idle.row);
     }
-    println!("report: drift_of_{SHARERS}_sharers={:?}", rests[0].row.drift());
+    println!("report: drift_of_{SHARERS}_sharers={:?}", processes[0].row.drift());
     Outcome::Passed
 }
 
@@ -150,8 +150,8 @@ pub fn a_process_in_a_sandbox() -> Outcome {
     let sandboxed = helper.sandbox(&region, PAGES);
     let status = fs::read_to_string(format!("/proc/{sandboxed}/status")).expect("read /proc");
     assert!(status.contains("Seccomp:\t1"), "it is in strict mode: {status}");
-    let rest = meter.rest(sandboxed);
-    assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    let idle = meter.idle(sandboxed);
+    assert_eq!(idle.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
     Outcome::Passed
 }
 
@@ -162,14 +162,14 @@ pub fn a_vfork_on_its_parents_memory() -> Outcome {
     let region = helper.map(Kind::Anon, PAGES);
     helper.write(&region, 100..PAGES);
     let child = helper.vfork(&region, 100);
-    let (one, two) = (meter.rest(helper.pid()), meter.rest(child));
+    let (one, two) = (meter.idle(helper.pid()), meter.idle(child));
     assert_eq!((one.mm.mm, one.mm.exact()), (two.mm.mm, two.mm.exact()));
-    for rest in [&one, &two] {
-        assert_eq!(rest.row.notes, [Note::SharedMm]);
-        assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    for idle in [&one, &two] {
+        assert_eq!(idle.row.notes, [Note::SharedMm]);
+        assert_eq!(idle.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
     }
     helper.end_vfork(child);
-    let alone = meter.rest(helper.pid());
+    let alone = meter.idle(helper.pid());
     assert!(alone.row.notes.is_empty(), "{:?}", alone.row.notes);
     assert_eq!(alone.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
     Outcome::Passed
@@ -194,10 +194,10 @@ pub fn an_execve_that_fails() -> Outcome {
     for (path, count, error) in &tries {
         assert_eq!(helper.fail_to_exec(path, *count, 120_000), *error, "{count} arguments");
     }
-    let before = meter.rest(helper.pid());
+    let before = meter.idle(helper.pid());
     for (path, count, error) in &tries {
         assert_eq!(helper.fail_to_exec(path, *count, 120_000), *error);
-        let after = meter.rest(helper.pid());
+        let after = meter.idle(helper.pid());
         assert_eq!((after.mm.mm, after.mm.exec_id), (before.mm.mm, before.mm.exec_id), "the old memory");
         assert_eq!(after.mm.exact(), before.mm.exact(), "after error {error}");
     }
@@ -215,9 +215,9 @@ pub fn a_process_in_a_pid_namespace() -> Outcome {
     let first = helper.fork_into_pid_namespace(&region, PAGES);
     let status = fs::read_to_string(format!("/proc/{first}/status")).expect("read /proc");
     assert!(status.contains(&format!("NSpid:\t{first}\t1\n")), "the first of its namespace: {status}");
-    let rest = meter.rest(first);
-    assert_eq!((rest.row.process.pid, rest.mm.tgid), (first, first));
-    assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
+    let idle = meter.idle(first);
+    assert_eq!((idle.row.process.pid, idle.mm.tgid), (first, first));
+    assert_eq!(idle.walk.within(&region.addresses(), |mapping| mapping.anonymous), 333);
     Outcome::Passed
 }
 

@@ -15,23 +15,23 @@ use crate::{
     guard::Setting,
     harness::{Outcome, Reason, kib_of},
     helper::{Helper, Kind},
-    measure::{Meter, Rest, wait_until},
+    measure::{IdleProcess, Meter, wait_until},
     records::parse,
     truth::page_size,
 };
 
 /// Pages of a helper's anonymous memory that are there or in swap.
-fn anon_and_swap(before: &Rest, after: &Rest) -> i64 {
+fn anon_and_swap(before: &IdleProcess, after: &IdleProcess) -> i64 {
     let growth = growth(before, after);
     growth[Member::Anon.index()] + growth[Member::Swap.index()]
 }
 
-fn swapped(rest: &Rest) -> i64 {
-    rest.mm.exact()[Member::Swap.index()]
+fn swapped(idle: &IdleProcess) -> i64 {
+    idle.mm.exact()[Member::Swap.index()]
 }
 
-/// kswapd swaps out a process that rests, for another that grows, while the host is read all the time.
-pub fn kswapd_swaps_out_who_rests() -> Outcome {
+/// kswapd swaps out an idle process for another that grows, while the host is read all the time.
+pub fn kswapd_swaps_out_an_idle_process() -> Outcome {
     const PAGES: u64 = 8000;
     /// Most that the one that grows has to take, which is more than 5 % of a guest's memory.
     const ROOM: u64 = 64_000;
@@ -43,11 +43,11 @@ pub fn kswapd_swaps_out_who_rests() -> Outcome {
         }
     }
     let mut meter = Meter::open_fullest();
-    let mut resting = Helper::start();
-    let pid = resting.pid();
-    let region = resting.map(Kind::Anon, PAGES);
-    resting.write(&region, 0..PAGES);
-    let before = meter.rest(pid);
+    let mut sleeper = Helper::start();
+    let pid = sleeper.pid();
+    let region = sleeper.map(Kind::Anon, PAGES);
+    sleeper.write(&region, 0..PAGES);
+    let before = meter.idle(pid);
     let stolen = stolen_by_kswapd();
 
     let free = kib_of("/proc/meminfo", "MemFree:").expect("/proc/meminfo says it");
@@ -57,28 +57,28 @@ pub fn kswapd_swaps_out_who_rests() -> Outcome {
     let least = least.expect("a setting that can be written");
     let mut growing = Helper::start();
     let room = growing.map(Kind::Anon, ROOM);
-    let mut rest = IdleTracker::default();
+    let mut tracker = IdleTracker::default();
     let swapped_now = || kib_of(&format!("/proc/{pid}/status"), "VmSwap:").expect("a process that lives");
     let mut written = 0;
     while swapped_now() == 0 && written + STEP <= room.pages {
         growing.write(&room, written..written + STEP);
         written += STEP;
-        assert_right_if_full(&mut meter, &mut rest);
+        assert_right_if_full(&mut meter, &mut tracker);
     }
     wait_until("kswapd swaps out", || swapped_now() > 0);
     drop(growing);
     drop(least);
 
-    let after = meter.rest(pid);
+    let after = meter.idle(pid);
     println!("{written} pages written elsewhere, {} swapped out here", swapped(&after));
     assert!(swapped(&after) > 0 && stolen_by_kswapd() > stolen, "by kswapd");
     assert_eq!(anon_and_swap(&before, &after), 0);
     // What is needed comes back.
-    resting.write(&region, 0..PAGES);
-    let back = meter.rest(pid);
+    sleeper.write(&region, 0..PAGES);
+    let back = meter.idle(pid);
     assert_eq!(back.walk.within(&region.addresses(), |mapping| mapping.anonymous), signed(PAGES));
     assert_eq!(anon_and_swap(&before, &back), 0);
-    assert_right_if_full(&mut meter, &mut rest);
+    assert_right_if_full(&mut meter, &mut tracker);
     Outcome::Passed
 }
 
@@ -102,10 +102,10 @@ pub fn a_process_at_the_limit_of_its_group() -> Outcome {
     let mut helper = Helper::start();
     let pid = helper.pid();
     let region = helper.map(Kind::Anon, PAGES);
-    let before = meter.rest(pid);
+    let before = meter.idle(pid);
     group.take(pid).expect("move a process into a control group");
     helper.write(&region, 0..PAGES);
-    let after = meter.rest(pid);
+    let after = meter.idle(pid);
     assert!(swapped(&after) >= signed(PAGES / 2), "{} pages are swapped out", swapped(&after));
     assert_eq!(anon_and_swap(&before, &after), signed(PAGES));
 

@@ -202,7 +202,7 @@ pub fn waits_for_memory_that_somebody_holds() -> Outcome {
         return Outcome::Skipped(Reason::NoUserfaultfd);
     }
     let mut running =
-        Running::start(&["run", "--format", "json", "--", SELF, AS_HELPER, "grow", "1000", "0", "rest"]);
+        Running::start(&["run", "--format", "json", "--", SELF, AS_HELPER, "grow", "1000", "0", "wait"]);
     running.line().expect("the command's line");
     let pid = only_child_of(running.pid());
     let cmdline = File::open(format!("/proc/{pid}/cmdline")).expect("open a file of the command's");
@@ -240,7 +240,7 @@ fn only_child_of(pid: u32) -> Pid {
 pub fn tells_what_was_seen_until_a_signal() -> Outcome {
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGUSR1, 138)] {
         let mut running =
-            Running::start(&["run", "--format", "json", "--", SELF, AS_HELPER, "grow", "1000", "0", "rest"]);
+            Running::start(&["run", "--format", "json", "--", SELF, AS_HELPER, "grow", "1000", "0", "wait"]);
         let line = running.line().expect("the command's line");
         running.signal(signal);
         let done = running.finish();
@@ -356,9 +356,9 @@ fn ends_at_mmdrop() -> bool {
 }
 
 /// For each mapping that fork copies (one that has had anonymous pages of its own), an update of each member that is in it: asked
-/// of such a shell while it rests.
+/// of such a shell while it is idle.
 fn updates_of_a_fork(script: &str) -> i64 {
-    let script = script.replace("-lt 200", "-lt 2") + "; echo rests; read line";
+    let script = script.replace("-lt 200", "-lt 2") + "; echo idle; read line";
     let mut shell = Command::new("sh")
         .args(["-c", &script])
         .stdin(Stdio::piped())

@@ -18,7 +18,7 @@ use crate::{
     harness::{Outcome, Reason, allowed_cpus},
     helper::{Helper, Kind},
     invariants::nothing_is_late,
-    measure::{Meter, Rest, wait_until},
+    measure::{IdleProcess, Meter, wait_until},
     records::parse,
 };
 
@@ -33,7 +33,7 @@ pub(super) fn counts(meter: &Meter) -> Counts {
     meter.session.probe.counts().expect("full mode").expect("read the counts")
 }
 
-/// The first reading whose shadow of a process at rest is believed, and that shadow.
+/// The first reading whose shadow of an idle process is believed, and that shadow.
 ///
 /// Who answered an order is on its way off its CPU, whose slot is busy with the flush. Where an emulated CPU stands still in
 /// the middle of that, several readings find it so, and say that they are disturbed.
@@ -49,25 +49,25 @@ pub(super) fn reading(probe: &mut Probe, pid: u32) -> (Snapshot, ShadowRecord) {
     believed.expect("it was waited for")
 }
 
-/// The shadow of a process at rest.
+/// The shadow of an idle process.
 pub(super) fn shadow(meter: &mut Meter, pid: u32) -> ShadowRecord {
     reading(&mut meter.session.probe, pid).1
 }
 
-/// What holds at every reading: no error at rest, nothing repaired at rest, no death with a residue, no state too many.
-pub(super) fn assert_right(meter: &mut Meter, rest: &mut IdleTracker) -> IdleFindings {
+/// What holds at every reading: no error of an idle mm, nothing repaired in one, no residue, no state too many.
+pub(super) fn assert_right(meter: &mut Meter, tracker: &mut IdleTracker) -> IdleFindings {
     let snapshot = meter.snapshot();
-    let found = rest.look(&snapshot);
-    assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact at rest: {found:?}");
+    let found = tracker.look(&snapshot);
+    assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact while idle: {found:?}");
     let counts = counts(meter);
     assert_eq!((counts.deaths_with_residue, counts.residue), (0, 0), "every mm ends with 0: {counts:?}");
     found
 }
 
 /// [`assert_right`] where the session is in full mode; else a reading.
-pub(super) fn assert_right_if_full(meter: &mut Meter, rest: &mut IdleTracker) {
+pub(super) fn assert_right_if_full(meter: &mut Meter, tracker: &mut IdleTracker) {
     if meter.session.probe.full_mode().is_some() {
-        assert_right(meter, rest);
+        assert_right(meter, tracker);
     } else {
         meter.snapshot();
     }
@@ -84,16 +84,16 @@ pub(super) fn stale(meter: &mut Meter) -> i64 {
 }
 
 /// Every process of the host, those older than the attach too.
-pub fn is_exact_for_every_process_at_rest() -> Outcome {
+pub fn is_exact_for_every_idle_process() -> Outcome {
     let mut meter = open(FullOptions::default());
     let helper = Helper::start();
-    let mut rest = IdleTracker::default();
-    let mut at_rest = 0;
+    let mut tracker = IdleTracker::default();
+    let mut idle = 0;
     for _ in 0..20 {
-        at_rest += assert_right(&mut meter, &mut rest).mms;
+        idle += assert_right(&mut meter, &mut tracker).mms;
         thread::sleep(Duration::from_millis(20));
     }
-    assert!(at_rest >= 18, "the helper alone rests at all readings but the first and the last: {at_rest}");
+    assert!(idle >= 18, "the helper alone is idle at all readings but the first and the last: {idle}");
     let (snapshot, record) = reading(&mut meter.session.probe, helper.pid());
     let mm = *snapshot.process(helper.pid()).expect("the helper lives");
     assert_eq!(record.shadow, mm.exact());
@@ -109,7 +109,7 @@ pub fn fills_its_columns() -> Outcome {
     done.must_be_fine();
     for row in parse(&done.stdout) {
         assert_eq!(row.text("mode"), "full");
-        assert_eq!(row.must("shadow_bytes"), row.must("exact_bytes"), "at rest: {}", done.stdout);
+        assert_eq!(row.must("shadow_bytes"), row.must("exact_bytes"), "while idle: {}", done.stdout);
         assert_eq!((row.must("uncertainty_bytes"), row.must("missed_events")), (0, 0), "{}", done.stdout);
         assert!(row.must("peak_exact_bytes") >= row.must("exact_bytes"), "{}", done.stdout);
         for column in ["peak_drift_bytes", "hits", "misses", "flushes", "faults"] {
@@ -140,19 +140,19 @@ fn follow_a_script(options: FullOptions) {
     let pid = helper.pid();
     helper.pin(allowed_cpus()[0]);
     let region = helper.map(Kind::Anon, PAGES);
-    let small = meter.rest(pid);
+    let small = meter.idle(pid);
     let before = shadow(&mut meter, pid);
     helper.write(&region, 0..PAGES);
-    let large = meter.rest(pid);
+    let large = meter.idle(pid);
     let grown = shadow(&mut meter, pid);
     helper.give_up(&region, 0..PAGES);
-    let shrunk = meter.rest(pid);
+    let shrunk = meter.idle(pid);
     let after = shadow(&mut meter, pid);
 
     // Each page is a fault and an update of its own; the order's pipe brings a few more of each.
     let updates = grown.updates() - before.updates();
     assert!((PAGES..PAGES + 20).contains(&updates), "{updates} updates for {PAGES} pages");
-    let faults = |rest: &Rest| rest.row.faults().expect("faults are counted");
+    let faults = |idle: &IdleProcess| idle.row.faults().expect("faults are counted");
     let faults = faults(&large) - faults(&small);
     assert!((PAGES..PAGES + 40).contains(&faults), "{faults} faults for {PAGES} pages");
     let (own, missed) = (counts(&meter), meter.session.probe.missed_events());
@@ -188,7 +188,7 @@ pub fn flushes_when_another_takes_the_cpu() -> Outcome {
         }
     }
     for (helper, before) in helpers.iter().zip(before) {
-        meter.rest(helper.pid());
+        meter.idle(helper.pid());
         let after = shadow(&mut meter, helper.pid());
         let flushes = after.flushes - before.flushes;
         // The last turn may still be in the slot; this test's own turns in between cost no flush of theirs.
@@ -203,13 +203,13 @@ pub fn processes_that_come_and_go_leave_nothing() -> Outcome {
     let mut storm = Helper::start();
     let before = counts(&meter);
     storm.begin_storm(500);
-    let mut rest = IdleTracker::default();
+    let mut tracker = IdleTracker::default();
     for _ in 0..30 {
-        assert_right(&mut meter, &mut rest);
+        assert_right(&mut meter, &mut tracker);
         thread::sleep(Duration::from_millis(100));
     }
     let started = storm.end_storm();
-    assert_right(&mut meter, &mut rest);
+    assert_right(&mut meter, &mut tracker);
     nothing_is_late(&meter.session.probe);
     let deaths = counts(&meter).deaths - before.deaths;
     assert!(deaths >= started, "{started} processes, {deaths} deaths");
@@ -221,7 +221,7 @@ pub fn processes_that_come_and_go_leave_nothing() -> Outcome {
 }
 
 /// Readings without a pause: many a process ends in the middle of its own. What the reader is about to add by then is no
-/// rest, and a state that it works on is not given to another mm.
+/// residue, and a state that it works on is not given to another mm.
 pub fn processes_that_end_while_they_are_read() -> Outcome {
     let mut meter = open(FullOptions::default());
     let mut storms = [Helper::start(), Helper::start()];
@@ -237,9 +237,9 @@ pub fn processes_that_end_while_they_are_read() -> Outcome {
     let after = counts(&meter);
     assert!(after.deaths - before.deaths >= started, "{started} processes: {after:?}");
     assert_eq!((after.deaths_with_residue, after.residue), (0, 0), "{started} processes: {after:?}");
-    let mut rest = IdleTracker::default();
-    assert_right(&mut meter, &mut rest);
-    assert_right(&mut meter, &mut rest);
+    let mut tracker = IdleTracker::default();
+    assert_right(&mut meter, &mut tracker);
+    assert_right(&mut meter, &mut tracker);
     nothing_is_late(&meter.session.probe);
     println!("{started} processes ended beside readings without a pause");
     println!("report: ended_while_read={}", after.unjudged - before.unjudged);
@@ -258,9 +258,9 @@ pub fn attaches_under_load() -> Outcome {
             break;
         }
         let mut meter = open(FullOptions::default());
-        let mut rest = IdleTracker::default();
+        let mut tracker = IdleTracker::default();
         for _ in 0..3 {
-            assert_right(&mut meter, &mut rest);
+            assert_right(&mut meter, &mut tracker);
         }
     }
     storm.end_storm();
@@ -271,15 +271,15 @@ pub fn attaches_under_load() -> Outcome {
 pub fn a_full_map_is_counted() -> Outcome {
     let mut meter = open(FullOptions { max_mms: Some(8), ..FullOptions::default() });
     let helpers: Vec<_> = (0..12).map(|_| Helper::start()).collect();
-    let mut rest = IdleTracker::default();
+    let mut tracker = IdleTracker::default();
     let mut without_state = 0;
     for _ in 0..5 {
-        without_state = assert_right(&mut meter, &mut rest).without_state;
+        without_state = assert_right(&mut meter, &mut tracker).without_state;
     }
     assert!(without_state >= 5, "{without_state} without a state");
     assert!(counts(&meter).refused > 0);
     for helper in &helpers {
-        meter.rest(helper.pid());
+        meter.idle(helper.pid());
     }
     Outcome::Passed
 }
@@ -290,10 +290,10 @@ pub fn two_at_once() -> Outcome {
     let mut helper = Helper::start();
     let region = helper.map(Kind::Shmem, 100);
     helper.write(&region, 0..100);
-    let mut rests = [IdleTracker::default(), IdleTracker::default()];
+    let mut trackers = [IdleTracker::default(), IdleTracker::default()];
     for _ in 0..5 {
-        assert_right(&mut one, &mut rests[0]);
-        assert_right(&mut other, &mut rests[1]);
+        assert_right(&mut one, &mut trackers[0]);
+        assert_right(&mut other, &mut trackers[1]);
     }
     let pid = helper.pid();
     assert_eq!(shadow(&mut one, pid).shadow, shadow(&mut other, pid).shadow);
@@ -315,9 +315,9 @@ pub fn threads_on_all_cpus() -> Outcome {
         let cpus = allowed_cpus().len() as u64;
         let region = helper.map(Kind::Anon, THREADS * cpus * PAGES);
         helper.hop(THREADS, &region, PAGES);
-        let rest = meter.rest(pid);
+        let idle = meter.idle(pid);
         let record = shadow(&mut meter, pid);
-        assert_eq!(record.shadow, rest.mm.exact());
+        assert_eq!(record.shadow, idle.mm.exact());
         let held = meter.session.kernel.cpus.batch() - 1;
         let pending = if precise_peaks { 0 } else { 3 * held };
         // per-cpu: a fold is in the count before its event takes it out of the slot: another CPU that folds meanwhile counts it
@@ -331,10 +331,10 @@ pub fn threads_on_all_cpus() -> Outcome {
         let limit = pending + twice;
         let error = (record.active_max - 1).cast_unsigned() * limit;
         assert!(
-            record.peak_exact.abs_diff(rest.exact()) <= error,
+            record.peak_exact.abs_diff(idle.exact()) <= error,
             "peak {} of {} with an error of {error}: {record:?}",
             record.peak_exact,
-            rest.exact()
+            idle.exact()
         );
     }
     Outcome::Passed

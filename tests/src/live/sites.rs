@@ -128,7 +128,7 @@ pub fn cpus_that_ran_the_mm() -> Outcome {
         return Outcome::Skipped(Reason::OneCpu);
     }
     let cpus = Meter::open().session.kernel.cpus;
-    let command = [SELF, AS_HELPER, "grow", "6400", "8", "rest"];
+    let command = [SELF, AS_HELPER, "grow", "6400", "8", "wait"];
     let mut running =
         Running::start(&[&["run", "-i", "0.1", "--format", "json", "--"], &command[..]].concat());
     running.line().expect("the command's line");

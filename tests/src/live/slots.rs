@@ -119,7 +119,7 @@ fn raise_from_outside(meter: &mut Meter, cpu: usize, written: u64, given_up: u64
         for region in [&own, &room] {
             touch(&mut helper, region);
         }
-        meter.rest(pid);
+        meter.idle(pid);
         helper.begin_spinning(&own, written, given_up);
         let switches = switches_of(pid);
         write_into(pid, &room, PAGES).expect("process_vm_writev");

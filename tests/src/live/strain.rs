@@ -51,18 +51,18 @@ pub fn a_stopped_process() -> Outcome {
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, 200);
     helper.write(&region, 0..77);
-    let exact = meter.rest(helper.pid()).mm.exact();
+    let exact = meter.idle(helper.pid()).mm.exact();
     signal(helper.pid(), Signal::SIGSTOP);
-    let mut rest = IdleTracker::default();
+    let mut tracker = IdleTracker::default();
     let end = Instant::now() + STOPPED;
     while Instant::now() < end {
-        assert_right(&mut meter, &mut rest);
+        assert_right(&mut meter, &mut tracker);
         assert_eq!(shadow(&mut meter, helper.pid()).shadow, exact);
         thread::sleep(Duration::from_millis(100));
     }
     signal(helper.pid(), Signal::SIGCONT);
     helper.write(&region, 77..200);
-    let exact = meter.rest(helper.pid()).mm.exact();
+    let exact = meter.idle(helper.pid()).mm.exact();
     assert_eq!(shadow(&mut meter, helper.pid()).shadow, exact);
     Outcome::Passed
 }
@@ -92,7 +92,7 @@ pub fn a_stopped_daemon() -> Outcome {
     daemon.signal(Signal::SIGCONT);
     row(&mut daemon);
     let first = row(&mut daemon);
-    let exact = Meter::open().rest(helper.pid()).exact() * page_size();
+    let exact = Meter::open().idle(helper.pid()).exact() * page_size();
     for row in [first, row(&mut daemon)] {
         assert_eq!(row.must("uncertainty_bytes"), 0, "nothing moves any more: {row:?}");
         assert_eq!(row.must("exact_bytes"), exact, "{row:?}");
@@ -122,14 +122,14 @@ pub fn busy_cpus() -> Outcome {
             })
         })
         .collect();
-    let mut rest = IdleTracker::default();
+    let mut tracker = IdleTracker::default();
     for step in 0..8 {
         helper.write(&region, step * 50..(step + 1) * 50);
         // The first one that is believed after the helper said that it is done.
         let (snapshot, record) = reading(&mut meter.session.probe, helper.pid());
         let mm = *snapshot.process(helper.pid()).expect("the helper lives");
         assert_eq!(record.shadow, mm.exact(), "step {step}");
-        assert_right(&mut meter, &mut rest);
+        assert_right(&mut meter, &mut tracker);
     }
     STOP.store(true, Ordering::Relaxed);
     for spinner in spinners {
@@ -192,7 +192,7 @@ pub fn with_256_cpu_numbers() -> Outcome {
     let region = helper.map(Kind::Anon, 100);
     helper.write(&region, 0..100);
     let (_, record) = reading(&mut probe, helper.pid());
-    let exact = Meter::open().rest(helper.pid()).mm.exact();
+    let exact = Meter::open().idle(helper.pid()).mm.exact();
     assert_eq!(record.shadow, exact);
     Outcome::Passed
 }

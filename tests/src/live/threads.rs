@@ -14,10 +14,10 @@ pub fn two_thousand_threads() -> Outcome {
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, THREADS * PAGES);
     helper.threads(THREADS, &region, PAGES);
-    let rest = meter.rest(helper.pid());
-    assert_eq!(rest.walk.within(&region.addresses(), |mapping| mapping.anonymous), 64_000);
-    assert!(rest.exact() > 64_000);
-    assert_eq!(rest.row.process.threads, 2001);
+    let idle = meter.idle(helper.pid());
+    assert_eq!(idle.walk.within(&region.addresses(), |mapping| mapping.anonymous), 64_000);
+    assert!(idle.exact() > 64_000);
+    assert_eq!(idle.row.process.threads, 2001);
     Outcome::Passed
 }
 
@@ -35,8 +35,8 @@ pub fn threads_that_go_over_all_cpus() -> Outcome {
         let cpus = allowed_cpus().len() as u64;
         let region = helper.map(kind, THREADS * cpus * pages);
         assert_eq!(helper.hop(THREADS, &region, pages), cpus);
-        let rest = meter.rest(helper.pid());
-        let resident = rest.walk.within(&region.addresses(), |mapping| mapping.rss);
+        let idle = meter.idle(helper.pid());
+        let resident = idle.walk.within(&region.addresses(), |mapping| mapping.rss);
         assert_eq!(resident, (THREADS * cpus * pages).cast_signed());
     }
     Outcome::Passed

@@ -60,14 +60,14 @@ pub fn births_take_no_memory() -> Outcome {
     }
     let scratch = Scratch::new();
     let file = scratch.file("rows.csv");
-    let mut resting = Helper::start();
-    let region = resting.map(Kind::Anon, 300);
-    resting.write(&region, 0..300);
+    let mut sleeper = Helper::start();
+    let region = sleeper.map(Kind::Anon, 300);
+    sleeper.write(&region, 0..300);
     let mut flood = Helper::start_as("live-flood");
     let touched = flood.map(Kind::Anon, 8);
 
     let group = Group::new(2048 * MIB).expect("make a control group");
-    let pid = resting.pid().to_string();
+    let pid = sleeper.pid().to_string();
     let path = file.to_str().expect("a path of ours");
     let mut command = rss_drift(&["-p", &pid, "-i", "0.3", "--resident", "--csv", path]);
     group.enter(&mut command).expect("enter a control group");

@@ -110,7 +110,7 @@ impl Actors {
         self.host.cpus_went
     }
 
-    /// The processes that rest now and have memory of their own.
+    /// The processes that wait for orders now and have memory of their own.
     pub fn pids(&self) -> Vec<u32> {
         self.all.iter().flat_map(|actor| actor.children.iter().copied().chain([actor.leader])).collect()
     }

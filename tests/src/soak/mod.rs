@@ -126,9 +126,9 @@ fn a_second(random: &mut Random, actors: &Actors) -> String {
     let options = any_options(random);
     let mut second = Meter::open_as(Mode::Full(options));
     for pid in actors.pids() {
-        let rest = second.rest(pid);
+        let idle = second.idle(pid);
         if second.session.probe.full_mode().is_some() {
-            shadow_is_exact(&mut second, pid, &rest.mm.exact());
+            shadow_is_exact(&mut second, pid, &idle.mm.exact());
         }
     }
     format!("a second session: {options:?}")
@@ -169,27 +169,27 @@ impl Drop for Log {
 /// What was found by all checks so far.
 #[derive(Default)]
 struct Checks {
-    rest: IdleTracker,
-    at_rest: u64,
+    tracker: IdleTracker,
+    idle: u64,
     error: u64,
     repaired: u64,
     passes: u64,
 }
 
 impl Checks {
-    /// Everything that holds while our helpers rest, whatever else the host does.
+    /// Everything that holds while our helpers wait for orders, whatever else the host does.
     fn all(&mut self, meter: &mut Meter, actors: &mut Actors) {
         self.passes += 1;
         let snapshot = meter.snapshot();
         let full = meter.session.probe.full_mode().is_some();
         if full {
-            self.shadow_at_rest(meter, &snapshot, actors);
+            self.check_idle_shadows(meter, &snapshot, actors);
         }
         for pid in actors.pids() {
             // exact = resident, member by member; drift within its bound; the files of /proc say what they should.
-            let rest = meter.rest(pid);
+            let idle = meter.idle(pid);
             if full {
-                shadow_is_exact(meter, pid, &rest.mm.exact());
+                shadow_is_exact(meter, pid, &idle.mm.exact());
             }
         }
         if full {
@@ -197,12 +197,12 @@ impl Checks {
         }
     }
 
-    fn shadow_at_rest(&mut self, meter: &Meter, snapshot: &Snapshot, actors: &Actors) {
-        let found = self.rest.look(snapshot);
-        self.at_rest += found.mms;
+    fn check_idle_shadows(&mut self, meter: &Meter, snapshot: &Snapshot, actors: &Actors) {
+        let found = self.tracker.look(snapshot);
+        self.idle += found.mms;
         self.error = self.error.max(found.largest_error);
         self.repaired += found.repaired;
-        assert_eq!(found.largest_error, 0, "shadow = exact at rest: {found:?}");
+        assert_eq!(found.largest_error, 0, "shadow = exact while idle: {found:?}");
         let missed = meter.session.probe.missed_events().unwrap_or(0);
         assert!(
             found.repaired == 0 || missed > 0,
@@ -220,12 +220,12 @@ impl Checks {
         println!("report: soak_checks={}", self.passes);
         if let Some(counts) = meter.session.probe.counts() {
             let counts = counts.expect("read the counts");
-            println!("report: soak_at_rest={}", self.at_rest);
+            println!("report: soak_idle={}", self.idle);
             println!("report: soak_error={}", self.error);
             println!("report: soak_repaired={}", self.repaired);
             println!("report: soak_missed={}", meter.session.probe.missed_events().unwrap_or(0));
             println!("report: soak_deaths={}", counts.deaths);
-            println!("report: soak_deaths_with_rest={}", counts.deaths_with_residue);
+            println!("report: soak_residues={}", counts.deaths_with_residue);
             println!("report: soak_late={}", counts.late);
             println!("report: soak_swept={}", counts.swept);
             println!("report: soak_inherited={}", counts.inherited);
@@ -233,7 +233,7 @@ impl Checks {
     }
 }
 
-/// The shadow of a process at rest, as soon as a reading of it was not disturbed.
+/// The shadow of an idle process, as soon as a reading of it was not disturbed.
 fn shadow_is_exact(meter: &mut Meter, pid: u32, exact: &[i64; 4]) {
     use rss_drift_common::shadow::SHADOW_VALID;
     for _ in 0..LOOKS {

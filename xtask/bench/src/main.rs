@@ -6,9 +6,9 @@ mod code;
 mod cost;
 mod daemons;
 mod figures;
+mod idle;
 mod proc_files;
 mod programs;
-mod resting;
 mod rounds;
 mod snapshot;
 

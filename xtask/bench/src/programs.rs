@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::getpid;
 
-use crate::resting::end_with_parent;
+use crate::idle::end_with_parent;
 
 /// A program by its name or path, which ends when this one does.
 pub fn program(path: &Path, arguments: &[&str]) -> Command {

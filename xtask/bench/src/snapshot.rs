@@ -8,21 +8,21 @@ use rss_drift::session::{Mode, Startup};
 use crate::{
     clock::{Took, own_work, work_of_children},
     daemons, figures,
+    idle::IdleProcesses,
     proc_files::ProcFiles,
     programs::run_to_end,
-    resting::Resting,
     rounds::{self, Contender},
 };
 
 /// A period of the daemons is as long as many rounds.
 const ROUNDS_PER_PERIOD: usize = 4;
 
-/// Measures all with each of `processes` resting processes, the daemons with the most.
+/// Measures all with each of `processes` idle processes, the daemons with the most.
 pub fn run(command: &Path, rounds: usize, processes: &[usize]) -> Result<()> {
     let mut session = Startup::run(Mode::Passive).session()?;
-    let mut resting = Resting::default();
+    let mut idle = IdleProcesses::default();
     for &count in processes {
-        resting.grow_to(count)?;
+        idle.grow_to(count)?;
         eprintln!("{count} processes: {rounds} rounds of readings and starts");
         let seen = session.probe.snapshot()?;
         let pids: Vec<u32> = seen.processes().map(|mm| mm.tgid).collect();

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Rounds in which everything that is compared runs once
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..10_000))]
     rounds: u32,
-    /// Resting processes to measure with, the bars by the largest number
+    /// Idle processes to measure with, the bars by the largest number
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..30_000))]
     processes: Vec<u32>,
     /// Write the figures into docs/overhead.md
@@ -63,10 +63,10 @@ fn report(figures: &Figures, processes: &[u32]) -> Result<String> {
     let mut text = bars(figures, most)?.markdown();
     for count in processes {
         let seen = figures.single(&format!("{count}/processes"))?;
-        write!(text, "\n### {count} resting processes ({seen} with memory on the host)\n\n")?;
+        write!(text, "\n### {count} idle processes ({seen} with memory on the host)\n\n")?;
         text += &contenders(figures, *count)?.markdown();
     }
-    write!(text, "\n### The daemon at 1 Hz, {most} resting processes\n\n")?;
+    write!(text, "\n### The daemon at 1 Hz, {most} idle processes\n\n")?;
     text += &daemons(figures)?.markdown();
     write!(text, "\n### Memory of the daemon\n\n")?;
     text += &memory(figures)?.markdown();
@@ -186,6 +186,6 @@ mod tests {
             .map(str::trim)
             .collect();
         assert_eq!(verdicts, ["met", "not met", "met"], "{text}");
-        assert!(text.contains("### 100 resting processes (100 with memory on the host)"), "{text}");
+        assert!(text.contains("### 100 idle processes (100 with memory on the host)"), "{text}");
     }
 }

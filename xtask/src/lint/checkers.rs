@@ -16,7 +16,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
         root,
         TAPLO,
         &["format", "--check"],
-        "checking the TOML files (`.tools/bin/taplo format` mends them)",
+        "checking the TOML files (`.tools/bin/taplo format` fixes them)",
     )?;
     // The list of advisories is fetched from a server that is neither Debian's nor a registry of crates, so it is not asked.
     let dependencies = ["--locked", "--all-features", "check", "bans", "licenses", "sources"];

@@ -32,7 +32,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let root = workspace::root();
     succeed(
         cargo(&root, "fmt").args(["--all", "--check"]),
-        "checking the formatting (`cargo fmt --all` mends it)",
+        "checking the formatting (`cargo fmt --all` fixes it)",
     )?;
     arrows::check(&root)?;
     checkers::check(&root)?;

@@ -7,13 +7,13 @@ use super::{
 
 /// How the facts end that a column is the largest of, and its heading.
 const COLUMNS: [(&str, &str); 7] = [
-    ("_at_rest", "idle, checked"),
+    ("_idle", "idle, checked"),
     ("_error", "shadow error"),
     ("_repaired", "corrected"),
     ("_missed", "missed events"),
     ("_late", "found at the end"),
     ("_deaths", "ended"),
-    ("_deaths_with_rest", "residues"),
+    ("_residues", "residues"),
 ];
 
 /// How the facts begin that count a BPF program's instructions.

@@ -259,9 +259,9 @@ mod tests {
                 "release": "R", "version": "V",
                 "passed": 30, "failed": 0, "skipped": 1,
                 "skips": [{ "test": "swap::zram", "reason": "no-swap" }],
-                "facts": { "rows": "5", "misses per program": "8.64, of these by fork=6", "soak_at_rest": "50",
-                    "soak_error": "0", "soak_deaths": (cell.cpus * 100).to_string(), "soak_deaths_with_rest": "3",
-                    "forks_at_rest": "40", "forks_repaired": "0", "forks_missed": "1",
+                "facts": { "rows": "5", "misses per program": "8.64, of these by fork=6", "soak_idle": "50",
+                    "soak_error": "0", "soak_deaths": (cell.cpus * 100).to_string(), "soak_residues": "3",
+                    "forks_idle": "40", "forks_repaired": "0", "forks_missed": "1",
                     "instructions_rss": if cell.kernel == Kernel::V5_10 { "0" } else { "9099" } },
                 "doctor": { "checks": [
                     { "name": "accounting", "state": "ok", "found": "per-cpu", "remedy": null },

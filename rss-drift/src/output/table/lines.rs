@@ -99,7 +99,7 @@ fn self_check(check: &SelfCheck) -> String {
         counted(shadow.refused, "update", "updates"),
         counted(shadow.idle_error, "page", "pages"),
         counted(shadow.repaired, "page", "pages"),
-        shadow.deaths_with_residue,
+        shadow.residues,
         shadow.deaths,
         shadow.rare(Detail::wanted()),
         shadow

@@ -108,7 +108,7 @@ fn full() -> Report {
             idle_error: 3,
             repaired: 4,
             deaths: 5,
-            deaths_with_residue: 6,
+            residues: 6,
             nested: 7,
             unsettled: 8,
             late: 9,

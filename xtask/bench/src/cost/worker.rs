@@ -12,7 +12,7 @@ use nix::{
 };
 
 use super::workloads::{Workload, Workloads};
-use crate::resting::end_with_parent;
+use crate::idle::end_with_parent;
 
 /// The worker; it ends with this value.
 pub struct Worker {

@@ -21,7 +21,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork, getpid, pipe2},
 };
 
-use crate::{clock, resting::end_with_parent};
+use crate::{clock, idle::end_with_parent};
 
 /// Bursts of one measurement; a first one warms up and does not count.
 const BURSTS: usize = 31;

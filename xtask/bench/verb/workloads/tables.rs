@@ -75,7 +75,7 @@ pub(crate) fn report(findings: &[Finding]) -> Result<String> {
     )?;
     write!(text, "## Peaks of the largest process\n\n{}\n", peaks(findings).markdown())?;
     write!(text, "## Drift of `stat`\n\n{}\n", drifts(findings).markdown())?;
-    write!(text, "## Our own faults and costs\n\n{}", faults(findings).markdown())?;
+    write!(text, "## Self-check and costs\n\n{}", self_check(findings).markdown())?;
     Ok(text)
 }
 
@@ -253,16 +253,16 @@ fn drifts(findings: &[Finding]) -> Table {
     table
 }
 
-/// What our own measuring lacked.
-fn faults(findings: &[Finding]) -> Table {
+/// What rss-drift says of itself.
+fn self_check(findings: &[Finding]) -> Table {
     let mut table = Table::of_figures(&[
         "workload",
         "THP",
         "missed events",
         "refused updates",
         "refused processes",
-        "error at rest",
-        "ended with residue",
+        "max error while idle",
+        "residues",
         "duration",
         "own CPU time",
     ]);

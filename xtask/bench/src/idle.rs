@@ -1,4 +1,4 @@
-//! Many processes that have touched a few pages and rest.
+//! Many processes that have touched a few pages and wait.
 
 use std::{
     fs::File,
@@ -22,12 +22,12 @@ const PAGE: usize = 4096;
 
 /// The processes; they end with it.
 #[derive(Debug, Default)]
-pub struct Resting {
+pub struct IdleProcesses {
     pids: Vec<Pid>,
 }
 
-impl Resting {
-    /// Starts as many more as it takes for `count`, and waits until all rest. This process must have one thread.
+impl IdleProcesses {
+    /// Starts as many more as it takes for `count`, and waits until all wait. This process must have one thread.
     pub fn grow_to(&mut self, count: usize) -> Result<()> {
         let (ready, tell) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).context("cannot make a pipe")?;
         let parent = getpid();
@@ -35,7 +35,7 @@ impl Resting {
             // SAFETY: there is no other thread; the child makes system calls and touches its own mapping until it ends.
             match unsafe { fork() } {
                 Ok(ForkResult::Parent { child }) => self.pids.push(child),
-                Ok(ForkResult::Child) => rest(parent, &tell),
+                Ok(ForkResult::Child) => wait(parent, &tell),
                 Err(error) => {
                     return Err(error).with_context(|| {
                         format!(
@@ -49,12 +49,12 @@ impl Resting {
         drop(tell);
         // The end of the pipe: every child has closed its end.
         let mut answers = Vec::new();
-        File::from(ready).read_to_end(&mut answers).context("cannot wait for the resting processes")?;
+        File::from(ready).read_to_end(&mut answers).context("cannot wait for the idle processes")?;
         Ok(())
     }
 }
 
-impl Drop for Resting {
+impl Drop for IdleProcesses {
     fn drop(&mut self) {
         for &pid in &self.pids {
             // One that is gone already needs no signal; the wait reaps it.
@@ -67,7 +67,7 @@ impl Drop for Resting {
 }
 
 /// The child's life.
-fn rest(parent: Pid, tell: &OwnedFd) -> ! {
+fn wait(parent: Pid, tell: &OwnedFd) -> ! {
     // SAFETY: plain system calls; the mapping is private to this child and the writes stay within it.
     unsafe {
         // However this program ends, its children do too.
