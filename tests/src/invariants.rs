@@ -97,7 +97,7 @@ fn events_stay_on_their_cpu() -> bool {
     major.expect("a release begins with a number") < 7
 }
 
-/// Our programs' own counts.
+/// The BPF programs' own counts.
 pub fn counts(probe: &Probe) -> Counts {
     probe.counts().expect("full mode").expect("read the counts")
 }

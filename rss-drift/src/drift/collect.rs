@@ -58,8 +58,8 @@ impl Rules {
         }
     }
 
-    /// The CPUs are these now. The bounds follow, also that of full mode's programs; by how much peaks may be wrong never shrinks, as
-    /// they are of all the time.
+    /// The CPUs are these now. The bounds follow, also that of the BPF programs of full mode; by how much peaks may be wrong
+    /// never shrinks, as they are of all the time.
     ///
     /// # Errors
     /// As [`Probe::set_bound`].

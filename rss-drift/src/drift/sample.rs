@@ -79,7 +79,7 @@ pub struct ShadowFigures {
     pub misses: u64,
     /// Slots that gave their deltas up for another mm.
     pub flushes: u64,
-    /// Page faults of its tasks; `None` where no program of ours counts them.
+    /// Page faults of its tasks; `None` where no BPF program counts them.
     pub faults: Option<u64>,
 }
 

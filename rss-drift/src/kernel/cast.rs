@@ -1,4 +1,4 @@
-//! How a program loads a word whose address is a number to the verifier.
+//! How a BPF program loads a word whose address is a number to the verifier.
 
 use super::btf::{Btf, BtfError, Kind, Shape, Target};
 

@@ -59,7 +59,7 @@ impl Check {
     }
 }
 
-/// All checks that need no program of ours in the kernel.
+/// All checks that need no BPF program.
 #[must_use]
 pub fn host_checks() -> Vec<Check> {
     vec![architecture(), capabilities(), lockdown(), pid_namespace(), proc_visible(), memlock()]
@@ -129,7 +129,7 @@ fn lockdown() -> Check {
     const NAME: &str = "lockdown";
     match fs::read_to_string("/sys/kernel/security/lockdown") {
         Ok(text) => lockdown_state(&text),
-        // Without the file there is no lockdown, or securityfs is not mounted: loading the programs will tell.
+        // Without the file there is no lockdown, or securityfs is not mounted: loading the BPF programs will tell.
         Err(_) => Check::ok(NAME, "off, or not shown (no /sys/kernel/security/lockdown)"),
     }
 }

@@ -92,7 +92,7 @@ fn per_cpu(btf: &Btf<'_>, mut layout: Layout) -> Result<Layout, BtfError> {
 /// `include/linux/mm_types_task.h:mm_rss_stat` and `task_rss_stat`, up to 6.1.
 ///
 /// Without `SPLIT_RSS_COUNTING` only the first exists: nothing is cached, every reading is exact. Such a kernel is
-/// refused, because all figures would be right and none worth the programs in it.
+/// refused, because all figures would be right and none worth the BPF programs in it.
 fn per_task(mm: &Structure<'_>, task: &Structure<'_>, mut layout: Layout) -> Result<Layout, BtfError> {
     if task.find("rss_stat")?.is_none() {
         return Err(BtfError::NoCache);

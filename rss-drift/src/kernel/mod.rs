@@ -26,7 +26,7 @@ pub enum KernelError {
     Tunable(#[from] TunableError),
 }
 
-/// What the programs attach to, by kind and name: `kernel/bpf/task_iter.c` declares a function for its iterator.
+/// What the BPF programs attach to, by kind and name: `kernel/bpf/task_iter.c` declares a function for its iterator.
 /// The others are full mode's tracepoints, each a typedef of its own, the end of an mm, and a function that is called.
 const TARGETS: &[(btf::Kind, &str)] = &[
     (btf::Kind::Function, "bpf_iter_task"),

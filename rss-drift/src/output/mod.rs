@@ -138,7 +138,7 @@ pub struct SelfCheck {
     pub cpu_percent: Option<f64>,
     /// RSS of rss-drift in bytes; over a run the largest. `None` when unreadable.
     pub rss_bytes: Option<u64>,
-    /// Kernel memory of the BPF maps and programs in bytes; `None` when unreadable.
+    /// Kernel memory of the BPF programs and maps in bytes; `None` when unreadable.
     pub map_bytes: Option<u64>,
     /// Of full mode; `None` in passive mode.
     pub shadow: Option<ShadowCheck>,

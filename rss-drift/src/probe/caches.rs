@@ -53,7 +53,7 @@ fn add(sum: &mut Pages, pages: &Pages) {
     }
 }
 
-/// per-cpu accounting: lists of slots, as the program wrote them, each closed by its end. `possible` are the numbers of
+/// per-cpu accounting: lists of slots, as the BPF program wrote them, each closed by its end. `possible` are the numbers of
 /// the CPUs by their place. A list that has no end, or whose end has another sum, is not valid.
 pub(super) fn of_slots(records: &[SlotRecord], possible: &[u32]) -> Vec<Caches> {
     let mut lists: Vec<Caches> = Vec::new();

@@ -9,17 +9,17 @@ use aya::{Ebpf, programs::Program};
 
 use crate::kernel::symbols::Symbols;
 
-/// One program's machine code.
+/// One BPF program's machine code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     pub program: String,
     /// Instructions that the verifier walked; 0 where the kernel does not tell (before 5.16).
     pub verified: u32,
-    /// The program itself, then the functions that it calls.
+    /// The BPF program itself, then the functions that it calls.
     pub functions: Vec<Function>,
 }
 
-/// One function of a program.
+/// One function of a BPF program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
     /// Its name, where the kernel lists its address.
@@ -28,7 +28,7 @@ pub struct Function {
     pub code: Vec<u8>,
 }
 
-/// The code of each loaded program.
+/// The code of each loaded BPF program.
 ///
 /// # Errors
 /// When the kernel does not show it: there is no JIT, or `kernel.kptr_restrict` is 2.
@@ -98,7 +98,7 @@ fn fill(fd: RawFd, info: &mut Info) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// The functions of one program, the program itself first.
+/// The functions of one BPF program: the program itself, then those that it calls.
 fn functions(fd: RawFd, symbols: &Symbols) -> io::Result<Vec<Function>> {
     // First without room, for the lengths.
     let mut lengths = Info::default();

@@ -1,4 +1,4 @@
-//! Why the programs could not be loaded or read.
+//! Why the BPF programs could not be loaded or read.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use aya::{
 
 use crate::kernel::KernelError;
 
-/// Why the programs could not be loaded or read.
+/// Why the BPF programs could not be loaded or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The object is not one this aya can load: a broken build.
@@ -21,7 +21,7 @@ pub enum ProbeError {
     /// aya could not use the kernel's BTF.
     #[error("the kernel's type information (BTF) cannot be used: {0}")]
     Btf(#[from] aya::BtfError),
-    /// The object lacks a program or map that this code names: a broken build.
+    /// The object lacks a BPF program or map that this code names: a broken build.
     #[error("the BPF programs lack {0:?}; rebuild rss-drift")]
     Missing(&'static str),
     /// The object is no ELF file: a broken build.
@@ -60,7 +60,7 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    /// A program that the kernel refused.
+    /// A BPF program that the kernel refused.
     pub(super) fn program(kernel: &str, program: &'static str, error: ProgramError) -> Self {
         Self::Program { kernel: kernel.to_owned(), program, error }
     }
@@ -77,7 +77,7 @@ impl From<aya::EbpfError> for ProbeError {
     }
 }
 
-/// What the kernel said of a program, with the last lines of the verifier's log, where there is one: the reason of a
+/// What the kernel said of a BPF program, with the last lines of the verifier's log, where there is one: the reason of a
 /// refusal stands there. (aya's own text holds the whole log: hundreds of lines.)
 fn refusal(error: &ProgramError) -> String {
     const LINES: usize = 6;

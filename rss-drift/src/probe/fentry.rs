@@ -56,7 +56,7 @@ impl fmt::Display for NoFentry {
     }
 }
 
-/// Whether the attached program runs when an mm ends: children end until it does, or until there were enough.
+/// Whether the attached BPF program runs when an mm ends: children end until it does, or until there were enough.
 ///
 /// Must be called while this process has no other thread that holds a lock; the child makes one system call.
 pub(super) fn fires(ebpf: &mut Ebpf) -> Result<bool, ProbeError> {

@@ -1,4 +1,4 @@
-//! Full mode: the shadow's maps filled and its programs attached.
+//! Full mode: the shadow's maps filled and its BPF programs attached.
 
 use aya::{Btf, Ebpf, EbpfLoader, programs::Program};
 use aya_log::EbpfLogger;
@@ -24,7 +24,7 @@ pub struct FullOptions {
     pub max_memory: Option<u64>,
     /// When slots publish updates.
     pub publish: Publish,
-    /// When to have programs on page faults.
+    /// When to have BPF programs on page faults.
     pub faults: FaultPrograms,
     /// Count for `rss-drift run`, and what.
     pub run: Option<Scope>,
@@ -53,7 +53,7 @@ pub struct Hidden {
     pub cast: bool,
 }
 
-/// When full mode has programs on page faults, which cost more than what it does in them.
+/// When full mode has BPF programs on page faults, which cost more than what it does in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FaultPrograms {
     /// Where the shadow lives on them: on per-task accounting, where they see a running task's cache. On per-cpu accounting
@@ -99,7 +99,7 @@ impl FullOptions {
 /// atomic operations, and hide pages from other CPUs.
 const PER_TASK_THRESHOLD: u64 = 16;
 
-/// The figures that the programs are told.
+/// The figures that the BPF programs are told.
 pub(super) fn config(
     kernel: &Kernel,
     options: &FullOptions,
@@ -156,7 +156,7 @@ pub(super) fn fill_maps(ebpf: &mut Ebpf, offsets: &[(u32, u64)], capacity: u32) 
     Ok(())
 }
 
-/// Tells the programs the largest |drift| of the approximate reader, in pages.
+/// Tells the BPF programs the largest |drift| of the approximate reader, in pages.
 pub(super) fn set_bound(ebpf: &mut Ebpf, bound: u64) -> Result<(), ProbeError> {
     maps::set(ebpf, "BOUND", 0, bound)
 }
@@ -201,7 +201,7 @@ pub(super) struct Ends {
     pub(super) no_fentry: Option<NoFentry>,
 }
 
-/// Loads and attaches the programs of the events; who ends states comes before who creates them.
+/// Loads and attaches the BPF programs of the events; who ends states comes before who creates them.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &Btf,

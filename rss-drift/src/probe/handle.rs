@@ -32,7 +32,7 @@ pub(super) const TASKS: &str = "rss_pertask";
 pub struct Footprint {
     /// Bytes of kernel memory locked by the BPF programs and maps, where the kernel tells.
     pub bytes: u64,
-    /// Name and verified instructions of each loaded program (0 where the kernel does not tell: before 5.16).
+    /// Name and verified instructions of each loaded BPF program (0 where the kernel does not tell: before 5.16).
     pub programs: Vec<(String, u32)>,
 }
 
@@ -59,9 +59,9 @@ pub(super) struct Full {
     pub(super) ends: Ends,
     /// Whether faults are counted.
     pub(super) faults: bool,
-    /// The largest |drift| of `stat` that the programs know of, in pages.
+    /// The largest |drift| of `stat` that the BPF programs know of, in pages.
     pub(super) bound: u64,
-    /// Rare events that the programs told of; none where the log could not be opened.
+    /// Rare events that the BPF programs told of; none where the log could not be opened.
     pub(super) log: Option<EventLog>,
 }
 
@@ -164,7 +164,7 @@ impl Probe {
     pub fn footprint(&self) -> Footprint {
         let mut footprint = Footprint::default();
         for (name, program) in self.ebpf.programs() {
-            // A program that is not loaded has no info: that is not an error here.
+            // A BPF program that is not loaded has no info: that is not an error here.
             if let Ok(info) = program.info() {
                 footprint.bytes += u64::from(info.memory_locked().unwrap_or(0));
                 footprint.programs.push((name.to_owned(), info.verified_instruction_count().unwrap_or(0)));

@@ -1,5 +1,5 @@
 //! Puts into our object what is known of the running kernel only: the figures of the layout and of the options, which become
-//! constants and offsets in the programs' instructions, the numbers of kernel functions (kfuncs), which aya does not link, and the
+//! constants and offsets in the BPF programs' instructions, the numbers of kernel functions (kfuncs), which aya does not link, and the
 //! lengths of the tables.
 
 use object::{
@@ -78,7 +78,7 @@ pub(super) fn link(object: &[u8], known: &Known) -> Result<Vec<u64>, ProbeError>
         let code = code.and_then(|(start, end)| bytes.get_mut(start..end));
         figures += link_code(code.ok_or(ProbeError::Unlinked)?, known)?;
     }
-    // A compiler that lost the marks has put the figures of no kernel into the programs.
+    // A compiler that lost the marks has put the figures of no kernel into the BPF programs.
     if figures == 0 { Err(ProbeError::Unlinked) } else { Ok(linked) }
 }
 

@@ -117,7 +117,7 @@ fn the_object_uses_every_figure() {
             unused.push(word);
         }
     }
-    assert!(unused.is_empty(), "words of the layout that no program uses: {unused:?}");
+    assert!(unused.is_empty(), "words of the layout that no BPF program uses: {unused:?}");
 }
 
 #[test]
@@ -163,5 +163,5 @@ fn programs_of_per_task_accounting_only_add() {
             assert!(!ATOMIC.contains(opcode) || operation == 0, "{name}: atomic {operation:#x} at {place}");
         }
     }
-    assert!(programs >= 8, "{programs} programs of per-task accounting");
+    assert!(programs >= 8, "{programs} BPF programs of per-task accounting");
 }

@@ -1,4 +1,4 @@
-//! Loading the programs: layout in, programs verified, CPUs found.
+//! Loading the BPF programs: layout in, verified, CPUs found.
 
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel};
 
@@ -21,7 +21,7 @@ impl Probe {
     /// Loads what passive mode needs on `kernel`.
     ///
     /// # Errors
-    /// When the kernel refuses a program: the text holds the end of the verifier's log.
+    /// When the kernel refuses a BPF program: the text holds the end of the verifier's log.
     pub fn open(kernel: &Kernel) -> Result<Self, ProbeError> {
         let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let object = link(OBJECT, &Known { layout: kernel.layout, ..Known::default() })?;
@@ -123,7 +123,7 @@ fn loader(kernel: &Kernel) -> EbpfLoader<'static> {
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
-        // A refusal's reason, without the trace of every instruction: on a program that is found too complex that trace takes
+        // A refusal's reason, without the trace of every instruction: on a BPF program that is found too complex that trace takes
         // minutes to write, and aya asks for it ten times.
         .verifier_log_level(VerifierLogLevel::STATS)
         .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1))
@@ -132,7 +132,7 @@ fn loader(kernel: &Kernel) -> EbpfLoader<'static> {
     loader
 }
 
-/// Learns each possible CPU's `__per_cpu_offset` and hands them to the reading program.
+/// Learns each possible CPU's `__per_cpu_offset` and hands them to the reading BPF program.
 fn find_cpus(ebpf: &mut Ebpf, kernel: &Kernel, btf: &Btf) -> Result<Vec<(u32, u64)>, ProbeError> {
     const PROGRAM: &str = "rss_cpu_offsets";
     const CPU_OFFSETS: &str = "CPU_OFFSETS";

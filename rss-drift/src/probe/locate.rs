@@ -1,4 +1,4 @@
-//! Reading where an mm's missing pages sit: a program of its own on per-cpu accounting, the tasks' records on per-task.
+//! Reading where an mm's missing pages sit: a BPF program of its own on per-cpu accounting, the tasks' records on per-task.
 
 use aya::{Btf, Ebpf, Endianness};
 use rss_drift_common::record::{TARGETS, Targets};
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// The program that writes what each CPU's slots hold.
+/// The BPF program that writes what each CPU's slots hold.
 const PROGRAM: &str = "rss_where";
 /// The map that says which processes it is about.
 const MAP: &str = "WHERE_TARGETS";
@@ -42,13 +42,13 @@ pub(super) fn in_tasks(
     Ok(before)
 }
 
-/// per-cpu accounting: reads slots. Its program is loaded when it is first asked for.
+/// per-cpu accounting: reads slots. Its BPF program is loaded when it is first asked for.
 #[derive(Debug)]
 pub(super) struct SlotReader {
     stream: Option<Stream>,
     /// Numbers of the possible CPUs, by their place in `CPU_OFFSETS`.
     possible: Vec<u32>,
-    /// What its program attaches to.
+    /// What its BPF program attaches to.
     targets: Vec<Target>,
 }
 
@@ -86,7 +86,7 @@ impl SlotReader {
     }
 }
 
-/// Says to the program which processes it is about.
+/// Says to the BPF program which processes it is about.
 fn set_targets(ebpf: &mut Ebpf, group: &[u32]) -> Result<(), ProbeError> {
     let mut targets = Targets::default();
     for (target, pid) in targets.0.iter_mut().zip(group) {

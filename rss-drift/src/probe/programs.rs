@@ -7,7 +7,7 @@ use aya::{
 
 use super::error::ProbeError;
 
-/// The program of this name as an iterator.
+/// The BPF program of this name as an iterator.
 pub(super) fn iterator<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Iter, ProbeError> {
     ebpf.program_mut(name)
         .and_then(|program| <&mut Iter>::try_from(program).ok())
@@ -24,7 +24,7 @@ pub(super) fn load_iterator(
     iterator(ebpf, name)?.load("task", btf).map_err(|error| ProbeError::program(kernel, name, error))
 }
 
-/// Loads one program of fentry or of a tracepoint, and attaches it to `target`.
+/// Loads one BPF program of fentry or of a tracepoint, and attaches it to `target`.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &Btf,

@@ -70,7 +70,7 @@ impl Reader {
         })
     }
 
-    /// Adds what user space counts itself to the programs' own counts.
+    /// Adds what user space counts itself to the BPF programs' own counts.
     pub(super) const fn add_to(&self, counts: &mut Counts) {
         if let Self::ShadowPerTask(_, sweep) = self {
             sweep.add_to(counts);

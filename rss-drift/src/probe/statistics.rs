@@ -10,14 +10,14 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 
-/// Counts of one program since it was loaded, or of several added up.
+/// Counts of one BPF program since it was loaded, or of several added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunStatistics {
-    /// Time in the program while statistics were enabled.
+    /// Time in the BPF program while statistics were enabled.
     pub run_time: Duration,
     /// Runs while statistics were enabled.
     pub run_count: u64,
-    /// Runs that the kernel left out because the program was running on that CPU already; counted always (since 5.12).
+    /// Runs that the kernel left out because the BPF program was running on that CPU already; counted always (since 5.12).
     pub recursion_misses: u64,
 }
 
@@ -40,7 +40,7 @@ impl Counting {
     }
 }
 
-/// Name and counts of each loaded program.
+/// Name and counts of each loaded BPF program.
 #[must_use]
 pub fn of_programs(ebpf: &Ebpf) -> Vec<(String, RunStatistics)> {
     ebpf.programs()

@@ -19,7 +19,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// The stream of the loaded program of this name.
+    /// The stream of the loaded BPF program of this name.
     pub(super) const fn new(program: &'static str) -> Self {
         Self { program, expected: 256 }
     }

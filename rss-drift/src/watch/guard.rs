@@ -9,7 +9,7 @@ use crate::probe::{Counting, Probe, RunStatistics};
 /// Intervals from the beginning of one measurement to that of the next.
 const EVERY: u64 = 10;
 
-/// Measures the programs' run time now and then.
+/// Measures the BPF programs' run time now and then.
 #[derive(Debug)]
 pub(super) struct OverheadGuard {
     /// Percent of all CPUs' time that is allowed.
@@ -26,7 +26,7 @@ impl OverheadGuard {
         Self { limit, measuring: None, intervals: 0, last: None }
     }
 
-    /// To be called once per interval; true when the programs cost more than is allowed.
+    /// To be called once per interval; true when the BPF programs cost more than is allowed.
     pub(super) fn interval_over(&mut self, probe: &Probe, cpus: usize) -> bool {
         let run_time =
             || probe.run_statistics().into_iter().map(|(_, one)| one).sum::<RunStatistics>().run_time;

@@ -52,7 +52,7 @@ impl Run {
         let snapshot = session.probe.snapshot()?;
         let selection = Selection::new(&options, &snapshot)?;
         if options.holders {
-            // Its program is loaded now: at the first report the rows would have moved on meanwhile.
+            // The BPF program for that is loaded now: at the first report the rows would have moved on meanwhile.
             session.probe.caches(&[])?;
         }
         let resident = options.resident || options.shows("resident_bytes");

@@ -28,7 +28,7 @@ pub enum Reason {
     NoNamespaces,
     /// The kernel was built without seccomp.
     NoSeccomp,
-    /// The kernel accounts RSS per task: the test is about programs of per-cpu accounting.
+    /// The kernel accounts RSS per task: the test is about BPF programs of per-cpu accounting.
     PerTask,
     /// It is not a guest of `cargo xtask vm`: what the test does would be felt by everybody on this host, and a part of
     /// it stays (a process that is bound to a CPU loses it for good when the CPU goes offline).

@@ -210,7 +210,7 @@ pub fn attached_again_and_again() -> Outcome {
     println!("report: attached_beside={lives}");
     println!("report: attached_deaths={deaths}");
     assert!(deaths > 0, "short lives ended while it was attached");
-    wait_until("the kernel frees all programs and maps", || !left.are_left());
+    wait_until("the kernel frees all BPF programs and maps", || !left.are_left());
     Outcome::Passed
 }
 

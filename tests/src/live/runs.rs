@@ -103,7 +103,7 @@ pub fn a_killed_run_leaves_nothing_in_the_kernel() -> Outcome {
         let mut running = Running::start(&["-i", "0.05"]);
         running.read_until("self-check: ");
         let ours = Objects::of_process(running.pid());
-        assert!(!ours.programs.is_empty() && !ours.maps.is_empty(), "it has programs and maps: {ours:?}");
+        assert!(!ours.programs.is_empty() && !ours.maps.is_empty(), "it has BPF programs and maps: {ours:?}");
         assert!(ours.are_left(), "they are in the kernel's list while it runs: {ours:?}");
         if signal == Signal::SIGKILL {
             running.kill();

@@ -120,7 +120,7 @@ pub fn fills_its_columns() -> Outcome {
 }
 
 /// A single thread that grows and shrinks: its updates, its faults and its peak are those of its orders. The faults are
-/// counted by the kernel, or by programs of ours; the kernel's words are read by a cast, or by a helper.
+/// counted by the kernel, or by BPF programs; the kernel's words are read by a cast, or by a helper.
 pub fn counts_what_was_done() -> Outcome {
     let default = FullOptions::default();
     for options in [

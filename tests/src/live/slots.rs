@@ -22,7 +22,7 @@ use crate::{
     truth::{Walk, stat_field},
 };
 
-/// A task that runs on its CPU when the programs attach, and is not switched: its updates are hits from the first one on, as the slot
+/// A task that runs on its CPU when the BPF programs attach, and is not switched: its updates are hits from the first one on, as the slot
 /// learns its mm by that.
 pub fn a_task_that_runs_when_we_attach() -> Outcome {
     const PAGES: u64 = 64;

@@ -138,7 +138,7 @@ pub fn busy_cpus() -> Outcome {
     Outcome::Passed
 }
 
-/// What the kernel says of the programs' runs is what they say themselves: each run of the update's program ends as a hit,
+/// What the kernel says of the BPF programs' runs is what they say themselves: each run of the update's BPF program ends as a hit,
 /// a miss or a missed one. Runs that are in progress while the figures are read may differ: one on each CPU, twice.
 pub fn every_run_is_counted() -> Outcome {
     const PAGES: u64 = 1000;
@@ -174,7 +174,7 @@ pub fn every_run_is_counted() -> Outcome {
     Outcome::Passed
 }
 
-/// The programs are accepted for a host with 256 CPU numbers, and figures are right there: numbers without a CPU hold
+/// The BPF programs are accepted for a host with 256 CPU numbers, and figures are right there: numbers without a CPU hold
 /// nothing. (The count of instructions is in the tests' output.)
 pub fn with_256_cpu_numbers() -> Outcome {
     if let Err(skipped) = open_per_cpu(FullOptions::default()) {

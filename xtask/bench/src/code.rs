@@ -1,4 +1,4 @@
-//! What the JIT made of our programs and of the empty ones, as files for a disassembler; and how many instructions one run of
+//! What the JIT made of our BPF programs and of the empty ones, as files for a disassembler; and how many instructions one run of
 //! them executes, in a virtual machine whose clock counts them.
 
 use std::{fs, path::Path};
@@ -21,7 +21,7 @@ use crate::{
     figures,
 };
 
-/// Writes the code of every program of both modes, and of the empty programs, into `directory`: MODE/PROGRAM/FUNCTION, where
+/// Writes the code of every BPF program of both modes, and of the empty ones, into `directory`: MODE/PROGRAM/FUNCTION, where
 /// functions begin with a number, the program itself with 0.
 pub fn write(directory: &Path) -> Result<()> {
     let session = Startup::run(Mode::Passive).session()?;
@@ -55,9 +55,9 @@ fn write_mode(directory: &Path, mode: &str, programs: Vec<Code>) -> Result<()> {
     Ok(())
 }
 
-/// The mean number of instructions of one run of each program that sees an event, by the run time that the kernel counts: pages
+/// The mean number of instructions of one run of each BPF program that sees an event, by the run time that the kernel counts: pages
 /// that are made at once, all of them hits, and context switches between two processes. What the counting adds is in the
-/// figures of the empty programs too.
+/// figures of the empty BPF programs too.
 pub fn count(rounds: usize) -> Result<()> {
     // First, while this process has one thread.
     let mut worker = Worker::start()?;
@@ -65,7 +65,7 @@ pub fn count(rounds: usize) -> Result<()> {
     let mut contenders = Contenders::new(Path::new("/proc/self/exe"))?;
     pin_to_last()?;
     let pages = Pages::map()?;
-    let _counting = Counting::begin().context("the kernel does not count the run time of programs")?;
+    let _counting = Counting::begin().context("the kernel does not count the run time of BPF programs")?;
     {
         let _attached = contenders.start(Contender::Empty)?;
         measure(rounds, &pages, &mut worker, || contenders.peers().run_statistics())?;
@@ -96,7 +96,7 @@ fn measure(
     Ok(())
 }
 
-/// Of the program on this hook.
+/// Of the BPF program on this hook.
 fn print_mean(
     hook: &str,
     round: usize,

@@ -90,7 +90,7 @@ pub fn run(command: &Path, periods: usize, probe: &mut Probe, page_size: u64) ->
     memory(daemons[0].program.0.id(), probe, page_size)
 }
 
-/// Our memory: what the kernel's counters of the process add up to, and what our programs and maps take in the kernel.
+/// Our memory: what the kernel's counters of the process add up to, and what our BPF programs and maps take in the kernel.
 fn memory(pid: u32, probe: &mut Probe, page_size: u64) -> Result<()> {
     let snapshot = probe.snapshot()?;
     let mm = snapshot.process(pid).context("`rss-drift watch` ended: its message is above")?;

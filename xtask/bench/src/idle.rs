@@ -85,7 +85,7 @@ fn wait(parent: Pid, tell: &OwnedFd) -> ! {
                 memory.cast::<u8>().add(page * PAGE).write_volatile(1);
             }
         }
-        // Our programs and their maps are not to be held by a thousand processes.
+        // Our BPF programs and their maps are not to be held by a thousand processes.
         libc::close(tell.as_raw_fd());
         libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0);
         loop {

@@ -22,7 +22,7 @@ const WORKLOADS: [(&str, &str); 4] = [
 
 /// What runs beside it, by its name in the figures.
 const CONTENDERS: [(&str, &str); 8] = [
-    ("empty", "empty programs on full mode's hooks"),
+    ("empty", "empty BPF programs on full mode's hooks"),
     ("empty-faults", "the same and on page faults"),
     ("passive", "`rss-drift --passive`, 1 Hz"),
     ("full", "full mode"),
@@ -48,7 +48,7 @@ pub(crate) fn report(figures: &Figures, kernel: &str, guests: &[InGuest]) -> Res
         write!(text, "\n### {what}: {} ({}) with nothing beside it\n\n", time(alone.median), times(&alone))?;
         text += &contenders(figures, workload)?.markdown();
     }
-    text += "\n### Run time of the programs, as the kernel counts it\n\n";
+    text += "\n### Run time of the BPF programs, as the kernel counts it\n\n";
     text += &run_times(figures).markdown();
     if !guests.is_empty() {
         write!(text, "\n### Instructions of one event `kmem:rss_stat`, kernel {kernel}\n\n")?;
@@ -73,7 +73,7 @@ fn bars(figures: &Figures) -> Result<Table> {
     const BARS: [(&str, &str, f64, &str); 7] = [
         ("fault", "classic", 0.5, "page fault: at most half of what eBPF on the classic tracepoint adds"),
         ("fault", "ftrace", 0.5, "page fault: at most half of what the ftrace event adds"),
-        ("fault", "empty", 2.0, "page fault: at most twice what empty programs add"),
+        ("fault", "empty", 2.0, "page fault: at most twice what empty BPF programs add"),
         (
             "fault-threads",
             "classic",
@@ -81,8 +81,8 @@ fn bars(figures: &Figures) -> Result<Table> {
             "page faults of threads: at most half of eBPF on the classic tracepoint",
         ),
         ("fault-threads", "ftrace", 0.5, "page faults of threads: at most half of the ftrace event"),
-        ("fault-threads", "empty", 2.0, "page faults of threads: at most twice empty programs"),
-        ("switch", "empty", 1.5, "context switch: at most 1.5 times what empty programs add"),
+        ("fault-threads", "empty", 2.0, "page faults of threads: at most twice empty BPF programs"),
+        ("switch", "empty", 1.5, "context switch: at most 1.5 times what empty BPF programs add"),
     ];
     let head = ["what full mode adds", "measured (middle half)", "verdict", "with `--faults`", "verdict"];
     let mut table = Table::of_figures(&head);
@@ -117,9 +117,9 @@ fn contenders(figures: &Figures, workload: &str) -> Result<Table> {
     Ok(table)
 }
 
-/// Each program's runs and their mean time in each workload.
+/// Each BPF program's runs and their mean time in each workload.
 fn run_times(figures: &Figures) -> Table {
-    let mut head = vec!["program"];
+    let mut head = vec!["BPF program"];
     head.extend(WORKLOADS.iter().map(|&(name, _)| name));
     let mut table = Table::of_figures(&head);
     let programs: BTreeSet<&str> = figures
@@ -130,7 +130,7 @@ fn run_times(figures: &Figures) -> Table {
         let mut row = vec![format!("`{program}`")];
         for (workload, _) in WORKLOADS {
             let name = |figure: &str| format!("run/{workload}/{program}/{figure}");
-            // A program that did not run in this workload has no figure.
+            // A BPF program that did not run in this workload has no figure.
             row.push(match (figures.single(&name("runs")), figures.single(&name("ns"))) {
                 (Ok(runs), Ok(ns)) => format!("{} x {runs}", time(ns)),
                 _ => String::new(),

@@ -1,4 +1,4 @@
-//! `cargo xtask bench instructions`: what the JIT made of our programs, and how much of it an event executes.
+//! `cargo xtask bench instructions`: what the JIT made of our BPF programs, and how much of it an event executes.
 
 use std::{
     fmt::Write as _,
@@ -24,19 +24,19 @@ use crate::{
     workspace,
 };
 
-/// The number before the name of the function that is the program itself.
+/// The number before the name of the function that is the BPF program itself.
 const PROGRAM: &str = "00";
 
 /// Rounds in a guest: instructions scatter little.
 const ROUNDS_IN_GUEST: &str = "9";
 
-/// Programs whose runs are counted in a guest: what such a run is, the program, and the empty one on the same hook.
+/// BPF programs whose runs are counted in a guest: what such a run is, the program, and the empty one on the same hook.
 const EVENTS: [(&str, &str, &str); 2] = [
     ("an update that the CPU's slot holds", "shadow_rss_stat", "empty_rss_stat"),
     ("a context switch to another mm and back, nothing pending", "shadow_sched_switch", "empty_sched_switch"),
 ];
 
-/// What the kernel's JIT makes of our programs, and how many instructions of it an event executes.
+/// What the kernel's JIT makes of our BPF programs, and how many instructions of it an event executes.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// The kernel of the virtual machine in which executed instructions are counted
@@ -62,7 +62,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let in_guest = (!arguments.no_vm).then(|| build::static_binary(&root, "bench")).transpose()?;
     let host = host::describe()?;
     let directory = root.join("target/bench/code");
-    // What an earlier one left is of other programs.
+    // What an earlier one left is of other BPF programs.
     if directory.exists() {
         fs::remove_dir_all(&directory).with_context(|| format!("cannot empty {}", directory.display()))?;
     }
@@ -79,21 +79,21 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is there of each program, mode by mode.
+/// What is there of each BPF program, mode by mode.
 fn report(figures: &Figures, directory: &Path) -> Result<String> {
     let mut text = String::new();
     for (mode, what) in [("full", "Full mode"), ("passive", "Passive mode")] {
-        write!(text, "### {what}: the programs' code\n\n")?;
+        write!(text, "### {what}: the BPF programs' code\n\n")?;
         text += &programs(figures, mode, &directory.join(mode))?.markdown();
         text.push('\n');
     }
     Ok(text)
 }
 
-/// A row for each program, and one for each function that it calls.
+/// A row for each BPF program, and one for each function that it calls.
 fn programs(figures: &Figures, mode: &str, directory: &Path) -> Result<Table> {
     let head = [
-        "program, its functions",
+        "BPF program, its functions",
         "x86 instructions",
         "bytes",
         "constants loaded from a map",
@@ -120,7 +120,7 @@ fn programs(figures: &Figures, mode: &str, directory: &Path) -> Result<Table> {
     Ok(table)
 }
 
-/// The functions of a program in the order of their names, the program itself first: the loader has them in any order.
+/// The functions of a BPF program in the order of their names, the program itself first: the loader has them in any order.
 fn counted(program: &Path) -> Result<Vec<(String, Count)>> {
     let mut functions = Vec::new();
     for path in entries(program)? {
@@ -139,12 +139,12 @@ fn row(name: String, count: &Count, verified: String) -> [String; 7] {
     [name, instructions, bytes, constants, lookups, calls, verified]
 }
 
-/// How many instructions a run executes. An empty program has no branches: its code is what it executes, and what a guest counts
+/// How many instructions a run executes. An empty BPF program has no branches: its code is what it executes, and what a guest counts
 /// for its runs beyond that is the counting.
 fn executed(figures: &Figures, kernel: &str, empty: &Path) -> Result<String> {
     let mut text = format!("### Instructions that a run executes, kernel {kernel}\n\n");
     let mut table =
-        Table::of_figures(&["event", "program", "executed", "counted", "counted of an empty program"]);
+        Table::of_figures(&["event", "BPF program", "executed", "counted", "counted of an empty one"]);
     for (what, program, beside) in EVENTS {
         let own = disassembly::count(&empty.join(beside).join(format!("{PROGRAM}-{beside}")))?.instructions;
         let counted = figures.spread(&format!("executed/{program}"))?.median;

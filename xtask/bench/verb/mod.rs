@@ -28,7 +28,7 @@ pub(crate) enum Verb {
     Snapshot(snapshot::Arguments),
     /// What full mode adds to page faults, context switches and starts of processes, beside other ways to follow RSS
     Cost(cost::Arguments),
-    /// What the kernel's JIT makes of our programs, and how many instructions of it an event executes
+    /// What the kernel's JIT makes of our BPF programs, and how many instructions of it an event executes
     Instructions(instructions::Arguments),
     /// The RFC's workloads on real software: hits and misses, peaks, drift, and what rss-drift slows them down
     Workloads(workloads::Arguments),

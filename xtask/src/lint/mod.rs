@@ -68,7 +68,7 @@ fn ebpf(root: &Path) -> Result<()> {
     let flags = [
         "--cfg=bpf_target_arch=\"x86_64\"",
         "--check-cfg=cfg(bpf_target_arch,values(\"x86_64\"))",
-        // The programs have no unwinding, as on their own target.
+        // The BPF programs have no unwinding, as on their own target.
         "-Cpanic=abort",
     ];
     command
@@ -79,7 +79,7 @@ fn ebpf(root: &Path) -> Result<()> {
         .args(["--", "-D", "warnings"])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env("CARGO_PROFILE_DEV_PANIC", "abort")
-        // The programs use intrinsics that only the BPF target needs.
+        // The BPF programs use intrinsics that only the BPF target needs.
         .env("RUSTC_BOOTSTRAP", "1");
     succeed(&mut command, "clippy on the eBPF programs")
 }

@@ -111,7 +111,7 @@ impl<'a> Btf<'a> {
         self.types().any(|found| found.kind() == Kind::Function && self.string_is(found.name_offset(), name))
     }
 
-    /// How many arguments the tracepoint `name` gives to a raw program, by its `btf_trace_NAME` typedef; `None` where
+    /// How many arguments the tracepoint `name` gives to a raw BPF program, by its `btf_trace_NAME` typedef; `None` where
     /// the kernel has no such tracepoint.
     ///
     /// Searches all types; not for the start of passive mode.

@@ -1,11 +1,11 @@
-//! Numbers of the few types that programs attach to, and a BTF blob that holds just these.
+//! Numbers of the few types that BPF programs attach to, and a BTF blob that holds just these.
 //!
-//! aya looks a program's target up by name in a BTF that it has parsed whole: for a kernel's that is an allocation or two
+//! aya looks a BPF program's target up by name in a BTF that it has parsed whole: for a kernel's that is an allocation or two
 //! for each of 100,000 types, at every start. In a blob of ours the few have their numbers, and all others are nameless.
 
 use super::{Btf, Kind, blob::HEAD};
 
-/// A type that a program attaches to.
+/// A type that a BPF program attaches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// What it is: a function, or the typedef of a tracepoint.

@@ -10,7 +10,7 @@ use crate::kernel::{Kernel, KernelError};
 pub use sites::{Chain, Chains};
 pub use totals::RunTotals;
 
-/// The programs with their tracepoints, in the order in which they are attached.
+/// The BPF programs with their tracepoints, in the order in which they are attached.
 pub(super) static EVENTS: &[(&str, &str)] = &[
     ("run_exit", "sched_process_exit"),
     ("run_exec", "sched_process_exec"),

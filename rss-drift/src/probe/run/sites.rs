@@ -61,7 +61,7 @@ pub(super) fn forget(ebpf: &mut Ebpf) -> Result<(), ProbeError> {
     Ok(())
 }
 
-/// Tells the programs where the functions are by which sites are told, and has sites and stacks begin above the event; before
+/// Tells the BPF programs where the functions are by which sites are told, and has sites and stacks begin above the event; before
 /// `Probe::begin_run`.
 pub(in crate::probe) fn prepare(
     ebpf: &mut Ebpf,

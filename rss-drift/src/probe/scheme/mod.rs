@@ -16,12 +16,12 @@ pub(super) struct Scheme {
     pub(super) exit_mmap: &'static str,
     /// The tracepoint `task_newtask`, where it is needed only when ends are not all seen.
     pub(super) newtask: Option<&'static str>,
-    /// The programs of the events with their tracepoints, in the order in which they are attached.
+    /// The BPF programs of the events with their tracepoints, in the order in which they are attached.
     pub(super) events: &'static [(&'static str, &'static str)],
 }
 
 impl Scheme {
-    /// The programs for this accounting: those of the other are not loaded.
+    /// The BPF programs for this accounting: those of the other are not loaded.
     pub(super) const fn of(accounting: Accounting) -> &'static Self {
         match accounting {
             Accounting::PerCpu => &percpu::SCHEME,

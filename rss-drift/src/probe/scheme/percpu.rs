@@ -1,4 +1,4 @@
-//! per-cpu accounting: the programs of full mode, and where each CPU's memory lies.
+//! per-cpu accounting: the BPF programs of full mode, and where each CPU's memory lies.
 
 use rss_drift_common::record::CpuRecord;
 

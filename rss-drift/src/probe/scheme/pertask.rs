@@ -239,7 +239,7 @@ fn add(sum: &mut Pages, pages: Pages) {
     }
 }
 
-/// Whether a program was at work on the mm or its state, or its CPU's record moved, when the CPUs were read.
+/// Whether a BPF program was at work on the mm or its state, or its CPU's record moved, when the CPUs were read.
 fn is_moving(mm: u64, state: &TaskShadow, cpus: &[Vec<Cpu>; 2]) -> bool {
     let [first, second] = cpus;
     first.iter().zip(second).any(|(first, second)| {

@@ -29,7 +29,7 @@ struct WaitingValue(Waiting);
 // SAFETY: two integers of 64 bits: any bytes are a value, and it has no padding.
 unsafe impl aya::Pod for WaitingValue {}
 
-/// The maps of the programs that are loaded.
+/// The maps of the BPF programs that are loaded.
 pub(super) struct Maps<'a> {
     ebpf: &'a mut Ebpf,
 }
@@ -92,7 +92,7 @@ impl Table for Maps<'_> {
     }
 
     fn finish(&mut self, index: u32) -> Result<(), ProbeError> {
-        // All of it is written; what a program adds meanwhile may be lost with the state.
+        // All of it is written; what a BPF program adds meanwhile may be lost with the state.
         let state = self.state(index)?;
         self.set_state(index, &State { id: 0, ..state })
     }

@@ -1,8 +1,8 @@
-//! States whose mm ended unseen, per-task accounting: swept by user space, because 5.10's programs cannot walk a hash. (On
+//! States whose mm ended unseen, per-task accounting: swept by user space, because 5.10's BPF programs cannot walk a hash. (On
 //! per-cpu accounting the iterator does it.)
 //!
 //! A state that no task has is looked at by each reading; one that had no event for a second ended. If its mm lives all the
-//! same, a program on another CPU can be in the middle of an event of it: the index is free another second later.
+//! same, a BPF program on another CPU can be in the middle of an event of it: the index is free another second later.
 
 mod maps;
 
@@ -69,9 +69,9 @@ struct Found {
     moves: u64,
 }
 
-/// What the sweep does with the maps, each in a step of its own: programs run in between.
+/// What the sweep does with the maps, each in a step of its own: BPF programs run in between.
 trait Table {
-    /// The programs' own counts.
+    /// The BPF programs' own counts.
     fn counts(&mut self) -> Result<Counts, ProbeError>;
     /// The states that entries lead to. One that goes while they are read is left out.
     fn entries(&mut self) -> Result<Vec<Found>, ProbeError>;
@@ -87,7 +87,7 @@ trait Table {
     fn finish(&mut self, index: u32) -> Result<(), ProbeError>;
     /// Clears what is at an index, and puts it to the free ones.
     fn free(&mut self, index: u32) -> Result<(), ProbeError>;
-    /// Takes what a program wants to be free after a while: an index, or [`limbo::LOST`].
+    /// Takes what a BPF program wants to be free after a while: an index, or [`limbo::LOST`].
     fn waiting(&mut self) -> Result<Option<u64>, ProbeError>;
 }
 
@@ -124,7 +124,7 @@ fn take_away(table: &mut impl Table, found: &Found) -> Result<Taken, ProbeError>
 }
 
 impl Sweep {
-    /// What it adds to the programs' own counts.
+    /// What it adds to the BPF programs' own counts.
     pub(super) const fn add_to(&self, counts: &mut Counts) {
         counts.deaths += self.swept;
         counts.swept += self.swept;
@@ -143,7 +143,7 @@ impl Sweep {
         if self.lost { self.find_orphans(&mut table, now) } else { Ok(()) }
     }
 
-    /// Frees what has waited long enough, and takes over what the programs let go of.
+    /// Frees what has waited long enough, and takes over what the BPF programs let go of.
     fn release(&mut self, table: &mut impl Table, now: Instant) -> Result<(), ProbeError> {
         while self.waiting.front().is_some_and(|&(since, _)| now.duration_since(since) >= WAIT) {
             let Some((_, index)) = self.waiting.pop_front() else { break };

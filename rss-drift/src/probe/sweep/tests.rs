@@ -7,7 +7,7 @@ const OLD: Found = Found { mm: MM, index: 3, id: 30, moves: 7 };
 /// The state of the next mm at the address.
 const NEW: Found = Found { mm: MM, index: 4, id: 40, moves: 1 };
 
-/// What programs do before a call of the sweep.
+/// What BPF programs do before a call of the sweep.
 type Meanwhile = (&'static str, fn(&mut Fake));
 
 /// Maps without a kernel.
@@ -37,7 +37,7 @@ impl Fake {
         self.births += 1;
     }
 
-    /// A program sees the end of the mm.
+    /// A BPF program sees the end of the mm.
     fn end(&mut self) {
         let index = self.entries.remove(&MM).expect("an entry");
         self.states.remove(&index);
@@ -192,7 +192,7 @@ fn a_state_that_is_taken_over_is_free_once() {
     }
 }
 
-/// What the programs let go of is free after a while; a state that they lost is looked for.
+/// What the BPF programs let go of is free after a while; a state that they lost is looked for.
 #[test]
 fn what_programs_let_go_of_is_free() {
     let (mut sweep, mut fake) = (Sweep::default(), Fake::new());

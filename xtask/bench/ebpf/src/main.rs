@@ -1,4 +1,4 @@
-//! What `cargo xtask bench cost` compares full mode with: programs that do nothing, and the
+//! What `cargo xtask bench cost` compares full mode with: BPF programs that do nothing, and the
 //! usual way to follow RSS. They are an object of their own, which is no part of rss-drift.
 #![no_std]
 #![no_main]
@@ -15,7 +15,7 @@ use aya_ebpf::{macros::map, maps::HashMap};
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-/// A program that does nothing, named after the hook of full mode that it is attached to instead.
+/// A BPF program that does nothing, named after the hook of full mode that it is attached to instead.
 macro_rules! empty {
     ($name:ident, $section:literal) => {
         #[unsafe(link_section = $section)]
@@ -50,7 +50,7 @@ extern "C" fn classic_rss_stat(ctx: *const u32) -> i32 {
     // SAFETY: the verifier checks the read against the size of the tracepoint's record.
     let mm_id = unsafe { core::ptr::read_volatile(ctx.byte_add(MM_ID)) };
     match UPDATES.get_ptr_mut(mm_id) {
-        // SAFETY: a map value; the hash does not free it under a running program.
+        // SAFETY: a map value; the hash does not free it under a running BPF program.
         Some(updates) => unsafe {
             atomic_xadd::<u64, u64, { SeqCst }>(updates, 1);
         },

@@ -24,7 +24,7 @@ use crate::programs::{Running, program, start};
 pub enum Contender {
     /// Nothing: what the work costs by itself.
     Nothing,
-    /// Programs that do nothing, on the hooks of full mode.
+    /// BPF programs that do nothing, on the hooks of full mode.
     Empty,
     /// As `Empty`, on page faults too.
     EmptyFaults,
@@ -32,9 +32,9 @@ pub enum Contender {
     Passive,
     /// Full mode.
     Full,
-    /// Full mode with programs on page faults too.
+    /// Full mode with BPF programs on page faults too.
     FullFaults,
-    /// A program on the classic tracepoint that counts in a hash.
+    /// A BPF program on the classic tracepoint that counts in a hash.
     Classic,
     /// The event in ftrace's buffer.
     Ftrace,
@@ -93,7 +93,7 @@ impl Contenders {
         started.with_context(|| format!("starting {}", contender.name()))
     }
 
-    /// The programs that are held against ours.
+    /// The BPF programs that are held against ours.
     pub const fn peers(&self) -> &Peers {
         &self.peers
     }
@@ -107,7 +107,7 @@ pub fn full(faults: FaultPrograms) -> Result<Session> {
     Ok(session)
 }
 
-/// Programs with a hook: all that are loaded but one, the iterator.
+/// BPF programs with a hook: all that are loaded but one, the iterator.
 pub fn hooks(session: &Session) -> usize {
     session.probe.run_statistics().len().saturating_sub(1)
 }

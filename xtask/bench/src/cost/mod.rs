@@ -35,7 +35,7 @@ const ALL: [Contender; 9] = [
     Contender::Perf,
 ];
 
-/// Measures every workload with every contender, round by round, then the run time of single programs.
+/// Measures every workload with every contender, round by round, then the run time of single BPF programs.
 pub fn run(command: &Path, rounds: usize) -> Result<()> {
     // First: what it inherits is the same in each run.
     let mut worker = Worker::start()?;
@@ -59,11 +59,11 @@ pub fn run(command: &Path, rounds: usize) -> Result<()> {
     run_times(&mut worker, &mut contenders)
 }
 
-/// What the kernel counts as run time of each program, workload by workload. That is a round of its own, because counting
-/// costs time itself and leaves out what a hook costs before and after the program.
+/// What the kernel counts as run time of each BPF program, workload by workload. That is a round of its own, because counting
+/// costs time itself and leaves out what a hook costs before and after the BPF program.
 fn run_times(worker: &mut Worker, contenders: &mut Contenders) -> Result<()> {
-    eprintln!("run time of the programs");
-    let _counting = Counting::begin().context("the kernel does not count the run time of programs")?;
+    eprintln!("run time of the BPF programs");
+    let _counting = Counting::begin().context("the kernel does not count the run time of BPF programs")?;
     for contender in [Contender::EmptyFaults, Contender::Classic] {
         let _attached = contenders.start(contender)?;
         print_run_times(worker, || contenders.peers().run_statistics())?;
@@ -72,7 +72,7 @@ fn run_times(worker: &mut Worker, contenders: &mut Contenders) -> Result<()> {
     print_run_times(worker, || session.probe.run_statistics())
 }
 
-/// Prints runs of each program that ran during a workload, and the mean time of one in nanoseconds.
+/// Prints runs of each BPF program that ran during a workload, and the mean time of one in nanoseconds.
 fn print_run_times(worker: &mut Worker, statistics: impl Fn() -> Vec<(String, RunStatistics)>) -> Result<()> {
     for workload in Workload::ALL {
         let before = statistics();

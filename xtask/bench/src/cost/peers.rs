@@ -16,23 +16,23 @@ use rss_drift::{
 /// The object that build.rs makes from ../../ebpf/.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("PEERS_EBPF"));
 
-/// The program on the classic tracepoint.
+/// The BPF program on the classic tracepoint.
 const CLASSIC: &str = "classic_rss_stat";
 
-/// How the names of the empty programs begin; what follows is the hook.
+/// How the names of the empty BPF programs begin; what follows is the hook.
 const EMPTY: &str = "empty_";
 
 /// What is attached as long as it lives.
 pub type Attached = Box<dyn Any>;
 
-/// The programs, loaded.
+/// The BPF programs, loaded.
 pub struct Peers {
     ebpf: Ebpf,
     empty: Vec<String>,
 }
 
 impl Peers {
-    /// Loads them: an empty program for each hook of full mode, of which there are `hooks`, the end of an mm by `end`.
+    /// Loads them: an empty BPF program for each hook of full mode, of which there are `hooks`, the end of an mm by `end`.
     pub fn load(end: EndOfMm, hooks: usize) -> Result<Self> {
         let btf = Btf::from_sys_fs().context("cannot read the kernel's BTF")?;
         let mut ebpf = EbpfLoader::new().btf(None).load(OBJECT).context("cannot load the bench's object")?;
@@ -61,7 +61,7 @@ impl Peers {
             match program(&mut ebpf, &name)? {
                 Program::BtfTracePoint(program) => program.load(target, &btf),
                 Program::FEntry(program) => program.load(target, &btf),
-                _ => bail!("{name} is a program of another type"),
+                _ => bail!("{name} is a BPF program of another type"),
             }
             .with_context(|| format!("the kernel refuses {name}"))?;
             empty.push(name);
@@ -73,7 +73,7 @@ impl Peers {
         Ok(Self { ebpf, empty })
     }
 
-    /// Attaches the programs that do nothing; those on page faults only with `faults`.
+    /// Attaches the BPF programs that do nothing; those on page faults only with `faults`.
     pub fn attach_empty(&mut self, faults: bool) -> Result<Attached> {
         let mut links = Vec::<Attached>::new();
         let wanted = |name: &&String| faults || !name.contains("page_fault");
@@ -85,7 +85,7 @@ impl Peers {
                 Program::FEntry(program) => {
                     program.attach().and_then(|id| program.take_link(id)).map(|link| Box::new(link) as _)
                 }
-                _ => bail!("{name} is a program of another type"),
+                _ => bail!("{name} is a BPF program of another type"),
             };
             links.push(link.with_context(|| format!("cannot attach {name}"))?);
         }
@@ -101,7 +101,7 @@ impl Peers {
         Ok(Box::new(link.with_context(|| format!("cannot attach {CLASSIC}"))?))
     }
 
-    /// Updates that the classic tracepoint's program has counted.
+    /// Updates that the classic tracepoint's BPF program has counted.
     pub fn updates(&self) -> Result<u64> {
         let map = self.ebpf.map("UPDATES").context("the bench's object has no map UPDATES")?;
         let map = HashMap::<_, u32, u64>::try_from(map).context("UPDATES is of another type")?;
@@ -117,12 +117,12 @@ impl Peers {
         code_of(&self.ebpf, symbols)
     }
 
-    /// What the kernel counted of each program.
+    /// What the kernel counted of each BPF program.
     pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
         of_programs(&self.ebpf)
     }
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
-    ebpf.program_mut(name).with_context(|| format!("the bench's object has no program {name}"))
+    ebpf.program_mut(name).with_context(|| format!("the bench's object has no BPF program {name}"))
 }

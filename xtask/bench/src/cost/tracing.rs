@@ -19,7 +19,7 @@ use nix::{
 const TRACEFS: &str = "/sys/kernel/tracing";
 const EVENT: &str = "events/kmem/rss_stat";
 
-/// Where `mm_id` stands for the program in xtask/bench/ebpf/ (`MM_ID`), as its tracepoint's format says it.
+/// Where `mm_id` stands for the BPF program in xtask/bench/ebpf/ (`MM_ID`), as its tracepoint's format says it.
 const MM_ID: &str = "field:unsigned int mm_id;\toffset:8;\tsize:4;";
 
 /// Mounts tracefs where it is not: for this process and its children alone.

@@ -1,4 +1,4 @@
-//! What of a workload's slowdown the kernel can tell: the run time of our programs, and the CPU time of our process.
+//! What of a workload's slowdown the kernel can tell: the run time of our BPF programs, and the CPU time of our process.
 
 use std::{
     fs, io,
@@ -22,10 +22,10 @@ const LONG_ENOUGH: Duration = Duration::from_secs(10);
 /// Shares of the CPU time that the host had while the work was done, in percent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Profile {
-    /// Run time of all programs of the process, as the kernel counts it (`bpf_prog_stats.nsecs`): without what a hook costs before
-    /// and after a program, with what the counting costs.
+    /// Run time of all BPF programs of the process, as the kernel counts it (`bpf_prog_stats.nsecs`): without what a hook costs before
+    /// and after a BPF program, with what the counting costs.
     pub(crate) programs: f64,
-    /// User and system time of the process, of which the readers among the programs are a part.
+    /// User and system time of the process, of which the readers among the BPF programs are a part.
     pub(crate) process: f64,
 }
 
@@ -81,7 +81,7 @@ impl Spent {
     }
 }
 
-/// Seconds in the `fdinfo` of a program (`kernel/bpf/syscall.c:bpf_prog_show_fdinfo`, nanoseconds); `None` for another file.
+/// Seconds in the `fdinfo` of a BPF program (`kernel/bpf/syscall.c:bpf_prog_show_fdinfo`, nanoseconds); `None` for another file.
 fn run_time(text: &str) -> Option<f64> {
     let field = text.lines().find_map(|line| line.strip_prefix("run_time_ns:"))?;
     Some(field.trim().parse::<f64>().ok()? / 1e9)
@@ -109,7 +109,8 @@ fn count_run_time() -> Result<OwnedFd> {
     };
     let fd = libc::c_int::try_from(fd).context("a descriptor out of range")?;
     if fd < 0 {
-        return Err(io::Error::last_os_error()).context("the kernel does not count the run time of programs");
+        return Err(io::Error::last_os_error())
+            .context("the kernel does not count the run time of BPF programs");
     }
     // SAFETY: a descriptor that nobody else has.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

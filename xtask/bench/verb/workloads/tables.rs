@@ -128,7 +128,8 @@ fn latencies(findings: &[Finding]) -> Result<Table> {
 
 /// What the kernel counts of us.
 fn profiles(findings: &[Finding]) -> Table {
-    let head = ["workload", "THP", "passive: process", "its programs", "full: process", "its programs"];
+    let head =
+        ["workload", "THP", "passive: process", "its BPF programs", "full: process", "its BPF programs"];
     let mut table = Table::of_figures(&head);
     for finding in findings {
         let Some(timed) = &finding.timed else { continue };
