@@ -70,7 +70,7 @@ struct Output {
     fields: Option<Columns>,
     /// Show which CPUs or threads hold the missing pages
     ///
-    /// As bars below the table: the caches of CPUs or threads that hold what the global count of each row lacks.
+    /// Below the table, with bars: the holders of the pages that the global count of each row does not have yet.
     #[arg(long = "where")]
     holders: bool,
     /// Append all columns to this CSV file too

@@ -3,7 +3,7 @@
 use super::{Block, Headline, SelfCheck};
 use crate::{
     drift::{
-        holders::Holders,
+        holders::RowHolders,
         sample::{Host, Row},
         stats::{Reading, Summary},
     },
@@ -17,7 +17,7 @@ pub(crate) struct Report {
     pub host: Host,
     pub headline: Headline,
     pub rows: Vec<Row>,
-    pub holders: Vec<Holders>,
+    pub holders: Vec<RowHolders>,
     pub left_out: u64,
     pub events: Vec<String>,
     pub check: SelfCheck,

@@ -11,7 +11,7 @@ use rss_drift_common::shadow::Counts;
 
 use crate::{
     drift::{
-        holders::Holders,
+        holders::RowHolders,
         idle::IdleFindings,
         sample::{Host, Row},
         stats::{Distribution, Largest, Summary},
@@ -98,9 +98,9 @@ pub struct Block<'a> {
     pub headline: &'a Headline,
     /// The rows to be printed, in their order.
     pub rows: &'a [Row],
-    /// Where the missing pages of the rows sit, in the rows' order; empty unless that was asked for. The table alone shows it:
+    /// Who holds the missing pages of the rows, in the rows' order; empty unless that was asked for. The table alone shows it:
     /// CSV and JSON have one row per process.
-    pub holders: &'a [Holders],
+    pub holders: &'a [RowHolders],
     /// Processes that were measured but have no row here (`--top`).
     pub left_out: u64,
     /// What happened, one line each, such as "pid 123 (name) is gone". Names may be put in as they are: the table escapes

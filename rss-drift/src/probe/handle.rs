@@ -10,13 +10,12 @@ use aya_log::EbpfLogger;
 use rss_drift_common::shadow::Counts;
 
 use super::{
-    caches::Caches,
     code::{self, Code},
     counts::counts,
     error::ProbeError,
     fentry::NoFentry,
     full::{self, EndOfMm, Ends},
-    locate::{self, SlotReader},
+    holders::{self, Holders, SlotReader},
     reader::Reader,
     snapshot::Snapshot,
     statistics::{self, RunStatistics},
@@ -126,16 +125,16 @@ impl Probe {
         self.reader.read(&mut self.ebpf)
     }
 
-    /// Where the pages of `pids` sit that their global counts lack: a reading of its own. A process that is gone has no
+    /// Who holds the pages of `pids` that their global counts do not have yet: a reading of its own. A process that is gone has no
     /// list; what never held still is marked as not valid.
-    pub fn caches(&mut self, pids: &[u32]) -> Result<Vec<Caches>, ProbeError> {
+    pub fn holders(&mut self, pids: &[u32]) -> Result<Vec<Holders>, ProbeError> {
         match self.accounting {
-            Accounting::PerTask => locate::in_tasks(&mut self.ebpf, &mut Stream::new(TASKS), pids),
+            Accounting::PerTask => holders::in_tasks(&mut self.ebpf, &mut Stream::new(TASKS), pids),
             Accounting::PerCpu => self.slots.read(&mut self.ebpf, pids, &self.kernel),
         }
     }
 
-    /// Events that the BPF programs missed so far: runs that the recursion guard left out, and updates that came while a slot
+    /// Events that the BPF programs missed so far: runs of a BPF program that the recursion guard left out, and updates that came while a slot
     /// was busy. `None` in passive mode.
     #[must_use]
     pub fn missed_events(&self) -> Option<u64> {

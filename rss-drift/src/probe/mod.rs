@@ -1,15 +1,14 @@
 //! The probe: the BPF programs in the kernel, and what they read. The only part that knows aya.
 
-pub mod caches;
 pub mod code;
 mod counts;
 mod error;
 mod fentry;
 mod full;
 mod handle;
+mod holders;
 mod link;
 mod load;
-mod locate;
 mod maps;
 mod measure;
 mod programs;
@@ -22,11 +21,11 @@ mod stream;
 mod sweep;
 mod tables;
 
-pub use caches::{Cache, Caches};
 pub use error::ProbeError;
 pub use fentry::NoFentry;
 pub use full::{EndOfMm, FaultPrograms, FullOptions, Hidden, Publish};
 pub use handle::{Footprint, Probe};
+pub use holders::{Holder, Holders};
 pub use run::{Chain, Chains, RunTotals, Scope};
 pub use snapshot::{Mm, Snapshot};
 pub use statistics::{Counting, RunStatistics, of_programs};

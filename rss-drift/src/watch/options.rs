@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub mode: Mode,
-    /// Only these processes, each of them; the run ends when the last of them does. Empty: all.
+    /// Only these processes, each of them; `watch` ends when the last of them does. Empty: all.
     pub pids: Vec<u32>,
     /// Only processes of these names. Empty: all.
     pub comms: Vec<String>,
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     pub source: Source,
     /// Walk the page tables of the processes shown.
     pub resident: bool,
-    /// Show which caches hold what the global counts lack.
+    /// Show who holds the pages that the global counts lack (`--where`).
     pub holders: bool,
     /// Columns of the table; `None`: the default ones.
     pub columns: Option<Vec<&'static Field>>,

@@ -1,4 +1,4 @@
-//! One run of `watch`: what an interval reads, reports and remembers.
+//! The reporter of `watch`: what an interval reads, reports and remembers.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,7 +6,7 @@ use super::{Options, guard::OverheadGuard, select::Selection};
 use crate::{
     drift::{
         collect::{self, Rules, comm, reading},
-        holders::{self, Holders},
+        holders::{self, RowHolders},
         idle::{IdleFindings, IdleTracker},
         sample::{Host, Note, Row},
         stats::{RunDrift, Summary},
@@ -19,7 +19,7 @@ use crate::{
     table::bytes,
 };
 
-/// A run: the session, what it shows, where to, and what it remembers for the summary.
+/// Reads and reports, interval by interval: the session, what it shows, where to, and what it remembers for the summary.
 pub(super) struct Run {
     options: Options,
     session: Session,
@@ -35,7 +35,7 @@ pub(super) struct Run {
     /// Full mode: whether the shadow is right where nothing moves.
     idle: IdleTracker,
     guard: OverheadGuard,
-    /// Processes seen so far: counted when they appear, so that a long run needs to remember only the last reading's.
+    /// Processes seen so far: counted when they appear, so that a long `watch` needs to remember only the last reading's.
     seen: u64,
     present: Vec<(u32, u64)>,
     /// The last row of each watched process, to be shown once more when it is gone.
@@ -43,7 +43,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Prepares a run; every pid of `-p` must be there.
+    /// Prepares the first report; every pid of `-p` must be there.
     pub(super) fn new(
         options: Options,
         mut session: Session,
@@ -53,7 +53,7 @@ impl Run {
         let selection = Selection::new(&options, &snapshot)?;
         if options.holders {
             // The BPF program for that is loaded now: at the first report the rows would have moved on meanwhile.
-            session.probe.caches(&[])?;
+            session.probe.holders(&[])?;
         }
         let resident = options.resident || options.shows("resident_bytes");
         let wanted = Wanted { resident, cgroup: options.wants_cgroup() };
@@ -166,11 +166,11 @@ impl Run {
         }
     }
 
-    /// Where the missing pages of the rows sit, by a reading right behind theirs.
-    fn holders(&mut self, rows: &[Row]) -> anyhow::Result<Vec<Holders>> {
+    /// Who holds the missing pages of the rows, by a reading right behind theirs.
+    fn holders(&mut self, rows: &[Row]) -> anyhow::Result<Vec<RowHolders>> {
         let pids: Vec<u32> = rows.iter().map(|row| row.process.pid).collect();
-        let caches = self.session.probe.caches(&pids)?;
-        Ok(holders::of_rows(rows, &caches, thread_name))
+        let lists = self.session.probe.holders(&pids)?;
+        Ok(holders::of_rows(rows, &lists, thread_name))
     }
 
     /// The last row of each process that is gone, and a line.
@@ -250,7 +250,7 @@ impl Run {
         check
     }
 
-    /// Ends every output with the summary of the run.
+    /// Ends every output with the summary of all intervals.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         let (cpu_time, duration, cpu_percent) = self.clock.total();
         self.check.cpu_percent = cpu_percent;

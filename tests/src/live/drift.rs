@@ -117,8 +117,8 @@ pub fn adds_up_in_every_row() -> Outcome {
     Outcome::Passed
 }
 
-/// What holders hold is what the row lacks.
-pub fn sits_somewhere() -> Outcome {
+/// `--where` names the process whose pages are held back.
+pub fn lists_the_holders() -> Outcome {
     let mut helper = Helper::start();
     let region = helper.map(Kind::Anon, 25);
     helper.write(&region, 0..25);

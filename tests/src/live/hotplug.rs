@@ -8,7 +8,7 @@ use nix::{
 };
 use rss_drift::{
     kernel::Accounting,
-    probe::{Cache, FullOptions},
+    probe::{FullOptions, Holder},
 };
 use rss_drift_common::{Member, member};
 
@@ -139,10 +139,10 @@ fn fill_slots(helper: &mut Helper, cpus: &[usize]) {
         for &cpu in cpus {
             let region = helper.map(kind, 2 * most.unsigned_abs());
             helper.pin(cpu);
-            let caches = meter.session.probe.caches(&[pid]).expect("read the slots").pop().expect("a list");
+            let holders = meter.session.probe.holders(&[pid]).expect("read the slots").pop().expect("a list");
             let is_this =
-                |cache: &Cache| matches!(cache, Cache::Cpu(number) if u32::try_from(cpu) == Ok(*number));
-            let held = caches.held.iter().find(|(cache, _)| is_this(cache));
+                |holder: &Holder| matches!(holder, Holder::Cpu(number) if u32::try_from(cpu) == Ok(*number));
+            let held = holders.held.iter().find(|(holder, _)| is_this(holder));
             let held = held.map_or(0, |(_, pages)| pages[member.index()]);
             helper.write(&region, 0..(most - held).unsigned_abs());
         }
@@ -185,7 +185,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     let region = helper.map(Kind::Anon, THREADS * PAGES * cpus.len() as u64);
     helper.hop(THREADS, &region, PAGES);
     let before = meter.idle(pid);
-    let slots = meter.session.probe.caches(&[pid]).expect("read the slots").pop().expect("it has some");
+    let slots = meter.session.probe.holders(&[pid]).expect("read the slots").pop().expect("it has some");
 
     let began = Instant::now();
     invariants.may_be_late();
@@ -207,8 +207,8 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     let folded = without.printed.stat - before.printed.stat;
     if per_cpu {
         let gone = &cpus[cpus.len() - offline.len()..];
-        let of_gone = |cache: &Cache| matches!(cache, Cache::Cpu(cpu) if gone.iter().any(|&it| u32::try_from(it) == Ok(*cpu)));
-        let held = slots.held.iter().filter(|(cache, _)| of_gone(cache));
+        let of_gone = |holder: &Holder| matches!(holder, Holder::Cpu(cpu) if gone.iter().any(|&it| u32::try_from(it) == Ok(*cpu)));
+        let held = slots.held.iter().filter(|(holder, _)| of_gone(holder));
         let held: i64 = held.map(|(_, pages)| member::rss(pages)).sum();
         assert_eq!(folded, held, "what the dead CPUs' slots held is in the count: {slots:?}");
         // Beside what the threads themselves took where they happened to run.

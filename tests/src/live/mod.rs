@@ -88,7 +88,7 @@ pub const TESTS: &[Test] = tests! {
         stays_within_its_bound_and_gets_there
         is_what_the_files_lack
         adds_up_in_every_row
-        sits_somewhere
+        lists_the_holders
     }
     demo {
         of_a_thousand_threads

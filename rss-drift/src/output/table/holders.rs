@@ -1,4 +1,4 @@
-//! The lines below a table that say where each row's missing pages sit (`--where`).
+//! The lines below a table that say who holds each row's missing pages (`--where`).
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,8 @@ use super::{
     lines::kib,
 };
 use crate::{
-    drift::holders::{Holder, Holders},
+    drift::holders::{NamedHolder, RowHolders},
+    probe::Holder,
     table::bytes,
 };
 
@@ -19,11 +20,14 @@ const BAR: usize = 20;
 const SHORTEST_BAR: usize = 5;
 
 /// The lines of one row. None is wider than `width`.
-pub(super) fn lines(holders: &Holders, page_size: u64, width: Option<usize>) -> Vec<String> {
+pub(super) fn lines(holders: &RowHolders, page_size: u64, width: Option<usize>) -> Vec<String> {
     let size = |pages: &Pages| kib(bytes(member::rss(pages), page_size));
     let mut lines = text::flow(&head(holders, size(&holders.sum()), size(&holders.missing)), width);
-    let mut table: Vec<[String; 2]> =
-        holders.named.iter().map(|(holder, pages)| [label(holder), size(pages).to_string()]).collect();
+    let mut table: Vec<[String; 2]> = holders
+        .named
+        .iter()
+        .map(|named| [label(named, holders.pid), size(&named.pages).to_string()])
+        .collect();
     if holders.others > 0 {
         table.push([format!("{} more", holders.others), size(&holders.of_others).to_string()]);
     }
@@ -31,8 +35,8 @@ pub(super) fn lines(holders: &Holders, page_size: u64, width: Option<usize>) -> 
     let (labels, figures) = (widest(0), widest(1));
     let left = width.map_or(BAR, |width| width.saturating_sub(labels + figures + 4));
     let longest_bar = if left < SHORTEST_BAR { 0 } else { left.min(BAR) };
-    let largest = holders.named.first().map_or(0, |(_, pages)| member::rss(pages).unsigned_abs());
-    let all = holders.named.iter().map(|(_, pages)| Some(pages)).chain([None]);
+    let largest = holders.named.first().map_or(0, |named| member::rss(&named.pages).unsigned_abs());
+    let all = holders.named.iter().map(|named| Some(&named.pages)).chain([None]);
     for ([label, figure], named) in table.iter().zip(all) {
         let bar = named.map_or(0, |pages| scaled(member::rss(pages).unsigned_abs(), largest, longest_bar));
         let pages = named.unwrap_or(&holders.of_others);
@@ -49,13 +53,13 @@ pub(super) fn lines(holders: &Holders, page_size: u64, width: Option<usize>) -> 
     lines
 }
 
-fn head(holders: &Holders, held: i64, missing: i64) -> String {
+fn head(holders: &RowHolders, held: i64, missing: i64) -> String {
     let who = format!("pid {} ({})", holders.pid, clean(&holders.comm));
     let mut line = match holders.count() {
         0 => format!("{who}: nothing is held back from the global count"),
         count => {
             let by = match holders.named.first() {
-                Some((Holder::Cpu(_), _)) => counted(count, "CPU", "CPUs"),
+                Some(NamedHolder { holder: Holder::Cpu(_), .. }) => counted(count, "CPU", "CPUs"),
                 _ => counted(count, "thread", "threads"),
             };
             format!("{who}: {held} KiB held back from the global count by {by}")
@@ -68,19 +72,19 @@ fn head(holders: &Holders, held: i64, missing: i64) -> String {
     line
 }
 
-fn label(holder: &Holder) -> String {
-    match holder {
+/// A holder's name in the list of the process `pid`.
+fn label(named: &NamedHolder, pid: u32) -> String {
+    match named.holder {
         Holder::Cpu(number) => format!("CPU {number}"),
-        Holder::Thread { tid, comm, other_process, kernel_thread } => {
-            let mut label = format!("{tid} {}", comm.as_deref().map_or_else(|| "-".to_owned(), clean));
-            if let Some(pid) = other_process {
-                // Writing to a String cannot fail.
-                let _ = write!(label, " of pid {pid}");
+        Holder::Task { tid, tgid, kernel_thread } => {
+            let name = named.comm.as_deref().map_or_else(|| "-".to_owned(), clean);
+            if kernel_thread {
+                format!("{tid} {name} (kernel)")
+            } else if tgid == pid {
+                format!("{tid} {name}")
+            } else {
+                format!("{tid} {name} of pid {tgid}")
             }
-            if *kernel_thread {
-                label += " (kernel)";
-            }
-            label
         }
     }
 }
@@ -110,11 +114,21 @@ mod tests {
 
     use super::*;
 
-    fn cpus(figures: &[(u32, Pages)], certain: bool) -> Holders {
-        let named: Vec<_> = figures.iter().map(|&(cpu, pages)| (Holder::Cpu(cpu), pages)).collect();
-        let missing =
-            named.iter().fold([0; 4], |sum: Pages, (_, pages)| std::array::from_fn(|at| sum[at] + pages[at]));
-        Holders { pid: 42, comm: "sh".to_owned(), named, others: 0, of_others: [0; 4], missing, certain }
+    fn cpus(figures: &[(u32, Pages)], certain: bool) -> RowHolders {
+        let named: Vec<_> = figures
+            .iter()
+            .map(|&(cpu, pages)| NamedHolder { holder: Holder::Cpu(cpu), comm: None, pages })
+            .collect();
+        let missing = figures
+            .iter()
+            .fold([0; 4], |sum: Pages, (_, pages)| std::array::from_fn(|at| sum[at] + pages[at]));
+        RowHolders { pid: 42, comm: "sh".to_owned(), named, others: 0, of_others: [0; 4], missing, certain }
+    }
+
+    /// What a thread of this process holds of anonymous memory.
+    fn thread(tid: u32, process: u32, comm: Option<&str>, kernel_thread: bool, anon: i64) -> NamedHolder {
+        let holder = Holder::Task { tid, tgid: process, kernel_thread };
+        NamedHolder { holder, comm: comm.map(str::to_owned), pages: [0, anon, 0, 0] }
     }
 
     #[test]
@@ -133,19 +147,13 @@ mod tests {
 
     #[test]
     fn threads_are_named_and_the_rest_is_summed_up() {
-        let thread = |tid, comm: Option<&str>, other_process, kernel_thread| Holder::Thread {
-            tid,
-            comm: comm.map(str::to_owned),
-            other_process,
-            kernel_thread,
-        };
-        let holders = Holders {
+        let holders = RowHolders {
             pid: 42,
             comm: "a\x1bb".to_owned(),
             named: vec![
-                (thread(43, Some("w\n1"), None, false), [0, 32, 0, 0]),
-                (thread(50, None, Some(50), false), [0, 2, 0, 0]),
-                (thread(60, Some("kthread"), None, true), [0, 1, 0, 0]),
+                thread(43, 42, Some("w\n1"), false, 32),
+                thread(50, 50, None, false, 2),
+                thread(60, 60, Some("kthread"), true, 1),
             ],
             others: 9990,
             of_others: [0, 1000, 0, 0],
@@ -183,12 +191,15 @@ mod tests {
             let named = held
                 .into_iter()
                 .map(|(tid, comm, anon)| {
-                    let holder = Holder::Thread { tid, comm: Some(comm), other_process: Some(tid), kernel_thread: true };
-                    (holder, [anon, anon, -anon, 0])
+                    let kernel_thread = anon % 2 == 0;
+                    NamedHolder {
+                        pages: [anon, anon, -anon, 0],
+                        ..thread(tid, tid, Some(&comm), kernel_thread, anon)
+                    }
                 })
                 .collect();
             let holders =
-                Holders { pid: 1, comm, named, others: 7, of_others: [1; 4], missing: [0; 4], certain: false };
+                RowHolders { pid: 1, comm, named, others: 7, of_others: [1; 4], missing: [0; 4], certain: false };
             for line in lines(&holders, 4096, Some(width)) {
                 prop_assert!(text::width(&line) <= width, "{:?}", line);
             }

@@ -1,4 +1,4 @@
-//! Where the pages sit that an mm's global count lacks: in which CPUs' slots, or in which tasks' caches.
+//! Lists of holders, put together from what the BPF programs wrote.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,12 +7,12 @@ use rss_drift_common::{
     record::{END_DISTURBED, END_VALID, FLAG_KTHREAD, FLAG_LEADER_GONE, MmRecord, SlotRecord},
 };
 
-/// What holds pages back from a global count.
+/// Who holds pages that an mm's global count does not have yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
-    /// The slots of the CPU with this number (per-cpu accounting).
+pub enum Holder {
+    /// The CPU with this number, by its slots (per-cpu accounting).
     Cpu(u32),
-    /// The cache of the task with this thread id (per-task accounting).
+    /// The task with this thread id, by its cache (per-task accounting).
     Task {
         /// Thread id, in the initial PID namespace.
         tid: u32,
@@ -23,20 +23,20 @@ pub enum Cache {
     },
 }
 
-/// All caches of one process's mm that hold anything, at one reading.
+/// The holders of one process's mm, at one reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caches {
+pub struct Holders {
     pub pid: u32,
     /// Address of the mm: with the pid it tells whether a row is of the same memory.
     pub mm: u64,
-    /// What each holds, in pages per member; what holds nothing is left out.
-    pub held: Vec<(Cache, Pages)>,
+    /// What each holds, in pages per member; who holds nothing is left out.
+    pub held: Vec<(Holder, Pages)>,
     /// Whether the counters stood still while they were read.
     pub valid: bool,
 }
 
-impl Caches {
-    /// What all caches hold together, in pages per member: exact - the global count.
+impl Holders {
+    /// What all of them hold together, in pages per member: exact - the global count.
     #[must_use]
     pub fn sum(&self) -> Pages {
         let mut sum = [0; MEMBERS];
@@ -55,18 +55,18 @@ fn add(sum: &mut Pages, pages: &Pages) {
 
 /// per-cpu accounting: lists of slots, as the BPF program wrote them, each closed by its end. `possible` are the numbers of
 /// the CPUs by their place. A list that has no end, or whose end has another sum, is not valid.
-pub(super) fn of_slots(records: &[SlotRecord], possible: &[u32]) -> Vec<Caches> {
-    let mut lists: Vec<Caches> = Vec::new();
+pub(in crate::probe) fn of_slots(records: &[SlotRecord], possible: &[u32]) -> Vec<Holders> {
+    let mut lists: Vec<Holders> = Vec::new();
     let mut held = Vec::new();
     for record in records {
         let pages = record.pages.map(i64::from);
         if record.cpu != END_VALID && record.cpu != END_DISTURBED {
             let number = possible.get(record.cpu as usize).copied().unwrap_or(record.cpu);
-            held.push((Cache::Cpu(number), pages));
+            held.push((Holder::Cpu(number), pages));
             continue;
         }
         let mut list =
-            Caches { pid: record.tgid, mm: record.mm, held: std::mem::take(&mut held), valid: false };
+            Holders { pid: record.tgid, mm: record.mm, held: std::mem::take(&mut held), valid: false };
         list.valid = record.cpu == END_VALID && list.sum() == pages;
         // Every thread of a dead leader's process writes the list: the first valid one is enough.
         match lists.iter_mut().find(|known| known.pid == list.pid && known.mm == list.mm) {
@@ -78,11 +78,11 @@ pub(super) fn of_slots(records: &[SlotRecord], possible: &[u32]) -> Vec<Caches> 
     lists
 }
 
-/// per-task accounting: the caches of all tasks that use the mms of `pids`. A list whose mm's count changed from one of its
+/// per-task accounting: all tasks that use the mms of `pids`. A list whose mm's count changed from one of its
 /// tasks to the next is not valid.
-pub(super) fn of_tasks(tasks: &[MmRecord], pids: &[u32]) -> Vec<Caches> {
+pub(in crate::probe) fn of_tasks(tasks: &[MmRecord], pids: &[u32]) -> Vec<Holders> {
     let wanted: HashSet<u32> = pids.iter().copied().collect();
-    let mut lists: Vec<Caches> = Vec::new();
+    let mut lists: Vec<Holders> = Vec::new();
     let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
     for task in tasks {
         let is_process = !task.has(FLAG_KTHREAD) && (task.tid == task.tgid || task.has(FLAG_LEADER_GONE));
@@ -92,19 +92,19 @@ pub(super) fn of_tasks(tasks: &[MmRecord], pids: &[u32]) -> Vec<Caches> {
         let of_mm = places.entry(task.mm).or_default();
         if !of_mm.iter().any(|&place| lists[place].pid == task.tgid) {
             of_mm.push(lists.len());
-            lists.push(Caches { pid: task.tgid, mm: task.mm, held: Vec::new(), valid: true });
+            lists.push(Holders { pid: task.tgid, mm: task.mm, held: Vec::new(), valid: true });
         }
     }
     let mut counts = HashMap::<u64, Pages>::new();
     for task in tasks {
         let Some(of_mm) = places.get(&task.mm) else { continue };
-        let moved = *counts.entry(task.mm).or_insert(task.count) != task.count;
+        let changed = *counts.entry(task.mm).or_insert(task.count) != task.count;
         let kernel_thread = task.has(FLAG_KTHREAD);
         for &place in of_mm {
-            lists[place].valid &= !moved;
+            lists[place].valid &= !changed;
             if task.cached != [0; MEMBERS] {
-                let cache = Cache::Task { tid: task.tid, tgid: task.tgid, kernel_thread };
-                lists[place].held.push((cache, task.cached));
+                let holder = Holder::Task { tid: task.tid, tgid: task.tgid, kernel_thread };
+                lists[place].held.push((holder, task.cached));
             }
         }
     }
@@ -112,7 +112,7 @@ pub(super) fn of_tasks(tasks: &[MmRecord], pids: &[u32]) -> Vec<Caches> {
 }
 
 /// Marks every list of `after` as not valid that is not the one of the pass `before`; true when there was none.
-pub(super) fn agree(before: &[Caches], after: &mut [Caches]) -> bool {
+pub(in crate::probe) fn agree(before: &[Holders], after: &mut [Holders]) -> bool {
     let earlier: HashMap<_, _> = before.iter().map(|list| ((list.pid, list.mm), &list.held)).collect();
     let mut all = true;
     for list in after {
@@ -148,7 +148,7 @@ mod tests {
             &[0, 1, 4],
         );
         assert_eq!(lists.len(), 2);
-        assert_eq!(lists[0].held, [(Cache::Cpu(0), [1, 2, 0, 0]), (Cache::Cpu(4), [-3, 0, 0, 4])]);
+        assert_eq!(lists[0].held, [(Holder::Cpu(0), [1, 2, 0, 0]), (Holder::Cpu(4), [-3, 0, 0, 4])]);
         assert_eq!(lists[0].sum(), [-2, 2, 0, 4]);
         assert!(lists[0].valid && lists[1].valid && lists[1].held.is_empty());
     }
@@ -188,9 +188,9 @@ mod tests {
         let lists = of_tasks(&tasks, &[1, 99]);
         assert_eq!(lists.len(), 1);
         assert_eq!((lists[0].pid, lists[0].held.len(), lists[0].valid), (1, 3, true));
-        assert_eq!(lists[0].held[2].0, Cache::Task { tid: 99, tgid: 99, kernel_thread: true });
+        assert_eq!(lists[0].held[2].0, Holder::Task { tid: 99, tgid: 99, kernel_thread: true });
         assert_eq!(lists[0].sum(), [1, 8, 0, 0]);
-        assert_eq!(of_tasks(&tasks, &[1, 4]).iter().map(Caches::sum).collect::<Vec<_>>(), [[1, 8, 0, 0]; 2]);
+        assert_eq!(of_tasks(&tasks, &[1, 4]).iter().map(Holders::sum).collect::<Vec<_>>(), [[1, 8, 0, 0]; 2]);
     }
 
     #[test]
@@ -206,9 +206,9 @@ mod tests {
         let before = of_tasks(&tasks, &[1, 2]);
         let mut same = before.clone();
         assert!(agree(&before, &mut same));
-        let mut moved = before.clone();
-        moved[1].held[0].1[0] = 6;
-        assert!(!agree(&before, &mut moved));
-        assert!(moved[0].valid && !moved[1].valid);
+        let mut changed = before.clone();
+        changed[1].held[0].1[0] = 6;
+        assert!(!agree(&before, &mut changed));
+        assert!(changed[0].valid && !changed[1].valid);
     }
 }

@@ -1,4 +1,4 @@
-//! Reading where an mm's missing pages sit: a BPF program of its own on per-cpu accounting, the tasks' records on per-task.
+//! Reading holders: by a BPF program of its own on per-cpu accounting, from the tasks' records on per-task.
 
 use aya::{Btf, Ebpf, Endianness};
 use rss_drift_common::record::{TARGETS, Targets};
@@ -9,8 +9,8 @@ use crate::{
         btf::{Target, blob_of},
     },
     probe::{
-        caches::{Caches, agree, of_slots, of_tasks},
         error::ProbeError,
+        holders::list::{Holders, agree, of_slots, of_tasks},
         maps,
         programs::load_iterator,
         stream::Stream,
@@ -25,11 +25,11 @@ const MAP: &str = "WHERE_TARGETS";
 const ATTEMPTS: usize = 6;
 
 /// per-task accounting: passes over all tasks until two of them agree.
-pub(super) fn in_tasks(
+pub(in crate::probe) fn in_tasks(
     ebpf: &mut Ebpf,
     stream: &mut Stream,
     pids: &[u32],
-) -> Result<Vec<Caches>, ProbeError> {
+) -> Result<Vec<Holders>, ProbeError> {
     let mut before = of_tasks(&stream.read(ebpf)?, pids);
     for _ in 1..ATTEMPTS {
         let mut after = of_tasks(&stream.read(ebpf)?, pids);
@@ -44,7 +44,7 @@ pub(super) fn in_tasks(
 
 /// per-cpu accounting: reads slots. Its BPF program is loaded when it is first asked for.
 #[derive(Debug)]
-pub(super) struct SlotReader {
+pub(in crate::probe) struct SlotReader {
     stream: Option<Stream>,
     /// Numbers of the possible CPUs, by their place in `CPU_OFFSETS`.
     possible: Vec<u32>,
@@ -54,17 +54,17 @@ pub(super) struct SlotReader {
 
 impl SlotReader {
     /// A reader for this kernel.
-    pub(super) fn new(kernel: &Kernel) -> Self {
+    pub(in crate::probe) fn new(kernel: &Kernel) -> Self {
         Self { stream: None, possible: kernel.cpus.possible.clone(), targets: kernel.targets.clone() }
     }
 
     /// What the slots of all CPUs hold of the mms of `pids`.
-    pub(super) fn read(
+    pub(in crate::probe) fn read(
         &mut self,
         ebpf: &mut Ebpf,
         pids: &[u32],
         kernel: &str,
-    ) -> Result<Vec<Caches>, ProbeError> {
+    ) -> Result<Vec<Holders>, ProbeError> {
         if self.stream.is_none() {
             let btf = Btf::parse(&blob_of(&self.targets), Endianness::default())?;
             load_iterator(ebpf, PROGRAM, &btf, kernel)?;
@@ -73,7 +73,7 @@ impl SlotReader {
         let mut found = Vec::with_capacity(pids.len());
         for group in pids.chunks(TARGETS) {
             set_targets(ebpf, group)?;
-            let mut lists: Vec<Caches> = Vec::new();
+            let mut lists: Vec<Holders> = Vec::new();
             for _ in 0..ATTEMPTS {
                 merge(&mut lists, of_slots(&stream.read(ebpf)?, &self.possible));
                 if lists.iter().all(|list| list.valid) {
@@ -96,7 +96,7 @@ fn set_targets(ebpf: &mut Ebpf, group: &[u32]) -> Result<(), ProbeError> {
 }
 
 /// Takes over what a repeated reading found: what was valid already stays, of the rest the last is as good as any.
-fn merge(lists: &mut Vec<Caches>, again: Vec<Caches>) {
+fn merge(lists: &mut Vec<Holders>, again: Vec<Holders>) {
     for list in again {
         match lists.iter_mut().find(|known| known.pid == list.pid && known.mm == list.mm) {
             Some(known) if known.valid => {}
@@ -109,14 +109,14 @@ fn merge(lists: &mut Vec<Caches>, again: Vec<Caches>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::Cache;
+    use crate::probe::Holder;
 
     #[test]
-    fn a_repeated_reading_mends_only_what_was_not_valid() {
-        let list = |pid, pages, valid| Caches {
+    fn a_repeated_reading_replaces_only_what_was_not_valid() {
+        let list = |pid, pages, valid| Holders {
             pid,
             mm: pid.into(),
-            held: vec![(Cache::Cpu(0), [pages, 0, 0, 0])],
+            held: vec![(Holder::Cpu(0), [pages, 0, 0, 0])],
             valid,
         };
         let mut lists = vec![list(1, 10, true), list(2, 20, false)];
