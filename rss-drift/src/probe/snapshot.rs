@@ -232,10 +232,10 @@ mod tests {
         let before = [record(7, 1, 1, [5; 4], [0; 4]), record(8, 2, 2, [5; 4], [0; 4])];
         let mut same = before;
         assert!(agree(&before, &mut same));
-        let mut moved = before;
-        moved[1].cached[1] = 1;
-        assert!(!agree(&before, &mut moved));
-        assert!(moved[0].has(FLAG_VALID) && !moved[1].has(FLAG_VALID));
+        let mut changed = before;
+        changed[1].cached[1] = 1;
+        assert!(!agree(&before, &mut changed));
+        assert!(changed[0].has(FLAG_VALID) && !changed[1].has(FLAG_VALID));
         let mut newborn = [record(9, 3, 3, [0; 4], [0; 4])];
         assert!(!agree(&before, &mut newborn));
     }

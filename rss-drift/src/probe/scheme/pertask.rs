@@ -138,13 +138,14 @@ fn store(ebpf: &mut Ebpf, seeds: &[NewSeed]) -> Result<(), ProbeError> {
 
 /// What the CPUs have of one mm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Held {
+struct OnCpus {
     /// Pending deltas, and what running tasks changed since the last look.
     pages: Pages,
     hits: u64,
     faults: u64,
     churn: u64,
-    holders: u32,
+    /// Slots that hold the mm.
+    slots: u32,
 }
 
 /// The processes, the seeds to be stored, and whether all readings are valid.
@@ -158,7 +159,7 @@ fn put_together(
     let mut all = agree(&sum_tasks(&mms(before)), &mut processes);
     let (earlier, kept) = (states(before), states(after));
     let tasks: HashMap<u64, &MmRecord> = after.iter().map(|record| (record.mm.task, &record.mm)).collect();
-    let held = held(&cpus[1], &kept, &tasks);
+    let on_cpus = on_cpus(&cpus[1], &kept, &tasks);
     let mut seeds = HashMap::new();
     let records = processes
         .iter()
@@ -166,12 +167,12 @@ fn put_together(
             let Some(state) = kept.get(&mm.mm) else {
                 return FullRecord { mm: *mm, shadow: ShadowRecord::default() };
             };
-            let steady = earlier.get(&mm.mm) == Some(state) && !is_moving(mm.mm, state, cpus);
+            let steady = earlier.get(&mm.mm) == Some(state) && !is_disturbed(mm.mm, state, cpus);
             all &= steady;
-            let held = held.get(&mm.mm).copied().unwrap_or_default();
-            let shadow = shadow(mm, state, &held, steady);
+            let on_cpus = on_cpus.get(&mm.mm).copied().unwrap_or_default();
+            let shadow = shadow(mm, state, &on_cpus, steady);
             if steady && mm.has(FLAG_VALID) {
-                let (index, seed) = seed(mm, state, &held);
+                let (index, seed) = seed(mm, state, &on_cpus);
                 if seed != state.seed {
                     seeds.insert(index, seed);
                 }
@@ -192,29 +193,29 @@ fn states(records: &[TaskRecord]) -> HashMap<u64, TaskShadow> {
 }
 
 /// What the CPUs have of each mm.
-fn held(
+fn on_cpus(
     cpus: &[Cpu],
     states: &HashMap<u64, TaskShadow>,
     tasks: &HashMap<u64, &MmRecord>,
-) -> HashMap<u64, Held> {
-    let mut held = HashMap::<u64, Held>::new();
+) -> HashMap<u64, OnCpus> {
+    let mut on_cpus = HashMap::<u64, OnCpus>::new();
     for Cpu { slot, running } in cpus {
         if states.get(&slot.mm).is_some_and(|state| state.id == slot.id) {
-            let of_mm = held.entry(slot.mm).or_default();
+            let of_mm = on_cpus.entry(slot.mm).or_default();
             add(&mut of_mm.pages, slot.pending.map(i64::from));
             of_mm.hits += slot.hits;
             of_mm.faults += slot.faults;
             of_mm.churn += churn_of(slot.hits, slot.excess);
-            of_mm.holders += 1;
+            of_mm.slots += 1;
         }
         if running.task == 0 {
             continue;
         }
         // A task that has another mm by now emptied its cache of the one before.
         let seen = running.seen.map(i64::from);
-        add(&mut held.entry(running.mm).or_default().pages, seen.map(|pages| -pages));
+        add(&mut on_cpus.entry(running.mm).or_default().pages, seen.map(|pages| -pages));
         if let Some(task) = tasks.get(&running.task) {
-            let of_mm = held.entry(task.mm).or_default();
+            let of_mm = on_cpus.entry(task.mm).or_default();
             add(&mut of_mm.pages, task.cached);
             if task.mm == running.mm {
                 if let Some(member) = running.doubtful.checked_sub(1)
@@ -230,7 +231,7 @@ fn held(
             }
         }
     }
-    held
+    on_cpus
 }
 
 fn add(sum: &mut Pages, pages: Pages) {
@@ -239,8 +240,8 @@ fn add(sum: &mut Pages, pages: Pages) {
     }
 }
 
-/// Whether a BPF program was at work on the mm or its state, or its CPU's record moved, when the CPUs were read.
-fn is_moving(mm: u64, state: &TaskShadow, cpus: &[Vec<Cpu>; 2]) -> bool {
+/// Whether a BPF program was at work on the mm or its state, or its CPU's record changed, when the CPUs were read.
+fn is_disturbed(mm: u64, state: &TaskShadow, cpus: &[Vec<Cpu>; 2]) -> bool {
     let [first, second] = cpus;
     first.iter().zip(second).any(|(first, second)| {
         let named = [first, second].iter().any(|cpu| cpu.slot.mm == mm || cpu.running.mm == mm);
@@ -248,49 +249,49 @@ fn is_moving(mm: u64, state: &TaskShadow, cpus: &[Vec<Cpu>; 2]) -> bool {
             cpu.slot.busy == BUSY_UNKNOWN
                 || (cpu.slot.busy != 0 && u64::from(cpu.slot.busy) == state.index + 1)
         };
-        let moved = first != second || second.running.busy != 0;
-        (named && moved) || busy(first) || busy(second)
+        let changed = first != second || second.running.busy != 0;
+        (named && changed) || busy(first) || busy(second)
     })
 }
 
 /// The shadow as far as it is followed: without the seed.
-fn followed(mm: &MmRecord, state: &TaskShadow, held: &Held) -> Pages {
+fn followed(mm: &MmRecord, state: &TaskShadow, on_cpus: &OnCpus) -> Pages {
     let mut pages = mm.count;
     add(&mut pages, state.totals);
-    add(&mut pages, held.pages);
+    add(&mut pages, on_cpus.pages);
     pages
 }
 
-fn shadow(mm: &MmRecord, state: &TaskShadow, held: &Held, steady: bool) -> ShadowRecord {
+fn shadow(mm: &MmRecord, state: &TaskShadow, on_cpus: &OnCpus, steady: bool) -> ShadowRecord {
     let measured = if state.measured == 0 { 0 } else { SHADOW_MEASURED };
     if !state.is_seeded() {
         return ShadowRecord { flags: measured, ..ShadowRecord::default() };
     }
-    let mut shadow = followed(mm, state, held);
+    let mut shadow = followed(mm, state, on_cpus);
     add(&mut shadow, state.seed.pages);
     let now = if steady { member::rss(&shadow) } else { 0 };
     ShadowRecord {
         id: state.id,
         shadow,
-        hits: state.hits + held.hits,
+        hits: state.hits + on_cpus.hits,
         misses: state.misses,
         flushes: state.flushes,
-        faults: state.faults + held.faults,
-        churn: state.churn + held.churn,
+        faults: state.faults + on_cpus.faults,
+        churn: state.churn + on_cpus.churn,
         repaired: state.seed.repaired,
         peak_exact: state.peak.exact.max(state.seed.peak_exact).max(now),
         peak_drift: i64::from(state.peak.drift).max(state.seed.peak_drift),
         active_max: i64::from(state.peak.active),
         peak_error: state.peak.error(),
-        holders: held.holders,
+        holders: on_cpus.slots,
         flags: measured | if steady { SHADOW_VALID } else { 0 },
     }
 }
 
 /// The seed with which the shadow is what this valid reading says; the one that there is, where that is right.
-fn seed(mm: &MmRecord, state: &TaskShadow, held: &Held) -> NewSeed {
+fn seed(mm: &MmRecord, state: &TaskShadow, on_cpus: &OnCpus) -> NewSeed {
     let index = u32::try_from(state.index).unwrap_or(u32::MAX);
-    let followed = followed(mm, state, held);
+    let followed = followed(mm, state, on_cpus);
     let exact = mm.exact();
     let pages: Pages = std::array::from_fn(|member| exact[member] - followed[member]);
     let mut seed = state.seed;

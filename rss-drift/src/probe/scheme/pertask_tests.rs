@@ -77,8 +77,8 @@ fn a_state_is_seeded_from_a_valid_reading_and_has_no_shadow_before() {
     assert_eq!(records[0].shadow.id, 0);
     let expected = Seed { peak_exact: 105, peak_drift: 5, ..seeded(4) };
     assert_eq!(seeds, [(3, expected)]);
-    let moved = record(1, 6, 1, Seed::default());
-    assert!(put_together(&[moved], &twice(Cpu::default()), &[task]).1.is_empty());
+    let changed = record(1, 6, 1, Seed::default());
+    assert!(put_together(&[changed], &twice(Cpu::default()), &[task]).1.is_empty());
 }
 
 #[test]

@@ -27,9 +27,9 @@ const WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     /// States without a task, by id.
-    looked: HashMap<u64, Looked>,
+    taskless: HashMap<u64, Sighting>,
     /// States without an entry, by id.
-    orphans: HashMap<u64, Looked>,
+    orphans: HashMap<u64, Sighting>,
     /// Whether there may be any.
     lost: bool,
     /// Indices that nobody finds any more; the oldest first.
@@ -39,21 +39,22 @@ pub(super) struct Sweep {
 
 /// What was seen of a state that may be nobody's.
 #[derive(Clone, Copy, Debug)]
-struct Looked {
-    moves: u64,
+struct Sighting {
+    /// [`Found::events`] then.
+    events: u64,
     since: Instant,
     readings: u32,
 }
 
-impl Looked {
-    const fn begin(moves: u64, now: Instant) -> Self {
-        Self { moves, since: now, readings: 0 }
+impl Sighting {
+    const fn begin(events: u64, now: Instant) -> Self {
+        Self { events, since: now, readings: 0 }
     }
 
     /// Looks again; true when its mm is taken for gone.
-    fn again(&mut self, moves: u64, now: Instant) -> bool {
-        if self.moves != moves {
-            *self = Self::begin(moves, now);
+    fn again(&mut self, events: u64, now: Instant) -> bool {
+        if self.events != events {
+            *self = Self::begin(events, now);
         }
         self.readings += 1;
         self.readings >= READINGS && now.duration_since(self.since) >= QUIET
@@ -66,7 +67,8 @@ struct Found {
     mm: u64,
     index: u32,
     id: u64,
-    moves: u64,
+    /// A number that changes with each event of the state.
+    events: u64,
 }
 
 /// What the sweep does with the maps, each in a step of its own: BPF programs run in between.
@@ -174,17 +176,17 @@ impl Sweep {
         let mut counts = table.counts()?;
         self.add_to(&mut counts);
         if counts.births.saturating_sub(counts.deaths) <= visited.len() as u64 {
-            self.looked.clear();
+            self.taskless.clear();
             return Ok(());
         }
-        let mut looked = HashMap::new();
+        let mut taskless = HashMap::new();
         for found in table.entries()? {
             if found.id == 0 || visited.contains(&found.id) {
                 continue;
             }
-            let mut seen = self.looked.remove(&found.id).unwrap_or(Looked::begin(found.moves, now));
-            if !seen.again(found.moves, now) {
-                looked.insert(found.id, seen);
+            let mut sighting = self.taskless.remove(&found.id).unwrap_or(Sighting::begin(found.events, now));
+            if !sighting.again(found.events, now) {
+                taskless.insert(found.id, sighting);
                 continue;
             }
             match take_away(table, &found)? {
@@ -193,7 +195,7 @@ impl Sweep {
                 Taken::Another => self.lost = true,
             }
         }
-        self.looked = looked;
+        self.taskless = taskless;
         Ok(())
     }
 
@@ -207,9 +209,9 @@ impl Sweep {
             }
             self.lost = true;
             // That its mm's slots go on with it is no reason to keep it.
-            let mut seen = self.orphans.remove(&found.id).unwrap_or(Looked::begin(0, now));
-            if !seen.again(0, now) {
-                orphans.insert(found.id, seen);
+            let mut sighting = self.orphans.remove(&found.id).unwrap_or(Sighting::begin(0, now));
+            if !sighting.again(0, now) {
+                orphans.insert(found.id, sighting);
             } else if table.id(found.index)? == found.id {
                 table.finish(found.index)?;
                 self.wait(found.index, now);

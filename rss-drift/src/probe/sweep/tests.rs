@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use super::*;
 
 const MM: u64 = 0xffff_0000;
-const OLD: Found = Found { mm: MM, index: 3, id: 30, moves: 7 };
+const OLD: Found = Found { mm: MM, index: 3, id: 30, events: 7 };
 /// The state of the next mm at the address.
-const NEW: Found = Found { mm: MM, index: 4, id: 40, moves: 1 };
+const NEW: Found = Found { mm: MM, index: 4, id: 40, events: 1 };
 
 /// What BPF programs do before a call of the sweep.
 type Meanwhile = (&'static str, fn(&mut Fake));
@@ -57,9 +57,9 @@ impl Fake {
 
     fn before(&mut self, call: &'static str) {
         if self.meanwhile.is_some_and(|(name, _)| name == call)
-            && let Some((_, run)) = self.meanwhile.take()
+            && let Some((_, act)) = self.meanwhile.take()
         {
-            run(self);
+            act(self);
         }
     }
 }
@@ -116,9 +116,9 @@ fn readings(sweep: &mut Sweep, fake: &mut Fake, visited: &[u64]) {
 }
 
 /// What is left after readings with this in between, where both mms have no task.
-fn left_after(call: &'static str, run: fn(&mut Fake)) -> (Sweep, Fake) {
+fn left_after(call: &'static str, act: fn(&mut Fake)) -> (Sweep, Fake) {
     let (mut sweep, mut fake) = (Sweep::default(), Fake::new());
-    fake.meanwhile = Some((call, run));
+    fake.meanwhile = Some((call, act));
     readings(&mut sweep, &mut fake, &[]);
     assert!(fake.meanwhile.is_none(), "{call} was called");
     (sweep, fake)
@@ -128,7 +128,7 @@ fn left_after(call: &'static str, run: fn(&mut Fake)) -> (Sweep, Fake) {
 fn a_state_is_gone_after_readings_and_a_second_without_an_event() {
     let start = Instant::now();
     let at = |milliseconds| start + Duration::from_millis(milliseconds);
-    let mut seen = Looked { moves: 5, since: start, readings: 0 };
+    let mut seen = Sighting { events: 5, since: start, readings: 0 };
     assert!(!seen.again(5, at(0)));
     assert!(!seen.again(5, at(10)));
     assert!(!seen.again(5, at(20)), "readings can follow each other at once");
