@@ -68,7 +68,7 @@ fn exact_sources() -> Vec<String> {
         proc::{Precision, Source},
         session::Startup,
     };
-    let session = Startup::run(rss_drift::session::Mode::Passive).session().expect("measuring works here");
+    let session = Startup::check(rss_drift::session::Mode::Passive).session().expect("measuring works here");
     let exact = Source::ALL.into_iter().filter(|&source| session.precisions.of(source) == Precision::Exact);
     exact.map(|source| format!("{}_bytes", source.name())).collect()
 }

@@ -34,9 +34,9 @@ impl Invariants {
     }
 
     /// One reading: the shadow of idle mms is exact, nothing was repaired, and every mm that ended came to 0.
-    pub fn look(&mut self, probe: &mut Probe) -> (Snapshot, IdleFindings) {
+    pub fn check(&mut self, probe: &mut Probe) -> (Snapshot, IdleFindings) {
         let snapshot = probe.snapshot().expect("read the iterator");
-        let found = self.tracker.look(&snapshot);
+        let found = self.tracker.judge(&snapshot);
         self.readings += 1;
         self.idle += found.mms;
         self.repaired += found.repaired;
@@ -50,13 +50,13 @@ impl Invariants {
         (snapshot, found)
     }
 
-    /// Ends a test: looks once more, that no state is left of an mm that is gone, and prints what was found.
+    /// Ends a test: checks once more that no state is left of an mm that is gone, and prints what was found.
     pub fn end(mut self, session: &mut Session, name: &str) {
-        self.look(&mut session.probe);
+        self.check(&mut session.probe);
         no_state_too_many(session);
         // What a reading finds of idle mms is judged by the next one.
-        self.look(&mut session.probe);
-        self.look(&mut session.probe);
+        self.check(&mut session.probe);
+        self.check(&mut session.probe);
         assert!(self.idle > 0, "something was idle");
         self.report(&session.probe, name);
     }

@@ -70,7 +70,7 @@ impl Meter {
 
     /// As [`Self::open`], in this mode.
     pub fn open_as(mode: Mode) -> Self {
-        let session = Startup::run(mode).session().expect("measuring works here");
+        let session = Startup::check(mode).session().expect("measuring works here");
         let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
         Self { session, rules }
     }

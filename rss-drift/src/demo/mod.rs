@@ -43,7 +43,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Runs the demo and prints its report.
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // The forks of the start-up checks and of the child come before anything that may start a thread.
-    let mut session = Startup::run(Mode::Passive).session()?;
+    let mut session = Startup::check(Mode::Passive).session()?;
     let need = Need {
         threads: options.threads.into(),
         pages: options.pages.into(),

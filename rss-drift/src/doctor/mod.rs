@@ -13,7 +13,7 @@ use crate::{
 
 /// Runs the checks and prints them.
 pub(crate) fn run(format: ReportFormat) -> anyhow::Result<ExitCode> {
-    let startup = Startup::run(Mode::Full(FullOptions::default()));
+    let startup = Startup::check(Mode::Full(FullOptions::default()));
     let text = match format {
         ReportFormat::Text => lines(&startup),
         ReportFormat::Json => json(&startup)?,

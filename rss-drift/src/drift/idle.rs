@@ -70,8 +70,8 @@ pub struct IdleTracker {
 }
 
 impl IdleTracker {
-    /// Looks at a reading of full mode.
-    pub fn look(&mut self, snapshot: &Snapshot) -> IdleFindings {
+    /// Takes the next reading of full mode, and judges the one before by it.
+    pub fn judge(&mut self, snapshot: &Snapshot) -> IdleFindings {
         let mut findings = IdleFindings::default();
         let mut now = HashMap::with_capacity(self.seen.len());
         for mm in snapshot.mms() {

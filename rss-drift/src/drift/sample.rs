@@ -139,7 +139,7 @@ impl Row {
     }
 }
 
-/// What does not change during a run and stands in every row of the CSV.
+/// What does not change from one interval to the next, and stands in every row of the CSV.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// Node name of uname(2).

@@ -1,4 +1,4 @@
-//! Percentiles and sums of drift, for one interval (exact) and for a whole run (bounded memory).
+//! Percentiles and sums of drift, for one interval (exact) and for all intervals together (bounded memory).
 //!
 //! Percentiles are nearest-rank: the p-th percentile of n sorted values is the value at rank ceil(p x n / 100), counted
 //! from 1. It is always a value that was measured, never an average of two.
@@ -104,7 +104,7 @@ impl Summary {
     }
 }
 
-/// The largest |drift| of a run, and whose it was.
+/// The largest |drift| of all readings, and whose it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Largest {
     pub pid: u32,
@@ -114,9 +114,9 @@ pub struct Largest {
     pub reading: Reading,
 }
 
-/// |drift| of all readings of a run, in memory that does not grow with the run's length (see `BUCKET_BITS`).
+/// |drift| of all readings, in memory that does not grow with their number (see `BUCKET_BITS`).
 #[derive(Clone, Debug, Default)]
-pub struct RunDrift {
+pub struct DriftHistogram {
     absolute: Histogram,
     relative: Histogram,
     largest: Option<Largest>,
@@ -125,7 +125,7 @@ pub struct RunDrift {
 /// Steps in one percent, by which a percentage becomes a whole number for the histogram.
 const STEPS_PER_PERCENT: f64 = 100.0;
 
-impl RunDrift {
+impl DriftHistogram {
     /// Counts one reading. `who` is asked for pid, name and time only when this |drift| is the largest so far.
     pub fn record(&mut self, reading: Reading, who: impl FnOnce() -> (u32, String, SystemTime)) {
         let drift = reading.drift().unsigned_abs();
@@ -256,8 +256,8 @@ mod tests {
     #[test]
     fn of_nothing_there_are_no_percentiles() {
         assert_eq!(Summary::of([]), Summary::default());
-        assert_eq!(RunDrift::default().distribution(), Distribution::default());
-        assert!(RunDrift::default().largest().is_none());
+        assert_eq!(DriftHistogram::default().distribution(), Distribution::default());
+        assert!(DriftHistogram::default().largest().is_none());
     }
 
     #[test]
@@ -288,12 +288,12 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_drift_of_a_run_is_the_first_of_its_size() {
-        let mut run = RunDrift::default();
+    fn the_largest_drift_is_the_first_of_its_size() {
+        let mut all = DriftHistogram::default();
         for (pid, reported) in [(1, 90), (2, 130), (3, 70)] {
-            run.record(Reading { exact: 100, reported }, || (pid, format!("p{pid}"), SystemTime::UNIX_EPOCH));
+            all.record(Reading { exact: 100, reported }, || (pid, format!("p{pid}"), SystemTime::UNIX_EPOCH));
         }
-        let largest = run.largest().unwrap();
+        let largest = all.largest().unwrap();
         assert_eq!((largest.pid, largest.comm.as_str(), largest.reading.drift()), (2, "p2", -30));
     }
 
@@ -324,14 +324,14 @@ mod tests {
         }
 
         #[test]
-        fn a_run_is_exact_when_small_and_never_too_low(
+        fn all_readings_are_exact_when_small_and_never_too_low(
             values in prop::collection::vec(prop_oneof![0..4000u64, any::<u64>().prop_map(|v| v >> 1)], 1..200),
         ) {
-            let mut run = RunDrift::default();
+            let mut all = DriftHistogram::default();
             for &value in &values {
-                run.record(Reading { exact: value.cast_signed(), reported: 0 }, nobody);
+                all.record(Reading { exact: value.cast_signed(), reported: 0 }, nobody);
             }
-            let found = run.distribution().absolute.unwrap();
+            let found = all.distribution().absolute.unwrap();
             for (percent, got) in [(50.0, found.p50), (95.0, found.p95), (99.0, found.p99)] {
                 let right = naive(&values, percent);
                 let slack = if right < 2048 { 0 } else { right / 1024 };
@@ -343,10 +343,10 @@ mod tests {
         #[test]
         fn extreme_readings_do_not_panic(exact: i64, reported: i64) {
             let reading = Reading { exact, reported };
-            let mut run = RunDrift::default();
-            run.record(reading, nobody);
-            run.record(reading, nobody);
-            let _ = (run.distribution(), Summary::of([reading, reading]));
+            let mut all = DriftHistogram::default();
+            all.record(reading, nobody);
+            all.record(reading, nobody);
+            let _ = (all.distribution(), Summary::of([reading, reading]));
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Map;
 
 use super::{
-    Block, OutputError, RunSummary, Sink, Target,
+    Block, FinalSummary, OutputError, Sink, Target,
     file::{Blocks, Identity},
 };
 use crate::{
@@ -52,7 +52,7 @@ impl Sink for Machine {
         self.blocks.write(&(self.encode)(block.rows, block.host), block.rows.len() as u64)
     }
 
-    fn finish(&mut self, _: &RunSummary<'_>) -> Result<(), OutputError> {
+    fn finish(&mut self, _: &FinalSummary<'_>) -> Result<(), OutputError> {
         Ok(())
     }
 

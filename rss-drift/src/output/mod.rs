@@ -43,7 +43,7 @@ pub trait Sink {
     fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError>;
 
     /// Ends the output; where the format has one, with a summary of the whole run.
-    fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError>;
+    fn finish(&mut self, summary: &FinalSummary<'_>) -> Result<(), OutputError>;
 
     /// Which regular file it writes to; `None` where it is none.
     fn identity(&self) -> Option<Identity>;
@@ -88,7 +88,7 @@ impl ReportFile {
 /// The report of one interval.
 #[derive(Clone, Copy, Debug)]
 pub struct Block<'a> {
-    /// What does not change during the run.
+    /// What does not change from one interval to the next.
     pub host: &'a Host,
     /// Number of the interval, from 1.
     pub interval: u64,
@@ -123,7 +123,7 @@ pub struct Headline {
     pub summary: Summary,
 }
 
-/// The self-check: what went wrong in rss-drift itself and what it costs, in one interval or summed up over a run.
+/// The self-check: what went wrong in rss-drift itself and what it costs, in one interval or summed up over all.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SelfCheck {
     /// Readings that were invalid at first and were repeated.
@@ -136,7 +136,7 @@ pub struct SelfCheck {
     pub unreadable: u64,
     /// CPU time of rss-drift as a share of the time that passed, in percent of one CPU; `None` when not known yet.
     pub cpu_percent: Option<f64>,
-    /// RSS of rss-drift in bytes; over a run the largest. `None` when unreadable.
+    /// RSS of rss-drift in bytes; over all intervals the largest. `None` when unreadable.
     pub rss_bytes: Option<u64>,
     /// Kernel memory of the BPF programs and maps in bytes; `None` when unreadable.
     pub map_bytes: Option<u64>,
@@ -244,10 +244,10 @@ fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// What a whole run came to.
+/// What all intervals came to.
 #[derive(Clone, Copy, Debug)]
-pub struct RunSummary<'a> {
-    /// What did not change during the run.
+pub struct FinalSummary<'a> {
+    /// What did not change from one interval to the next.
     pub host: &'a Host,
     /// How long it ran.
     pub duration: Duration,
@@ -259,13 +259,13 @@ pub struct RunSummary<'a> {
     pub drift: Distribution,
     /// The largest |drift|, with whose and when.
     pub largest: Option<&'a Largest>,
-    /// The self-check summed up; CPU % of the whole run, the largest RSS.
+    /// The self-check summed up; CPU % from start to end, the largest RSS.
     pub check: &'a SelfCheck,
     /// Our CPU time, user and system.
     pub cpu_time: Duration,
 }
 
-/// Opens all outputs of a run; the table has these columns (`None`: the default ones). Nothing is written anywhere before
+/// Opens all outputs; the table has these columns (`None`: the default ones). Nothing is written anywhere before
 /// all are open, except the headers of CSV files, which are open already.
 ///
 /// CSV and JSON always have the whole contract: `--fields` chooses the table's columns.

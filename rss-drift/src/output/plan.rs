@@ -1,4 +1,4 @@
-//! Which outputs a run has: from the command line's words to formats and targets.
+//! Which outputs there are: from the command line's words to formats and targets.
 
 use std::{
     fmt,
@@ -68,7 +68,7 @@ impl Target {
     }
 }
 
-/// One output of a run.
+/// One output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputSpec {
     /// How.

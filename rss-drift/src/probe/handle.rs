@@ -18,7 +18,7 @@ use super::{
     holders::{self, Holders, SlotReader},
     reader::Reader,
     snapshot::Snapshot,
-    statistics::{self, RunStatistics},
+    statistics::{self, ProgramStatistics},
     stream::Stream,
 };
 use crate::kernel::{Accounting, symbols::Symbols};
@@ -139,14 +139,14 @@ impl Probe {
     #[must_use]
     pub fn missed_events(&self) -> Option<u64> {
         self.full.as_ref()?;
-        let refused: RunStatistics = self.run_statistics().into_iter().map(|(_, one)| one).sum();
+        let refused: ProgramStatistics = self.program_statistics().into_iter().map(|(_, one)| one).sum();
         let nested = counts(&self.ebpf).map_or(0, |counts| counts.nested);
         Some(refused.recursion_misses + nested)
     }
 
     /// What the kernel counted of each of the BPF programs.
     #[must_use]
-    pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
+    pub fn program_statistics(&self) -> Vec<(String, ProgramStatistics)> {
         statistics::of_programs(&self.ebpf)
     }
 

@@ -28,4 +28,4 @@ pub use handle::{Footprint, Probe};
 pub use holders::{Holder, Holders};
 pub use run::{Chain, Chains, RunTotals, Scope};
 pub use snapshot::{Mm, Snapshot};
-pub use statistics::{Counting, RunStatistics, of_programs};
+pub use statistics::{Counting, ProgramStatistics, of_programs};

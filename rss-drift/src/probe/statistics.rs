@@ -12,7 +12,7 @@ use aya::{
 
 /// Counts of one BPF program since it was loaded, or of several added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunStatistics {
+pub struct ProgramStatistics {
     /// Time in the BPF program while statistics were enabled.
     pub run_time: Duration,
     /// Runs while statistics were enabled.
@@ -42,7 +42,7 @@ impl Counting {
 
 /// Name and counts of each loaded BPF program.
 #[must_use]
-pub fn of_programs(ebpf: &Ebpf) -> Vec<(String, RunStatistics)> {
+pub fn of_programs(ebpf: &Ebpf) -> Vec<(String, ProgramStatistics)> {
     ebpf.programs()
         .filter_map(|(name, program)| {
             // What is not loaded has no descriptor.
@@ -52,25 +52,25 @@ pub fn of_programs(ebpf: &Ebpf) -> Vec<(String, RunStatistics)> {
         .collect()
 }
 
-fn read(fd: RawFd) -> Option<RunStatistics> {
+fn read(fd: RawFd) -> Option<ProgramStatistics> {
     Some(parse(&std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?))
 }
 
 /// `kernel/bpf/syscall.c:bpf_prog_show_fdinfo`; a line that a kernel has not stays 0.
-fn parse(text: &str) -> RunStatistics {
+fn parse(text: &str) -> ProgramStatistics {
     let figure = |name: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
             .unwrap_or(0)
     };
-    RunStatistics {
+    ProgramStatistics {
         run_time: Duration::from_nanos(figure("run_time_ns")),
         run_count: figure("run_cnt"),
         recursion_misses: figure("recursion_misses"),
     }
 }
 
-impl std::iter::Sum for RunStatistics {
+impl std::iter::Sum for ProgramStatistics {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
             run_time: sum.run_time + one.run_time,
@@ -87,10 +87,11 @@ mod tests {
     #[test]
     fn fdinfo_of_a_program() {
         let text = "pos:\t0\nprog_type:\t26\nrun_time_ns:\t1500\nrun_cnt:\t3\nrecursion_misses:\t2\nverified_insns:\t53\n";
-        let one = RunStatistics { run_time: Duration::from_nanos(1500), run_count: 3, recursion_misses: 2 };
+        let one =
+            ProgramStatistics { run_time: Duration::from_nanos(1500), run_count: 3, recursion_misses: 2 };
         assert_eq!(parse(text), one);
-        assert_eq!(parse("pos:\t0\n"), RunStatistics::default());
-        let two = [one, one].into_iter().sum::<RunStatistics>();
+        assert_eq!(parse("pos:\t0\n"), ProgramStatistics::default());
+        let two = [one, one].into_iter().sum::<ProgramStatistics>();
         assert_eq!((two.run_count, two.recursion_misses), (6, 4));
     }
 }

@@ -55,12 +55,12 @@ pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     largest_vm_hwm_bytes Bytes "its VmHWM as the kernel would have printed it last" |it, _| it.peaks[LARGEST].as_ref().and_then(|peak| peak.vm_hwm);
     largest_maxrss_bytes Bytes "its ru_maxrss" |it, _| it.peaks[LARGEST].as_ref().and_then(|peak| peak.maxrss);
     exact_sources Text "files of /proc that are exact here: they do not drift" |it, _| it.sources(Precision::Exact).join(" ");
-    drift_readings Number "readings of a process while the command ran" |it, _| it.watcher.readings;
+    drift_readings Number "readings of a process while the command ran" |it, _| it.samples.readings;
     drift_p50_bytes Pages "|drift| of the approximate files: half of the readings are not above this" |it, _| drift(it, |found| found.p50);
     drift_p95_bytes Pages "95 of 100 readings are not above this" |it, _| drift(it, |found| found.p95);
     drift_p99_bytes Pages "99 of 100 readings are not above this" |it, _| drift(it, |found| found.p99);
     drift_max_bytes Pages "the largest of the readings" |it, _| drift(it, |found| found.max);
-    drift_bound_bytes Pages "the largest that they can have here; empty without a reading" |it, _| (it.watcher.readings > 0).then_some(it.watcher.bound);
+    drift_bound_bytes Pages "the largest that they can have here; empty without a reading" |it, _| (it.samples.readings > 0).then_some(it.samples.bound);
     drift_peak_bytes Pages "the largest |drift| that the events saw" |it, _| it.totals.drift.map(|of| of.drift);
     drift_peak_pid Number "pid of the process that had it" |it, _| it.totals.drift.map(|of| of.tgid);
     threshold_bytes Bytes "`--threshold`" |it, _| it.threshold;
@@ -115,5 +115,5 @@ fn most(it: &Report, most: u64) -> Option<u64> {
 }
 
 fn drift(it: &Report, get: impl FnOnce(Percentiles<u64>) -> u64) -> Option<u64> {
-    it.watcher.drift.distribution().absolute.map(get)
+    it.samples.drift.distribution().absolute.map(get)
 }

@@ -12,9 +12,9 @@ mod progress;
 mod repeat;
 mod report;
 mod runner;
+mod samples;
 mod sites;
 mod text;
-mod watcher;
 
 use std::{
     fs::File,
@@ -73,7 +73,7 @@ fn measure(options: &Options) -> anyhow::Result<u8> {
         write(&header)?;
     }
     for _ in 0..options.repeat {
-        let (report, course_code, interrupted) = runner.run()?;
+        let (report, course_code, interrupted) = runner.measure_once()?;
         code = course_code;
         match options.format {
             Format::Text if options.repeat > 1 => {}

@@ -14,7 +14,7 @@ pub(crate) struct Options {
     /// How often to run the command.
     pub repeat: u32,
     pub full: FullOptions,
-    /// Time from one look at the drift to the next.
+    /// How often to sample drift.
     pub interval: Duration,
     /// A |drift| of this many bytes or more counts as above the threshold.
     pub threshold: u64,

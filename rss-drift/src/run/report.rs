@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rss_drift_common::run::{Largest, MemberCounts};
 
-use super::{child::Ended, opened::Openings, sites::Sites, watcher::Watcher};
+use super::{child::Ended, opened::Openings, samples::Samples, sites::Sites};
 use crate::{
     drift::{collect::Rules, sample::Host},
     kernel::Accounting,
@@ -45,7 +45,7 @@ pub(super) struct Report {
     /// True peaks: of the command itself, and of the process with the largest.
     pub peaks: [Option<Peak>; 2],
     /// What was seen while it ran.
-    pub watcher: Watcher,
+    pub samples: Samples,
     /// From when on a |drift| counts as above, in bytes.
     pub threshold: u64,
     /// What drift follows from.
@@ -158,7 +158,7 @@ impl Report {
 
     /// Readings that drifted by the threshold or more, in percent; `None` without a reading.
     pub(super) fn above_percent(&self) -> Option<f64> {
-        let readings = self.watcher.readings;
-        (readings > 0).then(|| self.watcher.above as f64 * 100.0 / readings as f64)
+        let readings = self.samples.readings;
+        (readings > 0).then(|| self.samples.above as f64 * 100.0 / readings as f64)
     }
 }

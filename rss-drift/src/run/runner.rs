@@ -15,8 +15,8 @@ use super::{
     opened::{Opened, Openings},
     progress::{Now, Progress},
     report::{Costs, Peak, Report},
+    samples::Samples,
     sites::{self, Sites},
-    watcher::Watcher,
 };
 use crate::{
     drift::{collect::Rules, sample::Host},
@@ -42,7 +42,7 @@ const ASK_ENDS: Duration = Duration::from_millis(10);
 const PASSED_ON: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
-/// What measures.
+/// Measures the command, once or several times.
 pub(super) struct Runner<'a> {
     options: &'a Options,
     session: Session,
@@ -59,7 +59,7 @@ struct Course {
     ended: Option<Ended>,
     /// The signal that ended the run.
     signal: Option<Signal>,
-    watcher: Watcher,
+    samples: Samples,
     /// Page faults that all who lived had before, with `--system`.
     faults_before: Option<u64>,
     openings: Result<Openings, String>,
@@ -82,7 +82,7 @@ impl<'a> Runner<'a> {
     /// Attaches everything.
     pub(super) fn new(options: &'a Options) -> anyhow::Result<Self> {
         // The forks of the start-up checks come before anything that may start a thread.
-        let startup = Startup::run(Mode::Full(options.full));
+        let startup = Startup::check(Mode::Full(options.full));
         let why =
             startup.checks.iter().find(|check| check.name == "full-mode").map(|check| check.found.clone());
         let session = startup.session()?;
@@ -96,7 +96,7 @@ impl<'a> Runner<'a> {
     }
 
     /// One run: its report, the exit status, and whether a signal ended it.
-    pub(super) fn run(&mut self) -> anyhow::Result<(Report, u8, bool)> {
+    pub(super) fn measure_once(&mut self) -> anyhow::Result<(Report, u8, bool)> {
         // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
         give_memory_back();
         let mut child =
@@ -130,12 +130,12 @@ impl<'a> Runner<'a> {
             duration: Duration::ZERO,
             ended: None,
             signal: None,
-            watcher: Watcher::default(),
+            samples: Samples::default(),
             faults_before,
             openings: Err(String::new()),
         };
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
-        let mut next_look = clock;
+        let mut next_sample = clock;
         let mut deadline = None;
         let mut progress = Progress::new();
         loop {
@@ -148,15 +148,15 @@ impl<'a> Runner<'a> {
                 break;
             }
             let now = Instant::now();
-            if now >= next_look {
+            if now >= next_sample {
                 self.follow_cpus()?;
-                let rss = course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
+                let rss = course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
                 if progress.is_wanted() {
                     progress.show(self.now(&course, clock.elapsed(), rss)?);
                 }
-                next_look = Instant::now() + self.options.interval;
+                next_sample = Instant::now() + self.options.interval;
             }
-            let mut until = next_look;
+            let mut until = next_sample;
             if course.ended.is_some() {
                 until = until.min(now + ASK);
             }
@@ -264,7 +264,7 @@ impl<'a> Runner<'a> {
         }
         self.follow_cpus()?;
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
-        course.watcher.look(&mut self.session.probe, &self.rules, threshold)?;
+        course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
         let probe = &self.session.probe;
         let alive = probe.run_alive()?;
         let totals = self.totals(&course)?;
@@ -295,9 +295,9 @@ impl<'a> Runner<'a> {
             openings: course.openings,
             outlived: outlived(&alive, course.ended.map(|_| child.pid())),
             peaks: [command, largest],
-            check: ShadowCheck::new(&counts, probe.missed_events().unwrap_or(0), &course.watcher.idle),
+            check: ShadowCheck::new(&counts, probe.missed_events().unwrap_or(0), &course.samples.idle),
             totals,
-            watcher: course.watcher,
+            samples: course.samples,
             threshold: self.options.threshold,
             rules: self.rules.clone(),
             costs: self.costs(),

@@ -277,12 +277,12 @@ fn peaks(report: &Report, lines: &mut Lines) {
 fn drift(report: &Report, lines: &mut Lines) {
     let page_size = report.rules.page_size;
     let kib = |pages: u64| bytes(pages, page_size) / 1024;
-    let watcher = &report.watcher;
+    let samples = &report.samples;
     lines.line("");
     let approximate = [report.sources(Precision::Approximate), report.sources(Precision::Unknown)].concat();
     if !approximate.is_empty() {
         let mut text = format!(" |drift| of {}: ", approximate.join(", "));
-        match watcher.drift.distribution().absolute {
+        match samples.drift.distribution().absolute {
             None => text += "the command ended before it could be read",
             Some(found) => {
                 let _ = write!(
@@ -292,8 +292,8 @@ fn drift(report: &Report, lines: &mut Lines) {
                     kib(found.p95),
                     kib(found.p99),
                     kib(found.max),
-                    kib(watcher.bound),
-                    watcher.readings,
+                    kib(samples.bound),
+                    samples.readings,
                     report.above_percent().unwrap_or(0.0),
                     report.threshold / 1024,
                 );

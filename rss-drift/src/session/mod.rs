@@ -68,9 +68,9 @@ pub struct Startup {
 pub struct CannotMeasure(String);
 
 impl Startup {
-    /// Makes all checks and opens the probe. Must run while this process has one thread (it forks a child).
+    /// Makes all checks and opens the probe. Must be called while this process has one thread (it forks a child).
     #[must_use]
-    pub fn run(mode: Mode) -> Self {
+    pub fn check(mode: Mode) -> Self {
         let mut checks = host_checks();
         let session = open(mode, &mut checks);
         Self { checks, session }

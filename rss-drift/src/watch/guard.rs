@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::probe::{Counting, Probe, RunStatistics};
+use crate::probe::{Counting, Probe, ProgramStatistics};
 
 /// Intervals from the beginning of one measurement to that of the next.
 const EVERY: u64 = 10;
@@ -29,7 +29,7 @@ impl OverheadGuard {
     /// To be called once per interval; true when the BPF programs cost more than is allowed.
     pub(super) fn interval_over(&mut self, probe: &Probe, cpus: usize) -> bool {
         let run_time =
-            || probe.run_statistics().into_iter().map(|(_, one)| one).sum::<RunStatistics>().run_time;
+            || probe.program_statistics().into_iter().map(|(_, one)| one).sum::<ProgramStatistics>().run_time;
         if let Some((_counting, began, before)) = self.measuring.take() {
             let host_time = began.elapsed().as_secs_f64() * cpus.max(1) as f64;
             self.last = (host_time > 0.0)

@@ -2,7 +2,7 @@
 
 mod guard;
 mod options;
-mod run;
+mod reporter;
 mod select;
 
 use std::{
@@ -18,29 +18,29 @@ use crate::{
     output::{ignore_file_size_signal, open_all},
     session::{Event, Signals, Startup, give_memory_back},
 };
-use run::Run;
+use reporter::Reporter;
 
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     ignore_file_size_signal();
     // The fork of the start-up checks comes before anything that may start a thread.
-    let session = Startup::run(options.mode).session()?;
+    let session = Startup::check(options.mode).session()?;
     let sinks = open_all(&options.outputs, options.columns.as_deref())?;
-    let mut run = Run::new(options, session, sinks)?;
+    let mut reporter = Reporter::new(options, session, sinks)?;
     give_memory_back();
     // What an output could not take is not tried again with a summary.
-    report(&mut run)?;
-    run.finish()?;
+    report(&mut reporter)?;
+    reporter.finish()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reports until the run is over or a signal ends it.
-fn report(run: &mut Run) -> anyhow::Result<()> {
+/// Reports until the last report is made or a signal comes.
+fn report(reporter: &mut Reporter) -> anyhow::Result<()> {
     // What lasts longer has no end: the clock cannot add it up.
     const FAR: Duration = Duration::from_secs(86400 * 365 * 30);
     let mut signals = Signals::block(&[Signal::SIGINT, Signal::SIGTERM]).context("cannot receive signals")?;
-    let interval = run.interval().min(FAR);
+    let interval = reporter.interval().min(FAR);
     let mut next = Instant::now();
-    let end = next + run.duration().unwrap_or(FAR).min(FAR);
+    let end = next + reporter.duration().unwrap_or(FAR).min(FAR);
     loop {
         let event = signals.wait(next.min(end).saturating_duration_since(Instant::now()));
         if let Some(Event::Signal { .. }) = event.context("cannot receive signals")? {
@@ -52,8 +52,8 @@ fn report(run: &mut Run) -> anyhow::Result<()> {
         }
         if now >= next {
             next = after(next, now, interval);
-            run.interval_over()?;
-            if run.is_over() {
+            reporter.interval_over()?;
+            if reporter.is_over() {
                 return Ok(());
             }
         }

@@ -82,7 +82,7 @@ fn watch(
 ) -> Vec<u64> {
     let end = Instant::now() + longest;
     while Instant::now() < end && !floods.iter().all(|flood| flood.helper.has_answered()) {
-        invariants.look(&mut meter.session.probe);
+        invariants.check(&mut meter.session.probe);
         thread::sleep(PAUSE);
     }
     floods.iter_mut().map(Flood::end).collect()
@@ -197,11 +197,11 @@ pub fn attached_again_and_again() -> Outcome {
         let mut invariants = Invariants::default();
         invariants.may_be_late();
         wait_until("a reading that nothing disturbed", || {
-            let (snapshot, _) = invariants.look(&mut probe);
+            let (snapshot, _) = invariants.check(&mut probe);
             let shadow = snapshot.shadow(sleeper.pid()).filter(|shadow| shadow.flags == SHADOW_VALID);
             shadow.inspect(|shadow| assert_eq!(shadow.shadow, exact, "round {times}")).is_some()
         });
-        invariants.look(&mut probe);
+        invariants.check(&mut probe);
         deaths += counts(&probe).deaths;
         times += 1;
     }
@@ -255,7 +255,7 @@ pub fn no_room_for_all() -> Outcome {
     let end = Instant::now() + time(6);
     let mut most = 0;
     while Instant::now() < end && !floods.iter().all(|flood| flood.helper.has_answered()) {
-        let (snapshot, found) = invariants.look(&mut meter.session.probe);
+        let (snapshot, found) = invariants.check(&mut meter.session.probe);
         assert!(found.without_state >= IDLE - u64::from(ROOM), "{found:?}");
         most = most.max(snapshot.mms().filter(|mm| snapshot.shadow(mm.tgid).is_some()).count());
         thread::sleep(PAUSE);
@@ -277,7 +277,7 @@ pub fn no_room_for_all() -> Outcome {
 
     crowd.end_but(20);
     wait_until("those that were refused have a place", || {
-        let (snapshot, _) = invariants.look(&mut meter.session.probe);
+        let (snapshot, _) = invariants.check(&mut meter.session.probe);
         crowd.children.iter().all(|&(pid, _)| snapshot.shadow(pid).is_some())
     });
     for &(pid, _) in &crowd.children {

@@ -58,7 +58,7 @@ pub fn of_an_mm_by_its_reader() -> Outcome {
         }
         let end = Instant::now() + LONG;
         while Instant::now() < end {
-            invariants.look(&mut meter.session.probe);
+            invariants.check(&mut meter.session.probe);
             thread::sleep(Duration::from_millis(100));
         }
     });

@@ -129,7 +129,7 @@ pub fn huge_pages_that_are_split() -> Outcome {
     helper.unmap(&small);
     followed.grew(&mut meter, anon(-2 * in_one), "both are unmapped");
     assert_eq!(growth(&of_the_child, &meter.idle(child)), [0; 4], "the child keeps its own");
-    invariants.look(&mut meter.session.probe);
+    invariants.check(&mut meter.session.probe);
     invariants.end(&mut meter.session, "thp_split");
     Outcome::Passed
 }
@@ -166,7 +166,7 @@ pub fn a_worker_of_io_uring() -> Outcome {
         helper.unmap(&region);
         followed.grew(&mut meter, only(member, -signed(PAGES)), "all of it is unmapped");
     }
-    invariants.look(&mut meter.session.probe);
+    invariants.check(&mut meter.session.probe);
     invariants.end(&mut meter.session, "io_worker");
     Outcome::Passed
 }
@@ -193,10 +193,10 @@ pub fn an_address_that_is_used_again() -> Outcome {
         let first = parent.fork(&region, LARGE);
         let old = meter.idle(first);
         let old_shadow = shadow(&mut meter, first);
-        invariants.look(&mut meter.session.probe);
+        invariants.check(&mut meter.session.probe);
         end(first);
         let second = parent.fork(&region, SMALL);
-        let (snapshot, _) = invariants.look(&mut meter.session.probe);
+        let (snapshot, _) = invariants.check(&mut meter.session.probe);
         assert!(
             snapshot.process(first).is_none(),
             "one interval saw the end of the one and the birth of the other"
@@ -244,7 +244,7 @@ pub fn an_address_that_is_used_again_by_its_process() -> Outcome {
             again = true;
             break;
         }
-        invariants.look(&mut meter.session.probe);
+        invariants.check(&mut meter.session.probe);
     }
     assert!(again, "in {TRIES} tries no address was used again");
     invariants.end(&mut meter.session, "exec_address_again");
@@ -271,7 +271,7 @@ pub fn ends_that_are_interrupted() -> Outcome {
         flood.begin_flood(life, u64::MAX >> 1, &region, PAGES);
         let end = Instant::now() + INTERRUPTED;
         while Instant::now() < end {
-            invariants.look(&mut meter.session.probe);
+            invariants.check(&mut meter.session.probe);
             thread::sleep(Duration::from_millis(200));
         }
         let interruptions = interrupts.end_storm();
@@ -326,7 +326,7 @@ pub fn khugepaged_is_interrupted() -> Outcome {
         });
         filled += HUGE;
         for _ in 0..2 {
-            invariants.look(&mut meter.session.probe);
+            invariants.check(&mut meter.session.probe);
         }
     }
     println!("report: interruptions={}", interrupts.end_storm());

@@ -59,7 +59,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
         let offline = take_offline(last);
         assert_eq!(online_cpus(), online - 1);
         for _ in 0..3 {
-            invariants.look(&mut meter.session.probe);
+            invariants.check(&mut meter.session.probe);
         }
         let without = meter.idle(pid);
         assert_eq!(without.mm.exact(), before.mm.exact());
@@ -73,7 +73,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
         }
         drop(offline);
         assert_eq!(online_cpus(), online);
-        invariants.look(&mut meter.session.probe);
+        invariants.check(&mut meter.session.probe);
     }
 
     // The CPU that is back has a slot as before.
@@ -86,7 +86,7 @@ pub fn cpus_that_go_and_come() -> Outcome {
         assert_eq!(after.printed.stat, back.printed.stat, "the new pages are in the CPU's slot");
     }
     storm.end_storm();
-    invariants.look(&mut meter.session.probe);
+    invariants.check(&mut meter.session.probe);
     Outcome::Passed
 }
 
@@ -197,7 +197,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
         offline.push(take_offline(cpu));
         grows.write(&room, 0..1000);
         grows.give_up(&room, 0..1000);
-        invariants.look(&mut meter.session.probe);
+        invariants.check(&mut meter.session.probe);
     }
     println!("report: cpus_taken_offline={}", offline.len());
     assert_eq!(online_cpus(), (cpus.len() - offline.len()) as u64);
@@ -219,7 +219,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     }
     while let Some(cpu) = offline.pop() {
         drop(cpu);
-        invariants.look(&mut meter.session.probe);
+        invariants.check(&mut meter.session.probe);
     }
     assert_eq!(online_cpus(), cpus.len() as u64);
     grows.write(&room, 0..1000);

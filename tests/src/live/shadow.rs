@@ -57,7 +57,7 @@ pub(super) fn shadow(meter: &mut Meter, pid: u32) -> ShadowRecord {
 /// What holds at every reading: no error of an idle mm, nothing repaired in one, no residue, no state too many.
 pub(super) fn assert_right(meter: &mut Meter, tracker: &mut IdleTracker) -> IdleFindings {
     let snapshot = meter.snapshot();
-    let found = tracker.look(&snapshot);
+    let found = tracker.judge(&snapshot);
     assert_eq!((found.largest_error, found.repaired), (0, 0), "shadow = exact while idle: {found:?}");
     let counts = counts(meter);
     assert_eq!((counts.deaths_with_residue, counts.residue), (0, 0), "every mm ends with 0: {counts:?}");

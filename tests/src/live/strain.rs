@@ -148,7 +148,7 @@ pub fn every_run_is_counted() -> Outcome {
     };
     let Some(counting) = Counting::begin() else { panic!("the kernel counts runs since 5.8") };
     let runs = || -> u64 {
-        let statistics = meter.session.probe.run_statistics();
+        let statistics = meter.session.probe.program_statistics();
         statistics.iter().find(|(name, _)| name == "shadow_rss_stat").expect("it is loaded").1.run_count
     };
     let counted = || -> u64 {

@@ -198,7 +198,7 @@ impl Checks {
     }
 
     fn check_idle_shadows(&mut self, meter: &Meter, snapshot: &Snapshot, actors: &Actors) {
-        let found = self.tracker.look(snapshot);
+        let found = self.tracker.judge(snapshot);
         self.idle += found.mms;
         self.error = self.error.max(found.largest_error);
         self.repaired += found.repaired;

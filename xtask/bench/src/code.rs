@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use rss_drift::{
     kernel::symbols::Symbols,
-    probe::{Counting, FaultPrograms, RunStatistics, code::Code},
+    probe::{Counting, FaultPrograms, ProgramStatistics, code::Code},
     session::{Mode, Startup},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 /// Writes the code of every BPF program of both modes, and of the empty ones, into `directory`: MODE/PROGRAM/FUNCTION, where
 /// functions begin with a number, the program itself with 0.
 pub fn write(directory: &Path) -> Result<()> {
-    let session = Startup::run(Mode::Passive).session()?;
+    let session = Startup::check(Mode::Passive).session()?;
     let symbols = Symbols::read()?;
     write_mode(directory, "passive", session.probe.code(&symbols).context(HIDDEN)?)?;
     drop(session);
@@ -68,10 +68,10 @@ pub fn count(rounds: usize) -> Result<()> {
     let _counting = Counting::begin().context("the kernel does not count the run time of BPF programs")?;
     {
         let _attached = contenders.start(Contender::Empty)?;
-        measure(rounds, &pages, &mut worker, || contenders.peers().run_statistics())?;
+        measure(rounds, &pages, &mut worker, || contenders.peers().program_statistics())?;
     }
     let session = full(FaultPrograms::Needed)?;
-    measure(rounds, &pages, &mut worker, || session.probe.run_statistics())
+    measure(rounds, &pages, &mut worker, || session.probe.program_statistics())
 }
 
 /// Prints both.
@@ -79,7 +79,7 @@ fn measure(
     rounds: usize,
     pages: &Pages,
     worker: &mut Worker,
-    statistics: impl Fn() -> Vec<(String, RunStatistics)>,
+    statistics: impl Fn() -> Vec<(String, ProgramStatistics)>,
 ) -> Result<()> {
     // The first updates of an mm on a CPU are no hits.
     pages.populate()?;
@@ -100,8 +100,8 @@ fn measure(
 fn print_mean(
     hook: &str,
     round: usize,
-    before: Vec<(String, RunStatistics)>,
-    after: Vec<(String, RunStatistics)>,
+    before: Vec<(String, ProgramStatistics)>,
+    after: Vec<(String, ProgramStatistics)>,
 ) -> Result<()> {
     for ((name, after), (_, before)) in after.into_iter().zip(before) {
         let runs = after.run_count - before.run_count;

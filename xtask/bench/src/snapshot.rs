@@ -19,7 +19,7 @@ const ROUNDS_PER_PERIOD: usize = 4;
 
 /// Measures all with each of `processes` idle processes, the daemons with the most.
 pub fn run(command: &Path, rounds: usize, processes: &[usize]) -> Result<()> {
-    let mut session = Startup::run(Mode::Passive).session()?;
+    let mut session = Startup::check(Mode::Passive).session()?;
     let mut idle = IdleProcesses::default();
     for &count in processes {
         idle.grow_to(count)?;

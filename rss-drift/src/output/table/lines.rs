@@ -1,8 +1,8 @@
-//! The lines around a table: the host, the self-check, the summary of a run.
+//! The lines around a table: the host, the self-check, the summary of all intervals.
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Block, Detail, RunSummary, SelfCheck, clean, counted};
+use super::super::{Block, Detail, FinalSummary, SelfCheck, clean, counted};
 use crate::{
     drift::stats::{Distribution, Percentiles},
     table::bytes,
@@ -45,8 +45,8 @@ pub(super) fn footer(block: &Block<'_>) -> Vec<String> {
     lines
 }
 
-/// The summary of a run.
-pub(super) fn summary(summary: &RunSummary<'_>) -> Vec<String> {
+/// The summary of all intervals.
+pub(super) fn summary(summary: &FinalSummary<'_>) -> Vec<String> {
     let page_size = summary.host.page_size;
     let mut lines = vec![
         format!(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Block, OutputError, RunSummary, Sink, Target,
+    Block, FinalSummary, OutputError, Sink, Target,
     file::{Blocks, Identity},
 };
 use crate::table::{Field, default_fields};
@@ -87,7 +87,7 @@ impl Sink for Table {
         self.blocks.write(render(block, &self.view).as_bytes(), block.rows.len() as u64)
     }
 
-    fn finish(&mut self, summary: &RunSummary<'_>) -> Result<(), OutputError> {
+    fn finish(&mut self, summary: &FinalSummary<'_>) -> Result<(), OutputError> {
         self.refresh();
         self.blocks.write(render_summary(summary, &self.view).as_bytes(), 0)
     }

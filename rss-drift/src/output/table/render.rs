@@ -1,7 +1,7 @@
 //! A block as text: pure, so that what the terminal shows is tested without one.
 
 use super::{
-    super::{Block, RunSummary, clean, text},
+    super::{Block, FinalSummary, clean, text},
     MIN_WIDTH, View, holders,
     layout::{Column, GAP, fit, pad},
     lines::{self, clock, kib},
@@ -42,9 +42,9 @@ pub fn render(block: &Block<'_>, view: &View) -> String {
     text
 }
 
-/// The text of the summary at a run's end.
+/// The text of the summary at the end.
 #[must_use]
-pub fn render_summary(summary: &RunSummary<'_>, view: &View) -> String {
+pub fn render_summary(summary: &FinalSummary<'_>, view: &View) -> String {
     let width = view.width.map(|width| width.max(MIN_WIDTH));
     let mut text = String::new();
     for line in lines::summary(summary) {

@@ -6,7 +6,7 @@ use super::{super::super::fixture::Report, *};
 use crate::{
     drift::{
         sample::Note,
-        stats::{Reading, RunDrift},
+        stats::{DriftHistogram, Reading},
     },
     output::{SelfCheck, fixture},
     table::{fields as all_fields, parse_fields},
@@ -127,17 +127,17 @@ fn drift_is_coloured_where_it_is_remarkable_and_where_it_cannot_be() {
 
 #[test]
 fn the_summary_names_the_largest_drift_and_whose_it_was() {
-    let mut run = RunDrift::default();
+    let mut all = DriftHistogram::default();
     for (pid, reported) in [(1, 90), (2, 130)] {
-        run.record(Reading { exact: 100, reported }, || (pid, "\x1bx".to_owned(), fixture::time()));
+        all.record(Reading { exact: 100, reported }, || (pid, "\x1bx".to_owned(), fixture::time()));
     }
-    let summary = RunSummary {
+    let summary = FinalSummary {
         host: &fixture::host(),
         duration: Duration::from_secs(61),
         intervals: 2,
         processes: 1,
-        drift: run.distribution(),
-        largest: run.largest(),
+        drift: all.distribution(),
+        largest: all.largest(),
         check: &SelfCheck::default(),
         cpu_time: Duration::from_millis(1230),
     };

@@ -11,8 +11,8 @@ use super::{
     json,
     opened::Openings,
     report::{Costs, Peak, Report},
+    samples::Samples,
     sites::Sites,
-    watcher::Watcher,
 };
 use crate::{
     drift::{fixture, stats::Reading},
@@ -37,7 +37,7 @@ fn sparse() -> Report {
         openings: Err("no fanotify".to_owned()),
         outlived: Vec::new(),
         peaks: [None, None],
-        watcher: Watcher::default(),
+        samples: Samples::default(),
         threshold: 1 << 20,
         rules,
         check: ShadowCheck::default(),
@@ -84,13 +84,13 @@ fn full() -> Report {
             maxrss,
         })
     };
-    let mut watcher = Watcher::default();
-    watcher.readings = 3;
-    watcher.above = 1;
-    watcher.bound = 189;
+    let mut samples = Samples::default();
+    samples.readings = 3;
+    samples.above = 1;
+    samples.bound = 189;
     for reported in [100, 80, 30] {
         let reading = Reading { exact: 90, reported };
-        watcher.drift.record(reading, || (7, "sh".to_owned(), fixture::time()));
+        samples.drift.record(reading, || (7, "sh".to_owned(), fixture::time()));
     }
     Report {
         command: "sh -c 'echo \"a, b\"'".to_owned(),
@@ -101,7 +101,7 @@ fn full() -> Report {
         openings: Ok(Openings { stat: 1, statm: 2, status: 3, smaps: 4, unnamed: 5 }),
         outlived: vec![(8, "daemon".to_owned())],
         peaks: [peak(7, Some(1 << 21)), peak(9, None)],
-        watcher,
+        samples,
         check: ShadowCheck {
             missed: 1,
             refused: 2,

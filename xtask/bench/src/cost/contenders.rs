@@ -101,7 +101,8 @@ impl Contenders {
 
 /// Full mode as `watch` has it: attached, and all mms read once.
 pub fn full(faults: FaultPrograms) -> Result<Session> {
-    let mut session = Startup::run(Mode::Full(FullOptions { faults, ..FullOptions::default() })).session()?;
+    let mut session =
+        Startup::check(Mode::Full(FullOptions { faults, ..FullOptions::default() })).session()?;
     end_of_mm(&session)?;
     session.probe.snapshot()?;
     Ok(session)
@@ -109,7 +110,7 @@ pub fn full(faults: FaultPrograms) -> Result<Session> {
 
 /// BPF programs with a hook: all that are loaded but one, the iterator.
 pub fn hooks(session: &Session) -> usize {
-    session.probe.run_statistics().len().saturating_sub(1)
+    session.probe.program_statistics().len().saturating_sub(1)
 }
 
 /// How full mode sees the end of an mm here.

@@ -11,7 +11,7 @@ pub mod workloads;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use rss_drift::probe::{Counting, FaultPrograms, RunStatistics};
+use rss_drift::probe::{Counting, FaultPrograms, ProgramStatistics};
 
 use self::{
     contenders::{Contender, Contenders, full},
@@ -66,14 +66,17 @@ fn run_times(worker: &mut Worker, contenders: &mut Contenders) -> Result<()> {
     let _counting = Counting::begin().context("the kernel does not count the run time of BPF programs")?;
     for contender in [Contender::EmptyFaults, Contender::Classic] {
         let _attached = contenders.start(contender)?;
-        print_run_times(worker, || contenders.peers().run_statistics())?;
+        print_run_times(worker, || contenders.peers().program_statistics())?;
     }
     let session = full(FaultPrograms::Always)?;
-    print_run_times(worker, || session.probe.run_statistics())
+    print_run_times(worker, || session.probe.program_statistics())
 }
 
 /// Prints runs of each BPF program that ran during a workload, and the mean time of one in nanoseconds.
-fn print_run_times(worker: &mut Worker, statistics: impl Fn() -> Vec<(String, RunStatistics)>) -> Result<()> {
+fn print_run_times(
+    worker: &mut Worker,
+    statistics: impl Fn() -> Vec<(String, ProgramStatistics)>,
+) -> Result<()> {
     for workload in Workload::ALL {
         let before = statistics();
         worker.measure(workload)?;

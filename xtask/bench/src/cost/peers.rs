@@ -7,7 +7,7 @@ use aya::{Btf, Ebpf, EbpfLoader, maps::HashMap, programs::Program};
 use rss_drift::{
     kernel::symbols::Symbols,
     probe::{
-        EndOfMm, RunStatistics,
+        EndOfMm, ProgramStatistics,
         code::{Code, code_of},
         of_programs,
     },
@@ -118,7 +118,7 @@ impl Peers {
     }
 
     /// What the kernel counted of each BPF program.
-    pub fn run_statistics(&self) -> Vec<(String, RunStatistics)> {
+    pub fn program_statistics(&self) -> Vec<(String, ProgramStatistics)> {
         of_programs(&self.ebpf)
     }
 }

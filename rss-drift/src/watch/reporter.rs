@@ -9,10 +9,10 @@ use crate::{
         holders::{self, RowHolders},
         idle::{IdleFindings, IdleTracker},
         sample::{Host, Note, Row},
-        stats::{RunDrift, Summary},
+        stats::{DriftHistogram, Summary},
     },
     kernel::tunables::Cpus,
-    output::{Block, Headline, OutputSpec, RunSummary, SelfCheck, ShadowCheck, Sink},
+    output::{Block, FinalSummary, Headline, OutputSpec, SelfCheck, ShadowCheck, Sink},
     probe::{Probe, Snapshot},
     proc::{Precision, Source, Wanted, thread_name},
     session::{CpuClock, Session, give_memory_back},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Reads and reports, interval by interval: the session, what it shows, where to, and what it remembers for the summary.
-pub(super) struct Run {
+pub(super) struct Reporter {
     options: Options,
     session: Session,
     sinks: Vec<Box<dyn Sink>>,
@@ -30,7 +30,7 @@ pub(super) struct Run {
     map_bytes: u64,
     clock: CpuClock,
     intervals: u64,
-    drift: RunDrift,
+    drift: DriftHistogram,
     check: SelfCheck,
     /// Full mode: whether the shadow is right where nothing moves.
     idle: IdleTracker,
@@ -42,7 +42,7 @@ pub(super) struct Run {
     last_rows: BTreeMap<u32, Row>,
 }
 
-impl Run {
+impl Reporter {
     /// Prepares the first report; every pid of `-p` must be there.
     pub(super) fn new(
         options: Options,
@@ -70,7 +70,7 @@ impl Run {
             selection,
             clock: CpuClock::begin(),
             intervals: 0,
-            drift: RunDrift::default(),
+            drift: DriftHistogram::default(),
             check: SelfCheck::default(),
             idle: IdleTracker::default(),
             seen: 0,
@@ -98,7 +98,7 @@ impl Run {
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
         let headline = self.survey(&snapshot);
-        let idle = self.idle.look(&snapshot);
+        let idle = self.idle.judge(&snapshot);
         let own_rss =
             snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
         let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };
@@ -255,7 +255,7 @@ impl Run {
         let (cpu_time, duration, cpu_percent) = self.clock.total();
         self.check.cpu_percent = cpu_percent;
         self.check.map_bytes = Some(self.map_bytes);
-        let summary = RunSummary {
+        let summary = FinalSummary {
             host: &self.host,
             duration,
             intervals: self.intervals,

@@ -1,20 +1,20 @@
-//! Looks at what runs now and then: its drift, and whether our shadow is right.
+//! Samples that are taken while the command runs: its drift, and whether our shadow is right.
 
 use crate::{
     drift::{
         collect::{Rules, comm, reading},
         idle::{IdleFindings, IdleTracker},
-        stats::RunDrift,
+        stats::DriftHistogram,
     },
     probe::{Probe, ProbeError},
     proc::Precision,
 };
 
-/// What the looks so far have found.
+/// What the samples so far have found.
 #[derive(Debug, Default)]
-pub(super) struct Watcher {
-    /// |drift| of the approximate reader, of every measured process at every look.
-    pub drift: RunDrift,
+pub(super) struct Samples {
+    /// |drift| of the approximate reader, of every measured process in every sample.
+    pub drift: DriftHistogram,
     /// Readings of a process.
     pub readings: u64,
     /// Of these, how many drifted by the threshold or more.
@@ -26,9 +26,9 @@ pub(super) struct Watcher {
     tracker: IdleTracker,
 }
 
-impl Watcher {
-    /// One look; the RSS of all measured processes together. `threshold` and that are in pages.
-    pub(super) fn look(
+impl Samples {
+    /// Takes a sample: the RSS of all measured processes together. `threshold` and that are in pages.
+    pub(super) fn take(
         &mut self,
         probe: &mut Probe,
         rules: &Rules,
@@ -44,7 +44,7 @@ impl Watcher {
             self.bound = self.bound.max(rules.batching().bound(Precision::Approximate, mm.tasks));
             self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
         }
-        let found = self.tracker.look(&snapshot);
+        let found = self.tracker.judge(&snapshot);
         self.idle.mms += found.mms;
         self.idle.largest_error = self.idle.largest_error.max(found.largest_error);
         self.idle.repaired += found.repaired;
