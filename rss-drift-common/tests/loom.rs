@@ -1,6 +1,6 @@
 //! The protocol under loom: every interleaving that the C11 memory model allows.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p rss-drift-common --test loom --release`, or `cargo xtask model`.
+//! `RUSTFLAGS="--cfg loom" cargo test --locked -p rss-drift-common --test loom --release`, or `cargo xtask model`.
 #![cfg(loom)]
 
 #[path = "loom/alone.rs"]

@@ -1,7 +1,7 @@
 //! Makes a test fixture of a kernel's BTF: what rss-drift asks of it, with true offsets, in a few KB instead of
 //! megabytes.
 //!
-//! `cargo run -p rss-drift --example reduce-btf -- /sys/kernel/btf/vmlinux rss-drift/src/kernel/fixtures/6.18.btf`
+//! `cargo run --locked -p rss-drift --example reduce-btf -- /sys/kernel/btf/vmlinux rss-drift/src/kernel/fixtures/6.18.btf`
 //!
 //! The structs in [`WHOLE`] keep all members. Any other named struct keeps its name and size where it is held by
 //! value, and its name alone behind a pointer. The result is valid BTF that pahole and bpftool read.

@@ -1,6 +1,6 @@
 //! Layouts of real kernels: Debian's 5.10.223, 6.1.192, 6.12.107 and 7.2.13 (cloud flavour), and a 6.18.44.
 //!
-//! The fixtures are these kernels' own BTF, reduced by `cargo run -p rss-drift --example reduce-btf`. The expected
+//! The fixtures are these kernels' own BTF, reduced by `cargo run --locked -p rss-drift --example reduce-btf`. The expected
 //! offsets are not ours: pahole (dwarves 1.24) printed them from the whole files.
 
 use super::*;

@@ -6,7 +6,7 @@ use crate::table::{check_doc, markdown};
 const INTRODUCTION: &str = "\
 # The report of `rss-drift run`
 
-<!-- Made from rss-drift/src/run/: UPDATE_DOCS=1 cargo test -p rss-drift --lib run::doc -->
+<!-- Made from rss-drift/src/run/: UPDATE_DOCS=1 cargo test --locked -p rss-drift --lib run::doc -->
 
 `rss-drift run [OPTIONS] -- COMMAND [ARGS]` measures a command and all its descendants, also those that it leaves behind as
 daemons. The report goes to standard error, or is appended to a file (`-o`), as text, CSV or JSON.

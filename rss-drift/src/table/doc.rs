@@ -23,7 +23,7 @@ pub fn fields_help() -> String {
 const INTRODUCTION: &str = "\
 # The CSV and JSON outputs
 
-<!-- Made from rss-drift/src/table/: UPDATE_DOCS=1 cargo test -p rss-drift --lib table::doc -->
+<!-- Made from rss-drift/src/table/: UPDATE_DOCS=1 cargo test --locked -p rss-drift --lib table::doc -->
 
 `rss-drift --csv FILE` writes CSV beside the table on the terminal, `-o FILE.csv` and `-o FILE.jsonl` write instead of
 it (`.json` too: JSON lines), `--format csv` and `--format jsonl` write to standard output. There is one row per interval for each
@@ -78,7 +78,7 @@ pub(crate) fn check_doc(file: &str, text: &str) {
     }
     assert!(
         std::fs::read_to_string(&path).is_ok_and(|found| found == text),
-        "docs/{file} is not what the tables say; refresh it with\n    UPDATE_DOCS=1 cargo test -p rss-drift --lib doc",
+        "docs/{file} is not what the tables say; refresh it with\n    UPDATE_DOCS=1 cargo test --locked -p rss-drift --lib doc",
     );
 }
 
