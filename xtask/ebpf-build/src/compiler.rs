@@ -14,8 +14,9 @@ use crate::{
     version::Version,
 };
 
-/// The oldest compiler that builds the workspace: Cargo.toml's rust-version.
-pub const MINIMUM_RUSTC: Version = Version::new(1, 88, 0);
+/// The oldest compiler that builds the eBPF programs: the rust-version of their Cargo.toml. What runs in user space may have
+/// an older one.
+pub const MINIMUM_RUSTC: Version = Version::new(1, 91, 0);
 
 /// Debian's packaged compiler, also where PATH does not lead there.
 const DISTRIBUTION_RUSTC: &str = "/usr/bin/rustc";
@@ -189,6 +190,13 @@ mod tests {
         all.sort_by_key(preference);
         let order: Vec<_> = all.iter().map(|one| one.rustc.to_str().unwrap()).collect();
         assert_eq!(order, ["new", "old", "nightly"]);
+    }
+
+    #[test]
+    fn the_oldest_compiler_is_the_one_that_the_manifest_promises() {
+        let manifest = include_str!("../../../rss-drift-ebpf/Cargo.toml");
+        let promised = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")).unwrap();
+        assert_eq!(Version::parse(promised), Some(MINIMUM_RUSTC));
     }
 
     #[test]
