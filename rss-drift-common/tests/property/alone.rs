@@ -80,11 +80,13 @@ fn lists(cpus: usize) -> impl Strategy<Value = (usize, u8, Vec<Step>)> {
 
 proptest! {
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes for a single list of steps")]
     fn one_cpu_is_exact((cpus, batch, steps) in lists(1)) {
         run(cpus, batch, &steps);
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes for a single list of steps")]
     fn several_are_within_the_error((cpus, batch, steps) in (2..=4_usize).prop_flat_map(lists)) {
         run(cpus, batch, &steps);
     }

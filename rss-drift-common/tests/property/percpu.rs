@@ -149,6 +149,7 @@ impl Host<Cells> {
 
 proptest! {
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes for a single list of steps")]
     fn every_delta_is_counted_once((config, steps) in host_and_steps()) {
         let host = Host::<Cells>::new(&config);
         let mut events = vec![0_u64; config.mms];

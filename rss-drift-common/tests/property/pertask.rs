@@ -140,6 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes for a single list of steps")]
     fn when_all_tasks_were_looked_at_the_shadow_is_exact(steps in prop::collection::vec(step(), 0..200)) {
         let mut tasks = Tasks::new();
         for step in &steps {
