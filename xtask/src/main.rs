@@ -31,7 +31,7 @@ enum Verb {
     Build(build::Arguments),
     /// Build rss-drift and run it as root
     Run(run::Arguments),
-    /// Check formatting, the arrows between parts, lints and documentation
+    /// Check formatting, the arrows between parts, lints, documentation, the oldest compilers and Miri
     Lint(lint::Arguments),
     /// Run the tests: unit tests, the live tests as root, and those on other kernels in virtual machines
     Test(test::Arguments),

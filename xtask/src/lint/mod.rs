@@ -1,10 +1,14 @@
 //! `cargo xtask lint`: rustfmt, the arrows between the parts of rss-drift, spelling, TOML files, dependencies, clippy and rustdoc, all
-//! without a warning.
+//! without a warning; the oldest compilers; Miri.
 
 mod arrows;
 mod checkers;
+mod toolchains;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    path::Path,
+    process::{Command, ExitCode},
+};
 
 use anyhow::Result;
 use clap::Args;
@@ -19,7 +23,7 @@ use crate::{
 /// The eBPF programs' crates, which are no programs for this host.
 const EBPF: [&str; 2] = ["rss-drift-ebpf", "bench-ebpf"];
 
-/// Check formatting, the arrows between parts, spelling, dependencies, lints and documentation.
+/// Check formatting, the arrows between parts, spelling, dependencies, lints, documentation, the oldest compilers and Miri.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Install missing Debian packages without asking
@@ -43,6 +47,7 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     user_space(&root)?;
     ebpf(&root)?;
     documentation(&root)?;
+    toolchains::check(&root)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,6 +70,13 @@ fn ebpf(root: &Path) -> Result<()> {
     if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
         command.env("RUSTUP_TOOLCHAIN", toolchain);
     }
+    ebpf_for_this_host(&mut command, &root.join("target/lint-ebpf"), &[]);
+    command.args(["--", "-D", "warnings"]);
+    succeed(&mut command, "clippy on the eBPF programs")
+}
+
+/// Arguments and variables of a cargo command on the eBPF programs that takes them for programs of this host.
+fn ebpf_for_this_host(command: &mut Command, target_dir: &Path, more_flags: &[&str]) {
     let flags = [
         "--cfg=bpf_target_arch=\"x86_64\"",
         "--check-cfg=cfg(bpf_target_arch,values(\"x86_64\"))",
@@ -75,13 +87,11 @@ fn ebpf(root: &Path) -> Result<()> {
         .arg("--locked")
         .args(EBPF.map(|package| format!("--package={package}")))
         .args(["--bins", "--target", "x86_64-unknown-linux-gnu", "--target-dir"])
-        .arg(root.join("target/lint-ebpf"))
-        .args(["--", "-D", "warnings"])
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .arg(target_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", [&flags, more_flags].concat().join("\x1f"))
         .env("CARGO_PROFILE_DEV_PANIC", "abort")
         // The BPF programs use intrinsics that only the BPF target needs.
         .env("RUSTC_BOOTSTRAP", "1");
-    succeed(&mut command, "clippy on the eBPF programs")
 }
 
 /// rustdoc: links that lead nowhere, missing descriptions.

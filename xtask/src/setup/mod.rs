@@ -9,7 +9,7 @@ mod bpf_linker;
 pub(crate) mod checkers;
 pub(crate) mod debian;
 mod llvm;
-mod rustup;
+pub(crate) mod rustup;
 
 use std::{path::Path, process::ExitCode};
 
@@ -118,7 +118,7 @@ fn get_compiler(root: &Path, yes: bool, before: &Survey) -> Result<Survey> {
             compiler.llvm
         ));
     }
-    let from_rustup = rustup::install(root);
+    let from_rustup = rustup::COMPILER.install(root);
     if let Err(error) = &from_rustup {
         say(&format!("rustup cannot: {error:#}; Debian's packages may"));
         debian::install(&debian::COMPILER, yes).with_context(|| {
