@@ -98,7 +98,7 @@ impl World {
         (state.hits + self.held(state.id).1, state.misses)
     }
 
-    /// At rest nothing is lost, and each update was counted once.
+    /// Of an idle mm nothing is lost, and each update was counted once.
     fn check_all(&self) {
         self.check_sums();
         self.check_updates();
@@ -111,7 +111,7 @@ impl World {
         assert_eq!(hits + misses, updates, "{hits} hits and {misses} misses, and the updates");
     }
 
-    /// At rest nothing is lost: the shadow is the truth.
+    /// Of an idle mm nothing is lost: the shadow is the truth.
     fn check_sums(&self) {
         let mm = &self.mms[0];
         assert_eq!(self.shadow(0, 0), mm.truth(), "the shadow, and the truth");
