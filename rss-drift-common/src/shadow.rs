@@ -175,7 +175,7 @@ pub struct ShadowRecord {
     /// Error of the peaks in addition to what follows from `active_max`, in pages; per-task accounting.
     pub peak_error: u64,
     /// Slots that hold the mm at this moment.
-    pub holders: u32,
+    pub slots: u32,
     /// `SHADOW_*`.
     pub flags: u32,
 }

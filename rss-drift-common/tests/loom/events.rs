@@ -13,14 +13,14 @@ fn check(host: &World) {
     assert_eq!((record.updates(), host.all_counts_now().unsettled), (host.mm(MM).events.peek(), 0));
 }
 
-/// The first `holders` CPUs hold the mm, after an update each.
-fn held(name: &'static str, config: Config, holders: u32) -> Scenario {
-    Scenario::new(name, config, move |host| (0..holders).for_each(|cpu| host.runs(cpu, MM, &[1]))).end(check)
+/// The first `cpus` CPUs hold the mm, after an update each.
+fn held(name: &'static str, config: Config, cpus: u32) -> Scenario {
+    Scenario::new(name, config, move |host| (0..cpus).for_each(|cpu| host.runs(cpu, MM, &[1]))).end(check)
 }
 
 /// CPU 0 and CPU 1 update the mm at once.
-fn together(name: &'static str, holders: u32, deltas: [&'static [i32]; 2]) {
-    held(name, Config { batch: 2, ..Config::anon(FIGURES) }, holders)
+fn together(name: &'static str, cpus: u32, deltas: [&'static [i32]; 2]) {
+    held(name, Config { batch: 2, ..Config::anon(FIGURES) }, cpus)
         .updates(1, MM, deltas[1])
         .updates(0, MM, deltas[0])
         .search(WHOLE);

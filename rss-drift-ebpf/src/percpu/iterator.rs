@@ -208,7 +208,7 @@ const EMPTY: ShadowRecord = ShadowRecord {
     peak_drift: 0,
     active_max: 0,
     peak_error: 0,
-    holders: 0,
+    slots: 0,
     flags: 0,
 };
 

@@ -146,7 +146,7 @@ fn add_up<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, record: &mut Shad
     record.shadow = totals;
     record.hits = state.hits.get();
     record.faults = state.faults.get();
-    record.holders = 0;
+    record.slots = 0;
     let mut walk =
         Walk { record, id: handle.id, index: u64::from(handle.index), busy: memory.zero().cast_unsigned() };
     memory.for_each_cpu(&mut walk);
@@ -183,7 +183,7 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
             record.shadow[2] += i64::from(pending[2]);
             record.shadow[3] += i64::from(pending[3]);
             record.faults += slot.faults.get();
-            record.holders += 1;
+            record.slots += 1;
         }
         if slot.works_on(busy, index, self.id) || slot.works_on(slot.busy.get(), index, self.id) {
             self.busy += 1;

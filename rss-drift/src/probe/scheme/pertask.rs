@@ -283,7 +283,7 @@ fn shadow(mm: &MmRecord, state: &TaskShadow, on_cpus: &OnCpus, steady: bool) -> 
         peak_drift: i64::from(state.peak.drift).max(state.seed.peak_drift),
         active_max: i64::from(state.peak.active),
         peak_error: state.peak.error(),
-        holders: on_cpus.slots,
+        slots: on_cpus.slots,
         flags: measured | if steady { SHADOW_VALID } else { 0 },
     }
 }

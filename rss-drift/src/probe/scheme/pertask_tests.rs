@@ -51,7 +51,7 @@ fn a_shadow_is_seed_totals_slots_and_what_running_tasks_changed() {
     let (records, seeds, all) = put_together(&[task], &twice(busy_cpu(1, 4)), &[task]);
     let shadow = records[0].shadow;
     assert_eq!(shadow.shadow, [0, 100 + 1 + 1 + 2 + 1, 0, 0]);
-    assert_eq!((shadow.flags, shadow.id, shadow.hits, shadow.holders), (SHADOW_VALID, ID, 2, 1));
+    assert_eq!((shadow.flags, shadow.id, shadow.hits, shadow.slots), (SHADOW_VALID, ID, 2, 1));
     assert_eq!((shadow.peak_exact, shadow.peak_drift, shadow.active_max, shadow.churn), (110, 6, 2, 3));
     assert_eq!(shadow.peak_error, 4 + 3, "of another CPU, and counted twice");
     assert!(all && seeds.is_empty(), "what is right stays: {seeds:?}");
