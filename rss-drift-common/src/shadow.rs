@@ -77,10 +77,10 @@ pub struct State<W: Words = Plain> {
     pub cpus: [W::U64; CPU_WORDS],
     /// Number of the reading that visited the mm last, or in which the state was created.
     pub visited: W::U64,
-    /// [`State::moves`] plus 1, as the last reading saw it that did not visit the mm; 0 before.
-    pub looked: W::U64,
-    /// When `looked` changed last, in nanoseconds by `bpf_ktime_get_ns`.
-    pub looked_at: W::U64,
+    /// [`State::events`] plus 1, as the last reading saw it that did not visit the mm; 0 before.
+    pub events_seen: W::U64,
+    /// When `events_seen` changed last, in nanoseconds by `bpf_ktime_get_ns`.
+    pub events_seen_at: W::U64,
     /// Thread group of the task through which a reading visited the mm last; 0 before a visit.
     pub tgid: W::U64,
     /// Whether a task has the mm: [`OWNED`] from `task_newtask` or `sched_process_exec` on; else
@@ -114,13 +114,13 @@ impl State {
     /// Grows with every event of the mm, as soon as the slots have given their counts to the state.
     #[inline(always)]
     #[must_use]
-    pub const fn moves(&self) -> u64 {
-        moves(&[self.hits, self.misses, self.flushes, self.publications, self.churn, self.faults])
+    pub const fn events(&self) -> u64 {
+        sum(&[self.hits, self.misses, self.flushes, self.publications, self.churn, self.faults])
     }
 }
 
 /// The sum of what grows with every event of an mm.
-const fn moves(counts: &[u64; 6]) -> u64 {
+const fn sum(counts: &[u64; 6]) -> u64 {
     counts[0]
         .wrapping_add(counts[1])
         .wrapping_add(counts[2])
@@ -130,11 +130,11 @@ const fn moves(counts: &[u64; 6]) -> u64 {
 }
 
 impl<W: Live> State<W> {
-    /// [`State::moves`] of a state that BPF programs work on.
+    /// [`State::events`] of a state that BPF programs work on.
     #[inline(always)]
     #[must_use]
-    pub fn moves_now(&self) -> u64 {
-        moves(&[
+    pub fn events_now(&self) -> u64 {
+        sum(&[
             self.hits.get(),
             self.misses.get(),
             self.flushes.get(),

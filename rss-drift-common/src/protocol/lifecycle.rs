@@ -187,8 +187,8 @@ pub(super) fn wipe_figures<W: Live>(state: &State<W>) {
     state.peak_drift.set(0);
     state.active_max.set(0);
     state.entered.set(0);
-    state.looked.set(0);
-    state.looked_at.set(0);
+    state.events_seen.set(0);
+    state.events_seen_at.set(0);
     state.tgid.set(0);
     clear(&state.cpus);
 }

@@ -66,13 +66,13 @@ impl<M: PerCpu> StateStep<M> for Look {
         if state.visited.get() + PASSES > self.pass {
             return Next::GoOn;
         }
-        let moves = state.moves_now();
-        if state.looked.get() != moves + 1 {
-            state.looked.set(moves + 1);
-            state.looked_at.set(memory.now());
+        let events = state.events_now();
+        if state.events_seen.get() != events + 1 {
+            state.events_seen.set(events + 1);
+            state.events_seen_at.set(memory.now());
             return Next::GoOn;
         }
-        if state.looked_at.get() + QUIET > memory.now() {
+        if state.events_seen_at.get() + QUIET > memory.now() {
             return Next::GoOn;
         }
         cpu.counts.swept.add(1);

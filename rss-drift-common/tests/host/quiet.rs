@@ -20,7 +20,7 @@ pub(crate) const COUNTED: Quiet = Quiet::of(&["hits", "churn", "excess"]);
 /// What is counted of an mm where it changes.
 pub(crate) const APART: Quiet = Quiet::of(&["misses", "faults", "cpus", "low", "width"]);
 /// What the reader and the sweep know of the process that has an mm.
-pub(crate) const OWNERS: Quiet = Quiet::of(&["looked", "looked_at", "tgid", "owned"]);
+pub(crate) const OWNERS: Quiet = Quiet::of(&["events_seen", "events_seen_at", "tgid", "owned"]);
 
 impl Quiet {
     /// These fields.

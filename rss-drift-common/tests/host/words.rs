@@ -108,8 +108,8 @@ words!(state, state_now, STATE: State {
     id: u64, mm: u64, global: [i64], totals: [i64], rss: i64, approximate: i64, synced: i64, direct: i64,
     hits: u64, misses: u64, flushes: u64, publications: u64, faults: u64, churn: u64, repaired: u64,
     peak_exact: i64, peak_drift: i64, reader: u64, active: i64, active_max: i64, entered: u64, settling: u64,
-    seeded: u64, lost: u64, cpus: {u64}, visited: u64, looked: u64, looked_at: u64, tgid: u64, owned: u64,
-    alone: u64,
+    seeded: u64, lost: u64, cpus: {u64}, visited: u64, events_seen: u64, events_seen_at: u64,
+    tgid: u64, owned: u64, alone: u64,
 });
 
 words!(shared, shared_now, SHARED: Shared {

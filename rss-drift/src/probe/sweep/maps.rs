@@ -49,7 +49,7 @@ impl<'a> Maps<'a> {
 }
 
 const fn found(mm: u64, index: u32, state: &State) -> Found {
-    Found { mm, index, id: state.id, events: state.moves() }
+    Found { mm, index, id: state.id, events: state.events() }
 }
 
 impl Table for Maps<'_> {
