@@ -270,7 +270,7 @@ unsafe fn number(ctx: *const u64, argument: usize) -> u32 {
 /// Which CPUs' slots hold what of the wanted processes (`--where`), per-cpu accounting.
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
-extern "C" fn rss_where(ctx: *const iterator::TaskContext) -> i32 {
+extern "C" fn rss_holders(ctx: *const iterator::TaskContext) -> i32 {
     percpu::holders::visit(ctx);
     0
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// The thread groups that are wanted; written by user space before each reading.
 #[map]
-static WHERE_TARGETS: Array<Targets> = Array::with_max_entries(1, 0);
+static HOLDER_TARGETS: Array<Targets> = Array::with_max_entries(1, 0);
 
 /// Writes a record per CPU that holds anything of the task's mm, then the end of the list: once per process.
 ///
@@ -116,7 +116,7 @@ extern "C" fn write_slots(cpu: u32, walk: &mut Walk) -> i64 {
 /// Whether the reading is about this thread group.
 #[inline(always)]
 fn is_wanted(tgid: u32) -> bool {
-    let Some(targets) = WHERE_TARGETS.get(0) else { return false };
+    let Some(targets) = HOLDER_TARGETS.get(0) else { return false };
     let mut index = 0;
     while index < TARGETS {
         if targets.0[index] == tgid {

@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// The BPF program that writes what each CPU's slots hold.
-const PROGRAM: &str = "rss_where";
+const PROGRAM: &str = "rss_holders";
 /// The map that says which processes it is about.
-const MAP: &str = "WHERE_TARGETS";
+const MAP: &str = "HOLDER_TARGETS";
 /// How often a reading that a fold or a sync disturbed is repeated.
 const ATTEMPTS: usize = 6;
 
