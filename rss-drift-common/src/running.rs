@@ -159,8 +159,8 @@ pub struct Peak<W: Words = Plain> {
     pub exact: W::I64,
     /// Largest |exact - approximate|, in pages.
     pub drift: W::U32,
-    /// The most CPUs that changed the mm at once.
-    pub active: W::U32,
+    /// The most CPUs that were active at once.
+    pub active_max: W::U32,
     /// The most RSS that this CPU's slot had unpublished, in pages: another CPU may have missed so much.
     pub hidden: W::U32,
     /// The largest part of a direct update that may have been counted twice, as other tasks' syncs whose events had not come, in pages.
@@ -171,7 +171,11 @@ impl Peak {
     /// The error of the peaks, in pages: 0 as long as no two CPUs changed the mm at once.
     #[must_use]
     pub const fn error(&self) -> u64 {
-        if self.active < 2 { 0 } else { (self.active as u64 - 1) * self.hidden as u64 + self.twice as u64 }
+        if self.active_max < 2 {
+            0
+        } else {
+            (self.active_max as u64 - 1) * self.hidden as u64 + self.twice as u64
+        }
     }
 
     /// The larger figures of both.
@@ -180,7 +184,7 @@ impl Peak {
         Self {
             exact: self.exact.max(other.exact),
             drift: self.drift.max(other.drift),
-            active: self.active.max(other.active),
+            active_max: self.active_max.max(other.active_max),
             hidden: self.hidden.max(other.hidden),
             twice: self.twice.max(other.twice),
         }

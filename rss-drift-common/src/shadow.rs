@@ -43,10 +43,11 @@ pub struct State<W: Words = Plain> {
     pub global: [W::I64; MEMBERS],
     /// Shared totals per member, in pages.
     pub totals: [W::I64; MEMBERS],
-    /// CPUs whose slot holds the mm and that change it now.
-    pub active: W::I64,
-    /// The most CPUs so far that changed the mm at once, including those
-    /// that do not hold it. If it is more than 1, the peaks have an error.
+    /// Active CPUs: those that change the mm now, because their slot does ([`Slot::active`]) or
+    /// (per-cpu) while they change it without holding it.
+    pub active_cpus: W::I64,
+    /// The most CPUs so far that were active at once, including those that
+    /// do not hold the mm. If it is more than 1, the peaks have an error.
     pub active_max: W::I64,
     /// Number of the CPU that became active last, plus 1. If no two CPUs were ever active at once, this is the one that is active.
     pub entered: W::U64,

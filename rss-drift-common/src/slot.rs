@@ -40,9 +40,9 @@ pub struct Slot<W: Words = Plain> {
     /// While a program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up, [`BUSY_OWN`] in
     /// an update that [`Slot::alone`] covers).
     pub busy: W::U32,
-    /// 1 from the first update after a switch until the slot is flushed or published for idling: this CPU counts among
-    /// those that change the mm.
-    pub live: W::U32,
+    /// 1 from the first update after a switch until the slot is flushed or published for idling: this CPU is active, and
+    /// counts in [`crate::shadow::State::active_cpus`].
+    pub active: W::U32,
     /// No padding.
     pub unused: W::U32,
     /// The mm of the last switch that came while the slot was busy; 0 is none.
@@ -104,8 +104,8 @@ pub struct Batch {
     pub faults: u64,
     /// Churn to be counted.
     pub churn: u64,
-    /// 1 when the CPU counted among those that change the mm, and no longer does.
-    pub live: u32,
+    /// 1 when the CPU was active, and no longer is.
+    pub active: u32,
 }
 
 /// What a context switch leads to. After `Flush` and `Publish` the slot is busy until the caller clears the mark.
@@ -128,7 +128,7 @@ impl Batch {
     #[inline(always)]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hits | self.faults | u64::from(self.live) == 0
+        self.hits | self.faults | u64::from(self.active) == 0
     }
 }
 
@@ -247,14 +247,14 @@ impl<W: Live> Slot<W> {
             return Switch::Nothing;
         }
         if next == 0 {
-            if self.live.get() == 0 {
+            if self.active.get() == 0 {
                 return Switch::Nothing;
             }
             self.begin();
             return Switch::Publish(self.leave());
         }
         // There is no delta without a hit.
-        if self.hits.get() | self.faults.get() | u64::from(self.live.get()) == 0 {
+        if self.hits.get() | self.faults.get() | u64::from(self.active.get()) == 0 {
             self.mm.set(next);
             self.id.set(0);
             return Switch::Took;
@@ -319,7 +319,7 @@ impl<W: Live> Slot<W> {
             hits,
             faults: self.faults.get(),
             churn,
-            live: self.live.get(),
+            active: self.active.get(),
         };
         self.mm.set(next);
         self.id.set(0);
@@ -327,16 +327,16 @@ impl<W: Live> Slot<W> {
         self.hits.set(0);
         self.faults.set(0);
         self.excess.set(0);
-        self.live.set(0);
+        self.active.set(0);
         batch
     }
 
-    /// As [`Slot::publish`], and this CPU no longer counts among those that change the mm.
+    /// As [`Slot::publish`], and this CPU is no longer active.
     #[inline(always)]
     pub fn leave(&self) -> Batch {
-        let live = self.live.get();
-        self.live.set(0);
-        Batch { live, ..self.publish() }
+        let active = self.active.get();
+        self.active.set(0);
+        Batch { active, ..self.publish() }
     }
 
     /// Gives the pending deltas up and keeps the mm and its counts.
@@ -354,7 +354,7 @@ impl<W: Live> Slot<W> {
             hits: 0,
             faults: 0,
             churn: 0,
-            live: 0,
+            active: 0,
         }
     }
 

@@ -87,8 +87,8 @@ impl<'m, W: Live> Handle<'m, W> {
         if batch.faults != 0 {
             self.add_faults(batch.faults);
         }
-        if batch.live != 0 {
-            self.state.active.add(-1);
+        if batch.active != 0 {
+            self.state.active_cpus.add(-1);
         }
         // Last: a reader that read the totals before and the slots after sees that one of these changed.
         if given == Given::Flushed && batch.hits != 0 {
@@ -157,14 +157,14 @@ impl<'m, W: Live> Handle<'m, W> {
     /// From here on the peaks have an error, as if another CPU changed the mm.
     #[inline(always)]
     pub fn doubt_peaks(&self) {
-        self.raise_active(1 + self.state.active.get().max(1));
+        self.raise_active_max(1 + self.state.active_cpus.get().max(1));
     }
 
-    /// So many CPUs change the mm at once.
+    /// So many CPUs are active at once.
     #[inline(always)]
-    fn raise_active(&self, active: i64) {
-        if active > self.state.active_max.get() {
-            raise(&self.state.active_max, active);
+    fn raise_active_max(&self, cpus: i64) {
+        if cpus > self.state.active_max.get() {
+            raise(&self.state.active_max, cpus);
         }
     }
 
@@ -261,20 +261,20 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.flushes.get().wrapping_add(self.state.publications.get())
     }
 
-    /// This CPU begins to change the mm without holding it, and counts among those that
-    /// change it until [`Handle::reach_out`]. True if another CPU changes it meanwhile.
+    /// This CPU begins to change the mm without holding it, and is active until
+    /// [`Handle::reach_out`]. True if another CPU is active meanwhile.
     #[inline(always)]
     #[must_use]
     pub fn reach_in(&self) -> bool {
-        let active = self.state.active.fetch_add(1) + 1;
-        self.raise_active(active);
-        active > 1
+        let cpus = self.state.active_cpus.fetch_add(1) + 1;
+        self.raise_active_max(cpus);
+        cpus > 1
     }
 
     /// The change of [`Handle::reach_in`] is done.
     #[inline(always)]
     pub fn reach_out(&self) {
-        self.state.active.add(-1);
+        self.state.active_cpus.add(-1);
     }
 
     /// Number of the CPU that took the mm into its slot last.
@@ -296,27 +296,27 @@ impl<'m, W: Live> Handle<'m, W> {
         self.state.seeded.get() != 0
     }
 
-    /// Whether a CPU changes the mm now: its slot may have pending deltas.
+    /// Whether a CPU is active: its slot may have pending deltas.
     #[inline(always)]
     #[must_use]
-    pub fn is_changed(&self) -> bool {
-        self.state.active.get() != 0
+    pub fn has_active_cpus(&self) -> bool {
+        self.state.active_cpus.get() != 0
     }
 
-    /// Another CPU begins to change the mm. Whether one changes it meanwhile.
+    /// Another CPU becomes active. Whether one is already.
     #[inline(always)]
     #[must_use]
     pub fn enter(&self, cpu: u32) -> bool {
         self.state.entered.set(u64::from(cpu) + 1);
-        let active = self.state.active.fetch_add(1) + 1;
-        self.raise_active(active);
+        let cpus = self.state.active_cpus.fetch_add(1) + 1;
+        self.raise_active_max(cpus);
         let bit = if cpu < CPU_BITS { cpu } else { CPU_BITS - 1 };
         let word = &self.state.cpus[(bit / 64) as usize & (CPU_WORDS - 1)];
         let bit = 1_u64 << (bit % 64);
         if word.get() & bit == 0 {
             word.set_bits(bit);
         }
-        active > 1
+        cpus > 1
     }
 }
 

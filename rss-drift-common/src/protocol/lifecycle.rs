@@ -169,7 +169,7 @@ fn wipe<M: Memory>(state: &State<M::Words>) {
     state.synced.set(0);
     state.direct.set(0);
     state.alone.set(0);
-    state.active.set(0);
+    state.active_cpus.set(0);
     wipe_figures(state);
 }
 

@@ -31,7 +31,10 @@ impl<W: Live> Handle<'_, W> {
     #[inline(always)]
     #[must_use]
     pub fn is_undisturbed(&self) -> bool {
-        self.state.active.get() == 1 && !self.is_settling() && self.state.seeded.get() != 0 && self.lives()
+        self.state.active_cpus.get() == 1
+            && !self.is_settling()
+            && self.state.seeded.get() != 0
+            && self.lives()
     }
 
     /// Number of the CPU that may have the mm in [`crate::slot::Slot::alone`].

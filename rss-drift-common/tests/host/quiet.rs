@@ -14,7 +14,7 @@ pub(crate) struct Quiet(u128);
 
 /// The peaks of an mm, and what they are found by.
 pub(crate) const PEAKS: Quiet =
-    Quiet::of(&["peak_exact", "peak_drift", "rss", "approximate", "active", "active_max", "entered"]);
+    Quiet::of(&["peak_exact", "peak_drift", "rss", "approximate", "active_cpus", "active_max", "entered"]);
 /// What a slot counts of its updates.
 pub(crate) const COUNTED: Quiet = Quiet::of(&["hits", "churn", "excess"]);
 /// What is counted of an mm where it changes.

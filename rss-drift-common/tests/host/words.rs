@@ -93,9 +93,8 @@ macro_rules! words {
 }
 
 words!(slot, slot_now, SLOT: Slot {
-    mm: u64, id: u64, pending: [i32], hits: u64, excess: u64, index: u32, busy: u32, live: u32, unused: u32,
-    deferred: u64, faults: u64,
-    alone: u64, low: [i32], width: [u32],
+    mm: u64, id: u64, pending: [i32], hits: u64, excess: u64, index: u32, busy: u32, active: u32,
+    unused: u32, deferred: u64, faults: u64, alone: u64, low: [i32], width: [u32],
 });
 
 words!(counts, counts_now, COUNTS: Counts {
@@ -107,9 +106,9 @@ words!(counts, counts_now, COUNTS: Counts {
 words!(state, state_now, STATE: State {
     id: u64, mm: u64, global: [i64], totals: [i64], rss: i64, approximate: i64, synced: i64, direct: i64,
     hits: u64, misses: u64, flushes: u64, publications: u64, faults: u64, churn: u64, repaired: u64,
-    peak_exact: i64, peak_drift: i64, reader: u64, active: i64, active_max: i64, entered: u64, settling: u64,
-    seeded: u64, lost: u64, cpus: {u64}, visited: u64, events_seen: u64, events_seen_at: u64,
-    tgid: u64, owned: u64, alone: u64,
+    peak_exact: i64, peak_drift: i64, reader: u64, active_cpus: i64, active_max: i64,
+    entered: u64, settling: u64, seeded: u64, lost: u64, cpus: {u64}, visited: u64, events_seen: u64,
+    events_seen_at: u64, tgid: u64, owned: u64, alone: u64,
 });
 
 words!(shared, shared_now, SHARED: Shared {
@@ -121,7 +120,7 @@ words!(running, running_now, RUNNING: Running {
     doubtful: u32, doubtful_cached: i32, doubtful_delta: i64,
 });
 
-words!(peak, peak_now, PEAK: Peak { exact: i64, drift: u32, active: u32, hidden: u32, twice: u32 });
+words!(peak, peak_now, PEAK: Peak { exact: i64, drift: u32, active_max: u32, hidden: u32, twice: u32 });
 
 words!(seed, seed_now, SEED: Seed {
     pages: [i64], peak_exact: i64, peak_drift: i64, repaired: u64, lost: u64, id: u64,

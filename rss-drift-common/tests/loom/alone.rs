@@ -36,7 +36,7 @@ fn check(host: &World) {
     if slot.alone == 0 || slot.width[1] == 0 {
         return;
     }
-    assert_eq!((state.active, state.alone), (1, 1), "alone");
+    assert_eq!((state.active_cpus, state.alone), (1, 1), "alone");
     let seen = i64::from(host.seen[0][0][1].peek());
     let exact = state.rss + i64::from(slot.pending[1]);
     let least = exact + i64::from(slot.low[1]) - seen;
@@ -48,12 +48,12 @@ fn check(host: &World) {
 
 #[test]
 fn another_cpu_enters() {
-    scenario("enters", &["active"]).cpu(1, |host| host.runs(1, MM, &[1])).end(check).search(WHOLE);
+    scenario("enters", &["active_cpus"]).cpu(1, |host| host.runs(1, MM, &[1])).end(check).search(WHOLE);
 }
 
 #[test]
 fn another_cpu_reaches_in() {
-    scenario("reaches in", &["active", "rss"])
+    scenario("reaches in", &["active_cpus", "rss"])
         .updates(1, MM, &[1])
         .end(check)
         .search(Bounds { daily: Some(2), all: None });

@@ -133,7 +133,7 @@ fn a_flush_after_idling_beside_an_end_reaches_no_other_state() {
 fn the_flag(name: &'static str, claims: u32) -> Scenario {
     const ALONE: Quiet = QUIET.and(&[
         "count", "global", "slot", "seen", "seeded", "reader", "visited", "mm", "id", "index", "busy",
-        "pending", "live", "totals", "last_id", "zero", "settling",
+        "pending", "active", "totals", "last_id", "zero", "settling",
     ]);
     let cpus = at(claims) + 1;
     let config = Config { cpus, states: 1, mms: cpus, ..config(ALONE) };

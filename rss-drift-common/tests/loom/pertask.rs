@@ -6,7 +6,7 @@ use crate::{
 };
 
 const QUIET: Quiet = FIGURES.and(&[
-    "task", "seen", "births", "exact", "drift", "pages", "repaired", "lost", "pending", "index", "live",
+    "task", "seen", "births", "exact", "drift", "pages", "repaired", "lost", "pending", "index", "active",
     "mm", "cache", "task_mm", "id", "owned", "busy",
 ]);
 

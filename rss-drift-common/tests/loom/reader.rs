@@ -8,7 +8,7 @@ use rss_drift_common::shadow::SHADOW_VALID;
 
 /// What the reader leaves alone, or nobody else does anything with.
 const UNREAD: Quiet = OWNERS.and(&["deferred", "reader", "pass", "visited", "seeded", "repaired"]);
-const FIGURES: Quiet = UNREAD.with(PEAKS).with(COUNTED).with(APART).and(&["live", "mm", "index"]);
+const FIGURES: Quiet = UNREAD.with(PEAKS).with(COUNTED).with(APART).and(&["active", "mm", "index"]);
 
 /// As [`FIGURES`], and the kernel's counters: nothing changes them.
 const STILL: Quiet = FIGURES.and(&["lock", "count", "slot", "global", "seen"]);
@@ -77,10 +77,10 @@ fn a_reading_beside_a_fold_raises_no_peak() {
         "peak_exact",
         "peak_drift",
         "approximate",
-        "active",
+        "active_cpus",
         "active_max",
         "entered",
-        "live",
+        "active",
         "mm",
         "index",
         "id",

@@ -34,7 +34,7 @@ pub(crate) const SLOTS: Quiet = FIGURES.and(&[
     "index",
     "busy",
     "pending",
-    "live",
+    "active",
     "seen",
     "slot",
     "publications",

@@ -159,7 +159,7 @@ fn its_mm_ends_elsewhere() {
 /// owner of the index.
 #[test]
 fn a_miss_beside_an_inherited_state() {
-    let config = Config { quiet: FIGURES.without(&["active"]), ..config(3, 3, 3) };
+    let config = Config { quiet: FIGURES.without(&["active_cpus"]), ..config(3, 3, 3) };
     Scenario::new("a miss beside an inherited state", config, |host| {
         host.begin(0, A, 3);
         host.executes(0, A);
@@ -171,7 +171,7 @@ fn a_miss_beside_an_inherited_state() {
     .cpu(1, |host| host.updates(1, A, &[1]))
     .end(|host| {
         let Some(index) = host.table.find(A) else { return };
-        assert_eq!(host.state_now(index as usize).active, 0);
+        assert_eq!(host.state_now(index as usize).active_cpus, 0);
         host.go_on_with(0, A);
         host.updates(0, A, &[3, -1]);
         host.go_on_with(1, A);
@@ -202,7 +202,7 @@ fn a_miss_beside_an_inherited_state() {
 /// A reading takes a missed update of swap between what CPU 0 takes the room from and what it notes.
 #[test]
 fn a_reader_takes_swap() {
-    let quiet = sums::QUIET.without(&["live"]);
+    let quiet = sums::QUIET.without(&["active"]);
     let config = Config { members: [false, true, true, false], ..anon(1, BATCH, quiet) };
     scenario("a reader takes swap", config, |host| {
         host.switch(0, MM);

@@ -97,7 +97,7 @@ fn an_end_while_the_reader_makes_its_state() {
 fn two_ends_while_the_reader_goes_from_one_to_the_other() {
     // Nobody races on the others: the slots hold C.
     const QUIET: Quiet = FIGURES
-        .and(&["pending", "busy", "live", "index", "deferred", "slot", "count", "global", "mm", "seeded"]);
+        .and(&["pending", "busy", "active", "index", "deferred", "slot", "count", "global", "mm", "seeded"]);
     Scenario::new("two ends and a reader", Config { quiet: QUIET, ..config(3, 2, 2) }, |host| {
         host.begin(0, A, 1);
         host.begin(1, B, 1);

@@ -262,10 +262,10 @@ fn an_execve_is_preempted() {
                 world.preempt(mm, || world.update(of, 1));
             })
             .check_end(|world| {
-                let live = i64::from(world.host.slot_now(0).live);
+                let active = i64::from(world.host.slot_now(0).active);
                 assert_eq!(
-                    world.host.state_now(0).active,
-                    live,
+                    world.host.state_now(0).active_cpus,
+                    active,
                     "A is changed by the CPU whose slot says so"
                 );
                 world.check(&[A, C]);

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Figures, and peaks: nothing that sums depend on.
-pub(crate) const QUIET: Quiet = STANDING.with(PEAKS).with(COUNTED).and(&["live", "repaired"]);
+pub(crate) const QUIET: Quiet = STANDING.with(PEAKS).with(COUNTED).and(&["active", "repaired"]);
 
 pub(crate) fn two_cpus(mms: usize) -> Config {
     Config { mms, ..anon(2, 2, QUIET) }

@@ -8,7 +8,7 @@ use crate::{
 use rss_drift_common::shadow::SHADOW_VALID;
 
 /// Figures that churn does not depend on.
-const QUIET: Quiet = STANDING.with(PEAKS).and(&["live"]);
+const QUIET: Quiet = STANDING.with(PEAKS).and(&["active"]);
 
 /// What the first of two readings reads first.
 #[derive(Clone, Copy, PartialEq, Eq)]

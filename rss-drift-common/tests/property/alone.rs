@@ -68,7 +68,7 @@ fn run(cpus: usize, batch: u8, steps: &[Step]) {
         assert!(slots.iter().filter(|slot| slot.alone != 0).count() <= 1, "two are alone: {slots:?}");
         for slot in slots {
             assert!(slot.pending.iter().all(|pages| pages.unsigned_abs() < threshold), "{slot:?}");
-            assert!(slot.alone == 0 || (slot.live == 1 && slot.mm == slot.alone), "{slot:?}");
+            assert!(slot.alone == 0 || (slot.active == 1 && slot.mm == slot.alone), "{slot:?}");
         }
     }
 }

@@ -22,13 +22,13 @@ fn an_idle_cpu_keeps_its_mm_and_shows_its_deltas() {
     assert_eq!((host.state_now(0).totals[1], host.slot_now(0).pending[1]), (1, 5), "pending");
     host.go_on_with(0, 0);
     assert_eq!((host.state_now(0).totals[1], host.slot_now(0).pending[1]), (6, 0), "published");
-    assert_eq!((host.state_now(0).flushes, host.state_now(0).active), (0, 0), "which is no flush");
+    assert_eq!((host.state_now(0).flushes, host.state_now(0).active_cpus), (0, 0), "which is no flush");
     host.go_on_with(0, A);
     host.update(0, A, ANON, 1);
-    assert_eq!((host.state_now(0).misses, host.slot_now(0).hits, host.state_now(0).active), (0, 3, 1));
+    assert_eq!((host.state_now(0).misses, host.slot_now(0).hits, host.state_now(0).active_cpus), (0, 3, 1));
     host.go_on_with(0, B);
     let state = host.state_now(0);
-    assert_eq!((state.flushes, state.hits, state.totals[1], state.active), (1, 3, 7, 0));
+    assert_eq!((state.flushes, state.hits, state.totals[1], state.active_cpus), (1, 3, 7, 0));
 }
 
 #[test]

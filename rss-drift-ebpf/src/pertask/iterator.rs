@@ -83,7 +83,7 @@ const EMPTY: TaskShadow = TaskShadow {
     publications: 0,
     faults: 0,
     churn: 0,
-    peak: Peak { exact: 0, drift: 0, active: 0, hidden: 0, twice: 0 },
+    peak: Peak { exact: 0, drift: 0, active_max: 0, hidden: 0, twice: 0 },
     lost: 0,
     seed: Seed { pages: [0; 4], peak_exact: 0, peak_drift: 0, repaired: 0, lost: 0, id: 0 },
     measured: 0,

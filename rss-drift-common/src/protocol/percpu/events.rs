@@ -57,7 +57,7 @@ fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::M
     let slot = &cpu.slot;
     slot.begin();
     if slot.holds(memory.address(mm))
-        && slot.live.get() != 0
+        && slot.active.get() != 0
         && let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get())
         && handle.lives()
         && let Some(seen) = memory.seen(number, handle.index)
@@ -142,7 +142,7 @@ fn catch<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: u64) {
 fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
     let slot = &cpu.slot;
     let Some(mut handle) = Handle::known(memory, slot.index.get(), slot.id.get()) else { return };
-    if slot.live.get() == 0 || !handle.lives() {
+    if slot.active.get() == 0 || !handle.lives() {
         if !begin_to_change(memory, cpu, number, mm) {
             // The map is full. The hit is counted all the same.
             cpu.counts.hits.add(1);
@@ -210,8 +210,8 @@ fn raise_from_inside<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, index: u32, mem
     }
 }
 
-/// The first update of the slot's mm after a switch or a publication for idling: the slot learns the state, and this CPU counts among
-/// those that change the mm. False where there is no room for a state.
+/// The first update of the slot's mm after a switch or a publication for idling: the slot learns the state, and this CPU is
+/// active. False where there is no room for a state.
 #[inline(never)]
 fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm) -> bool {
     let slot = &cpu.slot;
@@ -232,7 +232,7 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     let Some(handle) = found else { return false };
     slot.id.set(handle.id);
     slot.index.set(handle.index);
-    slot.live.set(1);
+    slot.active.set(1);
     slot.begin();
     if handle.enter(number) {
         alone::disturb(memory, handle);

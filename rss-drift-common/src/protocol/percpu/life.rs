@@ -43,7 +43,7 @@ pub fn create<M: PerCpu>(memory: &M, mm: M::Mm, by: Claimant) -> Option<Handle<'
 /// peaks get an error. (This is asked before the totals are read: a CPU that has stopped has given its deltas to them.)
 #[inline(always)]
 fn first_peaks<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
-    if handle.is_changed() {
+    if handle.has_active_cpus() {
         handle.doubt_peaks();
     }
     handle.raise_peaks(handle.rss(), memory.bound());
@@ -104,14 +104,14 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     cpu.counts.births.add(1);
     tell_end(memory, handle);
     memory.born(handle.index);
-    let own = cpu.slot.live.get() != 0 && cpu.slot.id.get() == handle.id;
+    let own = cpu.slot.active.get() != 0 && cpu.slot.id.get() == handle.id;
     state.id.swap(id);
     alone::disturb(memory, handle);
     let handle = Handle { id, ..handle };
     lifecycle::wipe_figures(state);
     // A miss that came behind the look at its CPU goes on counting itself.
     if own {
-        state.active.add(-1);
+        state.active_cpus.add(-1);
     }
     seed(memory, mm, handle);
     state.visited.set(shared.pass.get());
@@ -251,7 +251,7 @@ impl<M: Memory> Step<M> for Pending {
     fn step(&mut self, memory: &M, cpu: u32) -> Next {
         let Some(owner) = memory.cpu(cpu) else { return Next::Stop };
         let slot = &owner.slot;
-        let unflushed = slot.id.get() == self.id && slot.live.get() != 0;
+        let unflushed = slot.id.get() == self.id && slot.active.get() != 0;
         // Read last: a flush that took what we looked for has set its mark by then, or is done.
         #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
         let busy = slot.works_on(slot.busy.get(), self.index as u32, self.id);

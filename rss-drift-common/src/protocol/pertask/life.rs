@@ -93,7 +93,7 @@ fn renew<M: PerTask>(memory: &M, handle: Handle<'_, M::Words>) {
     state.rss.set(0);
     state.synced.set(0);
     lifecycle::wipe_figures(state);
-    state.active.set(0);
+    state.active_cpus.set(0);
     state.id.set(id);
     if counts::settle(memory, state.mm.get(), handle, Way::Both).is_none() {
         counted.unsettled.add(1);
@@ -172,7 +172,7 @@ impl<M: PerTask> Step<M> for Others {
         let named = slot.id.get() == self.id;
         if cpu != self.own {
             // What the running task had cached is in the mm's count, though no event showed that: its CPU still has to take it out.
-            let pages = slot.live.get() != 0 || (running.mm.get() == self.mm && holds_pages(running));
+            let pages = slot.active.get() != 0 || (running.mm.get() == self.mm && holds_pages(running));
             self.unflushed += u64::from(named && pages);
             // A slot without a state yet has counted page faults only.
             let counted = slot.hits.get() | slot.faults.get() != 0;
@@ -267,8 +267,8 @@ impl<M: PerTask> Step<M> for TellPeaks {
     #[inline(always)]
     fn step(&mut self, memory: &M, cpu: u32) -> Next {
         let Some(peak) = memory.peak(cpu, self.index) else { return Next::Stop };
-        let (drift, active) = (i64::from(peak.drift.get()), i64::from(peak.active.get()));
-        memory.raise_peaks(self.index, peak.exact.get(), drift, active);
+        let (drift, cpus) = (i64::from(peak.drift.get()), i64::from(peak.active_max.get()));
+        memory.raise_peaks(self.index, peak.exact.get(), drift, cpus);
         memory.raise_unsure(self.index, i64::from(peak.hidden.get()), i64::from(peak.twice.get()));
         Next::GoOn
     }
@@ -286,7 +286,7 @@ impl<M: PerTask> Step<M> for WipePeaks {
         let Some(peak) = memory.peak(cpu, self.index) else { return Next::Stop };
         peak.exact.set(0);
         peak.drift.set(0);
-        peak.active.set(0);
+        peak.active_max.set(0);
         peak.hidden.set(0);
         peak.twice.set(0);
         Next::GoOn

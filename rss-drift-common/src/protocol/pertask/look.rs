@@ -93,32 +93,32 @@ impl<'m, M: PerTask> Here<'m, M> {
     #[inline(always)]
     fn enter(&self, handle: Handle<'m, M::Words>) {
         let slot = self.slot();
-        if slot.live.get() != 0 {
+        if slot.active.get() != 0 {
             return;
         }
-        slot.live.set(1);
-        handle.state.active.add(1);
-        self.raise_active(handle, handle.state.active.get());
+        slot.active.set(1);
+        handle.state.active_cpus.add(1);
+        self.raise_active_max(handle, handle.state.active_cpus.get());
     }
 
     /// This CPU changes an mm that its slot does not hold. If other CPUs hold and change it meanwhile, the peaks get an error.
     #[inline(always)]
     pub(super) fn note_outside(&self, handle: Handle<'m, M::Words>) {
-        let active = handle.state.active.get();
-        if active > 0 {
-            self.raise_active(handle, active + 1);
+        let cpus = handle.state.active_cpus.get();
+        if cpus > 0 {
+            self.raise_active_max(handle, cpus + 1);
         }
     }
 
-    /// So many CPUs change the mm at once.
+    /// So many CPUs are active at once.
     #[inline(always)]
-    fn raise_active(&self, handle: Handle<'m, M::Words>, active: i64) {
+    fn raise_active_max(&self, handle: Handle<'m, M::Words>, cpus: i64) {
         #[expect(clippy::cast_possible_truncation, reason = "a count of CPUs")]
-        let active = active.cast_unsigned() as u32;
+        let cpus = cpus.cast_unsigned() as u32;
         if let Some(peak) = self.memory.peak(self.number, handle.index)
-            && active > peak.active.get()
+            && cpus > peak.active_max.get()
         {
-            peak.active.set(active);
+            peak.active_max.set(cpus);
         }
     }
 

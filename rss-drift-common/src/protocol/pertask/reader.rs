@@ -91,11 +91,11 @@ impl<M: PerTask> Step<M> for LargestPeak<'_> {
         if seen.twice.get() > self.peak.twice {
             self.peak.twice = seen.twice.get();
         }
-        let active = seen.active.get();
-        if active > self.peak.active {
-            self.peak.active = active;
+        let cpus = seen.active_max.get();
+        if cpus > self.peak.active_max {
+            self.peak.active_max = cpus;
         }
-        if active != 0 {
+        if cpus != 0 {
             self.ran += 1;
         }
         Next::GoOn

@@ -113,7 +113,7 @@ fn alone_it_is_exact() {
             host.leave(second);
         })
         .end(|host| {
-            assert_eq!(host.peak().active, 1);
+            assert_eq!(host.peak().active_max, 1);
             check_peaks(host, 0);
             host.check_all();
         })

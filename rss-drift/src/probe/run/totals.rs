@@ -224,7 +224,7 @@ fn with_peaks(
             Largest {
                 peak: peak.exact,
                 drift: peak.drift.into(),
-                cpus: peak.active.into(),
+                cpus: peak.active_max.into(),
                 hidden: peak.hidden.into(),
                 twice: peak.twice.into(),
                 ..of

@@ -281,7 +281,7 @@ fn shadow(mm: &MmRecord, state: &TaskShadow, on_cpus: &OnCpus, steady: bool) -> 
         repaired: state.seed.repaired,
         peak_exact: state.peak.exact.max(state.seed.peak_exact).max(now),
         peak_drift: i64::from(state.peak.drift).max(state.seed.peak_drift),
-        active_max: i64::from(state.peak.active),
+        active_max: i64::from(state.peak.active_max),
         peak_error: state.peak.error(),
         slots: on_cpus.slots,
         flags: measured | if steady { SHADOW_VALID } else { 0 },

@@ -22,7 +22,7 @@ fn record(task: u64, cached: i64, totals: i64, seed: Seed) -> TaskRecord {
         id: ID,
         index: 3,
         totals: [0, totals, 0, 0],
-        peak: Peak { exact: 110, drift: 6, active: 2, hidden: 4, twice: 3 },
+        peak: Peak { exact: 110, drift: 6, active_max: 2, hidden: 4, twice: 3 },
         seed,
         ..TaskShadow::default()
     };
