@@ -4,8 +4,8 @@ use crate::member::MEMBERS;
 
 /// What the eBPF programs know of the running kernel. Offsets are bytes from the start of the named struct.
 ///
-/// User space fills it in from BTF and puts it into the programs' instructions before they are loaded (see [`Figures`]), so
-/// that the verifier sees constants and prunes what this kernel does not have.
+/// User space fills it in from BTF and puts it into the BPF programs' instructions before they are loaded (see [`Figures`]),
+/// so that the verifier sees constants and prunes what this kernel does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 #[repr(C)]

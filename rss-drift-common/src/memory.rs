@@ -23,8 +23,8 @@ pub trait Word<T: Copy> {
     fn add(&self, value: T);
 }
 
-/// A [`Word`] with operations that read and write in one step. Linux 5.10 refuses programs that contain one, so per-task
-/// accounting does without.
+/// A [`Word`] with operations that read and write in one step. Linux 5.10 refuses BPF programs that contain one, so
+/// per-task accounting does without.
 pub trait Exchange<T: Copy>: Word<T> {
     /// Writes the word and returns the value before.
     fn swap(&self, value: T) -> T;

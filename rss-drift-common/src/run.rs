@@ -253,7 +253,8 @@ pub struct RunShared {
     pub calibrate: u64,
     /// Frames of a stack that are ours and the tracepoint's.
     pub skip: u64,
-    /// The address in the last of these frames; 0: there are none. A function of our program that is called by it has one frame more.
+    /// The address in the last of these frames; 0: there are none. A function of our BPF program that is called by it has one
+    /// frame more.
     pub last: u64,
     /// 1: the stacks of misses are counted.
     pub chains: u64,

@@ -20,7 +20,7 @@ pub type Deltas = [i32; MEMBERS];
 ///
 /// The busy mark is set while a BPF program changes the slot, or applies what the slot gave up. A reader on another CPU
 /// then does not trust its sum for the state that the mark names. Up to 6.18 nothing on the same CPU can come in between.
-/// On 7.2 a tracepoint's program can be preempted: a context switch may find the slot half changed, and then defers itself.
+/// On 7.2 a tracepoint's BPF program can be preempted: a context switch may find the slot half changed, and then defers itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Slot<W: Words = Plain> {
@@ -37,8 +37,8 @@ pub struct Slot<W: Words = Plain> {
     pub excess: W::U64,
     /// Index of the mm's state; no meaning while `id` is 0.
     pub index: W::U32,
-    /// While a program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up, [`BUSY_OWN`] in
-    /// an update that [`Slot::alone`] covers).
+    /// While a BPF program changes the slot: index of the state concerned, plus 1 ([`BUSY_UNKNOWN`] before it is looked up,
+    /// [`BUSY_OWN`] in an update that [`Slot::alone`] covers).
     pub busy: W::U32,
     /// 1 from the first update after a switch until the slot is flushed or published for idling: this CPU is active, and
     /// counts in [`crate::shadow::State::active_cpus`].

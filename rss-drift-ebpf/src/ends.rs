@@ -6,7 +6,7 @@ use aya_ebpf::{macros::map, maps::Array};
 #[map]
 static END_SEEN: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Notes that the program ran. Written once, so that CPUs do not fight over the cache line.
+/// Notes that the BPF program ran. Written once, so that CPUs do not fight over the cache line.
 #[inline(always)]
 pub fn seen() {
     let Some(seen) = END_SEEN.get_ptr_mut(0) else { return };

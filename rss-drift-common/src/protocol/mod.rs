@@ -7,7 +7,7 @@
 //! - [`lifecycle`]: a state is claimed, found, and given up; who frees it, and when
 //! - [`flush`]: what a CPU's slot gives up reaches the state
 //! - [`percpu`], [`pertask`]: events, readings and ends under the two accounting schemes
-//! - [`sweep`], [`limbo`]: states whose mm ended unseen, and states that a program may still be at
+//! - [`sweep`], [`limbo`]: states whose mm ended unseen, and states that a BPF program may still be at
 //! - [`observer`]: what `rss-drift run` is told
 
 pub mod flush;

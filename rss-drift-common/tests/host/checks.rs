@@ -25,7 +25,7 @@ impl<K: Kind> Host<K> {
         record
     }
 
-    /// Every event was counted: as a hit, as a miss, or as one that came in the middle of another program. `missed` were not seen.
+    /// Every event was counted: as a hit, as a miss, or as one that came in the middle of another BPF program. `missed` were not seen.
     pub(crate) fn check_events(&self, missed: u64) {
         (0..self.cpus.len()).for_each(|cpu| self.switch(narrow(cpu as u64), NOBODY));
         let counts = self.all_counts_now();

@@ -16,7 +16,7 @@ impl Name {
     }
 }
 
-/// A word that checks and the kernel's side of a test can use in ways that programs cannot.
+/// A word that checks and the kernel's side of a test can use in ways that BPF programs cannot.
 pub(crate) trait Check<T: Copy>: Exchange<T> {
     /// The value, without a step of its own.
     fn peek(&self) -> T;

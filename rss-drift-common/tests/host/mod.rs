@@ -1,4 +1,4 @@
-//! One host for all tests of the protocol: what the programs' maps are, and the part of the kernel that changes RSS counters.
+//! One host for all tests of the protocol: what the BPF programs' maps are, and the part of the kernel that changes RSS counters.
 //!
 //! What a word is differs between the targets, and nothing else does: a step of the model (`steps.rs`), an atomic of loom
 //! (`loom_words.rs`), a plain cell (`cells.rs`). A scenario reads like this:
@@ -193,7 +193,7 @@ impl<K: Kind> Host<K> {
         }
     }
 
-    /// A run of a program on this CPU, under per-cpu accounting.
+    /// A run of a BPF program on this CPU, under per-cpu accounting.
     pub(crate) fn program(&self, cpu: u32) -> Program<'_, K, ByCpu> {
         Program::new(self, cpu)
     }

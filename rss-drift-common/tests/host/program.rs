@@ -1,4 +1,4 @@
-//! A run of a program on a CPU of the host: the protocol's memory.
+//! A run of a BPF program on a CPU of the host: the protocol's memory.
 
 use std::marker::PhantomData;
 
@@ -22,7 +22,7 @@ use rss_drift_common::{
     shadow::{Cpu, Shared, State},
 };
 
-/// A run of a program.
+/// A run of a BPF program.
 pub(crate) struct Program<'h, K: Kind, S> {
     pub(crate) host: &'h Host<K>,
     pub(crate) cpu: u32,

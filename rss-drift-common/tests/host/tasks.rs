@@ -32,7 +32,7 @@ impl<K: Kind> TaskWords<K> {
 }
 
 impl<K: Kind> Host<K> {
-    /// What a program sees of a task.
+    /// What a BPF program sees of a task.
     pub(crate) fn task(&self, task: usize) -> Task {
         let words = &self.tasks[task];
         let [file, anon, swap, shmem] = &words.cache;

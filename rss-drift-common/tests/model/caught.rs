@@ -16,7 +16,7 @@ fn check(host: &World, hits: u64, misses: u64, mms: &[u64]) {
     host.check_indexes();
 }
 
-/// A task ran already when the programs were attached. The reader comes meanwhile.
+/// A task ran already when the BPF programs were attached. The reader comes meanwhile.
 #[test]
 fn a_task_that_ran_before_has_hits() {
     Scenario::new("a task that ran before", config(2, 1, 2), |host| {

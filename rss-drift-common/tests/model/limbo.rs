@@ -10,30 +10,30 @@ use rss_drift_common::{
     shadow::OWNED,
 };
 
-/// A host, and how many programs run that began before now.
+/// A host, and how many BPF programs run that began before now.
 struct Running {
     host: World,
     programs: Word<u32>,
 }
 
 impl Running {
-    /// A program that is counted as long as it runs.
+    /// A BPF program that is counted as long as it runs.
     fn counted(&self, program: impl FnOnce(&World)) {
         self.programs.quiet().add(1);
         program(&self.host);
         self.programs.quiet().add(1_u32.wrapping_neg());
     }
 
-    /// An update, and its event's program.
+    /// An update, and its event's BPF program.
     fn update(&self, cpu: u32, mm: u64, pages: i32) {
         self.host.kernel_update(cpu, mm, ANON, pages);
         self.counted(|host| host.event(cpu, mm, ANON));
     }
 
-    /// The reader's sweep lets go of A, and frees it when a second has passed, in which all programs end that run now.
+    /// The reader's sweep lets go of A, and frees it when a second has passed, in which all BPF programs end that run now.
     fn sweep(&self, cpu: u32) {
         life::let_go(&self.host.program(cpu), A);
-        wait_until("the programs that ran have ended", || self.programs.quiet().load() == 0);
+        wait_until("the BPF programs that ran have ended", || self.programs.quiet().load() == 0);
         self.host.pass(2 * limbo::WAIT);
         limbo::release(&self.host.program(cpu));
     }

@@ -1,5 +1,6 @@
-//! Preemption within a program, as from Linux 7.x on: a context switch, what the next task does, and the switch back come between any two
-//! steps of an event. While an event's program is preempted the kernel's recursion guard lets no further run of it begin on that CPU.
+//! Preemption within a BPF program, as from Linux 7.x on: a context switch, what the next task does, and the switch back come
+//! between any two steps of an event. While an event's BPF program is preempted the kernel's recursion guard lets no further
+//! run of it begin on that CPU.
 
 use crate::{
     common::{A, B, C, World, config},
@@ -218,7 +219,7 @@ fn with_faults() -> Config {
     Config { quiet: QUIET, ..config(1, 2, 2) }
 }
 
-/// A page fault's program is preempted by a task of another mm, and counts on a slot that was flushed meanwhile.
+/// A page fault's BPF program is preempted by a task of another mm, and counts on a slot that was flushed meanwhile.
 #[test]
 fn a_fault_is_preempted() {
     let prepare = |host: &World| {
@@ -240,7 +241,7 @@ fn a_fault_is_preempted() {
         .explore();
 }
 
-/// The program of `sched_process_exec` is preempted by a kernel thread that changes the new mm (khugepaged), or by a task of C.
+/// The BPF program of `sched_process_exec` is preempted by a kernel thread that changes the new mm (khugepaged), or by a task of C.
 #[test]
 fn an_execve_is_preempted() {
     for (kernel_thread, pages) in [(true, 0), (true, 1), (false, 1)] {

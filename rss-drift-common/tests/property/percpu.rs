@@ -192,7 +192,7 @@ proptest! {
                 }
             }
             host.check(&events);
-            // No program runs between steps.
+            // No BPF program runs between steps.
             host.pass(2 * limbo::WAIT);
             limbo::release(&host.program(0));
         }

@@ -1,5 +1,5 @@
 //! `--where`: what each CPU's slots hold of the mms of a few thread groups. (per-task accounting
-//! needs no program of its own: [`crate::pertask`] writes every task's cache.)
+//! needs no BPF program of its own: [`crate::pertask`] writes every task's cache.)
 
 use aya_ebpf::{macros::map, maps::Array};
 use rss_drift_common::{

@@ -43,7 +43,7 @@ pub fn born(index: u32) {
     }
 }
 
-/// An update of `member` by this CPU. `context`: of the event's program; null if a look
+/// An update of `member` by this CPU. `context`: of the event's BPF program; null if a look
 /// found the update. `pages` may be 0: a reading, or another CPU's event, found them first.
 #[inline(always)]
 pub fn update(context: *const u64, index: u32, member: u32, pages: i64, update: Update) {

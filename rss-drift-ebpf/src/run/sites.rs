@@ -1,6 +1,6 @@
 //! Where updates come from: the kernel's frames above the event.
 //!
-//! The first frames of a stack are our program's and the tracepoint's. User space finds out how many from a stack that was taken
+//! The first frames of a stack are our BPF program's and the tracepoint's. User space finds out how many from a stack that was taken
 //! before ([`calibrate`]). Some paths have one more (`trace_rss_stat`, if the compiler did not inline it): it counts as a helper.
 
 use core::ffi::c_void;

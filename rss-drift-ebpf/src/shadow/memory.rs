@@ -29,7 +29,7 @@ pub trait Kind: Copy {
     type Mm: Copy;
     /// See [`Memory::READER_MARKS`].
     const READER_MARKS: bool;
-    /// Whether rare events are written to the daemon's log. Programs that have no room for that only count them.
+    /// Whether rare events are written to the daemon's log. BPF programs that have no room for that only count them.
     const REPORTS: bool;
     /// See [`Memory::address`].
     fn address(mm: Self::Mm) -> u64;
@@ -45,10 +45,10 @@ pub trait Kind: Copy {
     fn is_unused(mm: Self::Mm) -> bool;
 }
 
-/// Our maps under one accounting scheme, for one run of a program.
+/// Our maps under one accounting scheme, for one run of a BPF program.
 #[derive(Clone, Copy)]
 pub struct Maps<K> {
-    /// The context of the event's program; null outside of one.
+    /// The context of the event's BPF program; null outside of one.
     context: *const u64,
     kind: PhantomData<K>,
 }
@@ -60,7 +60,7 @@ impl<K> Maps<K> {
         Self::of_event(core::ptr::null())
     }
 
-    /// In the program of an event.
+    /// In the BPF program of an event.
     #[inline(always)]
     pub const fn of_event(context: *const u64) -> Self {
         Self { context, kind: PhantomData }

@@ -1,8 +1,8 @@
-//! Tables: elements that a program reaches by their address alone.
+//! Tables: elements that a BPF program reaches by their address alone.
 
 use core::{cell::UnsafeCell, mem::MaybeUninit};
 
-/// Elements side by side, in a section of their own. To the kernel a section is a map of one value, and a program has that value's
+/// Elements side by side, in a section of their own. To the kernel a section is a map of one value, and a BPF program has that value's
 /// address (`BPF_PSEUDO_MAP_VALUE`, since 5.2): a look-up in an array takes three times as many instructions. The object has room for
 /// one element; the loader makes the section as large as it has to be (`probe/link.rs`).
 #[repr(transparent)]

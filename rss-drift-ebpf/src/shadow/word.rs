@@ -18,7 +18,7 @@ impl Words for Bpf {
     type Count = Word<u64>;
 }
 
-/// A word in a map's value: other CPUs, and programs that interrupt this one, use it at the same time.
+/// A word in a map's value: other CPUs, and BPF programs that interrupt this one, use it at the same time.
 #[repr(transparent)]
 pub struct Word<T>(UnsafeCell<T>);
 

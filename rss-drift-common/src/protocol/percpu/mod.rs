@@ -1,6 +1,6 @@
 //! per-cpu accounting: `mm_struct.rss_stat` is an array of `percpu_counter` (mainline since 6.2).
 //!
-//! [`events`] is what the tracepoints' programs do, [`words`] turns readings of the kernel's counters into deltas,
+//! [`events`] is what the tracepoints' BPF programs do, [`words`] turns readings of the kernel's counters into deltas,
 //! [`life`] makes and ends states, [`alone`] is what lets updates do without a look at one, [`reader`] is the iterator, [`exact`] reads the kernel's counters alone.
 
 pub mod alone;

@@ -1,4 +1,4 @@
-//! An mm's first event, execve, exit and end, and switches that no program saw.
+//! An mm's first event, execve, exit and end, and switches that no BPF program saw.
 
 use super::{ends, exits, forked, running, small, two_threads};
 use crate::{
@@ -142,7 +142,7 @@ fn an_address_is_used_again() {
     then(scenario).explore();
 }
 
-/// A switch that no program saw: what the task did before is not known, and the state says so until it is seeded again.
+/// A switch that no BPF program saw: what the task did before is not known, and the state says so until it is seeded again.
 #[test]
 fn a_missed_switch_is_no_figure() {
     running("per-task: a missed switch", Config { tasks: 3, ..small() }, |host| host.touch(on(0), 2))

@@ -1,4 +1,4 @@
-//! Per-task accounting: what the kernel does, with the programs that it runs meanwhile, and what has to hold.
+//! Per-task accounting: what the kernel does, with the BPF programs that it runs meanwhile, and what has to hold.
 
 mod ends;
 mod life;

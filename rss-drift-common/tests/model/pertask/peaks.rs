@@ -61,7 +61,7 @@ fn a_zap_counts_no_page_twice() {
     beside_a_sync("per-task: peaks beside a zap", begin, |host| host.directly(on(1), -1), 6);
 }
 
-/// A sync whose event no program saw (one was at work): the next look finds the cache empty, and that the count has it.
+/// A sync whose event no BPF program saw (one was at work): the next look finds the cache empty, and that the count has it.
 #[test]
 fn a_sync_without_an_event_is_made_up_for() {
     running("per-task: peaks and a missed sync", Config { cpus: 1, tasks: 1, ..small() }, |_| {})
