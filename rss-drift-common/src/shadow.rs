@@ -268,7 +268,7 @@ impl Counts {
     }
 }
 
-/// What belongs to one CPU: 320 bytes, five cache lines, of which the first two are what updates use of the slot.
+/// What belongs to one CPU: 320 bytes, five cache lines, of which the first three are what updates use of the slot.
 #[repr(C)]
 pub struct Cpu<W: Words = Plain> {
     /// Its slot.
@@ -278,7 +278,7 @@ pub struct Cpu<W: Words = Plain> {
     /// Our counts on it.
     pub counts: Counts<W>,
     /// Fills the cache line: another CPU's slot begins behind it.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 3],
 }
 
 const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));
@@ -293,7 +293,7 @@ impl Clone for Cpu {
 impl Copy for Cpu {}
 impl Default for Cpu {
     fn default() -> Self {
-        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 7] }
+        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 3] }
     }
 }
 
@@ -329,7 +329,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 120, State of 320, Counts of 136, Cpu of 320, Shared of 32);
+plain_old_data!(Slot of 152, State of 320, Counts of 136, Cpu of 320, Shared of 32);
 
 /// Settings of the shadow's BPF programs, put in before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

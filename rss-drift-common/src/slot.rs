@@ -43,8 +43,8 @@ pub struct Slot<W: Words = Plain> {
     /// 1 from the first update after a switch until the slot is flushed or published for idling: this CPU is active, and
     /// counts in [`crate::shadow::State::active_cpus`].
     pub active: W::U32,
-    /// No padding.
-    pub unused: W::U32,
+    /// per-cpu: where the words last seen of `words` stand; no meaning while `active` is 0.
+    pub place: W::U32,
     /// The mm of the last switch that came while the slot was busy; 0 is none.
     pub deferred: W::U64,
     /// Page faults since the last flush.
@@ -57,6 +57,8 @@ pub struct Slot<W: Words = Plain> {
     pub low: [W::I32; MEMBERS],
     /// How many values from there on. None of them is 0, which is what a fold leaves.
     pub width: [W::U32; MEMBERS],
+    /// per-cpu: where the kernel's slots of the mm lie on this CPU; no meaning while `active` is 0.
+    pub words: [W::U64; MEMBERS],
 }
 
 /// The busy mark of a slot whose state is not known yet.

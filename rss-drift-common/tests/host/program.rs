@@ -164,20 +164,25 @@ impl<K: Kind> Program<'_, K, ByCpu> {
 }
 
 impl<K: Kind> PerCpu for Program<'_, K, ByCpu> {
-    fn seen(&self, cpu: u32, index: u32) -> Option<&[K::I32; MEMBERS]> {
-        self.host.seen.get(at(cpu))?.get(at(index))
+    fn place(&self, cpu: u32, index: u32) -> u32 {
+        cpu * narrow(self.host.seen[0].len() as u64) + index
+    }
+    fn seen_at(&self, place: u32) -> Option<&[K::I32; MEMBERS]> {
+        let states = self.host.seen[0].len();
+        self.host.seen.get(at(place) / states)?.get(at(place) % states)
     }
     fn slots<const MEMBER: usize>(&self, mm: u64) -> u64 {
         mm + MEMBER as u64 * self.stride()
     }
     fn slot(&self, slots: u64, offset: u64) -> Option<i32> {
         let member = at(narrow(slots % 0x1000 / self.stride()));
-        let cpu = at(narrow(offset)) - 1;
+        let cpu = at(narrow(offset >> 32)) - 1;
         Some(self.host.mm(slots).slots.get(cpu)?[member].get())
     }
-    fn own_slot(&self, slots: u64, offset: u64) -> Option<i32> {
-        assert_eq!(offset, self.host.cpus[at(self.cpu)].offset.peek(), "not this CPU's slot");
-        self.slot(slots, offset)
+    fn own_slot(&self, address: u64) -> Option<i32> {
+        let offset = self.host.cpus[at(self.cpu)].offset.peek();
+        assert_eq!(address >> 32, offset >> 32, "not this CPU's slot");
+        self.slot(address - offset, offset)
     }
     /// Four steps: nothing makes a copy of 16 bytes one access.
     fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]> {

@@ -38,8 +38,14 @@ macro_rules! named {
 }
 pub(super) use named;
 
-/// Makes the words of a field. `[i64]` is a word per member, `{u64}` the bits of CPUs, of which tests use the first word only.
+/// Makes the words of a field. `[i64]` is a word per member, `[own]` too, of 64 bits that only one CPU uses, so that their use is no step, `own` one of 32 bits; `{u64}` the bits of CPUs, of which tests use the first word only.
 macro_rules! made {
+    ($K:ident $place:ident $field:ident [own]) => {
+        std::array::from_fn(|_| $K::u64($place.name(stringify!($field)), 0, false))
+    };
+    ($K:ident $place:ident $field:ident own) => {
+        $K::u32($place.name(stringify!($field)), 0, false)
+    };
     ($K:ident $place:ident $field:ident [$kind:ident]) => {{
         const NAMES: [&str; MEMBERS] = [
             concat!(stringify!($field), "[file]"),
@@ -94,7 +100,7 @@ macro_rules! words {
 
 words!(slot, slot_now, SLOT: Slot {
     mm: u64, id: u64, pending: [i32], hits: u64, excess: u64, index: u32, busy: u32, active: u32,
-    unused: u32, deferred: u64, faults: u64, alone: u64, low: [i32], width: [u32],
+    place: own, deferred: u64, faults: u64, alone: u64, low: [i32], width: [u32], words: [own],
 });
 
 words!(counts, counts_now, COUNTS: Counts {
@@ -126,13 +132,18 @@ words!(seed, seed_now, SEED: Seed {
     pages: [i64], peak_exact: i64, peak_drift: i64, repaired: u64, lost: u64, id: u64,
 });
 
-/// What belongs to a CPU. Its offset is its number plus 1, for ever.
+/// The offset of a CPU's memory: its number plus 1, above all addresses of mms.
+pub(super) const fn offset_of(cpu: usize) -> u64 {
+    (cpu as u64 + 1) << 32
+}
+
+/// What belongs to a CPU. Its offset stays for ever, and no mm's address is as large.
 pub(super) fn cpu<K: Kind>(place: Place<'_>) -> Cpu<K> {
     Cpu {
         slot: slot(Place { array: "slot", ..place }),
-        offset: K::u64(place.name("offset"), place.index as u64 + 1, false),
+        offset: K::u64(place.name("offset"), offset_of(place.index), false),
         counts: counts(place),
-        reserved: [0; 7],
+        reserved: [0; 3],
     }
 }
 

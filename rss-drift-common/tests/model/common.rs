@@ -22,7 +22,6 @@ pub(crate) const FIGURES: Quiet = PEAKS.with(COUNTED).with(APART).with(OWNERS).a
     "publications",
     "repaired",
     "visited",
-    "unused",
     "pass",
     "zero",
     "lock",

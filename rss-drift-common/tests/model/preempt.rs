@@ -211,7 +211,6 @@ fn with_faults() -> Config {
         "repaired",
         "cpus",
         "visited",
-        "unused",
         "pass",
         "zero",
         "lock",

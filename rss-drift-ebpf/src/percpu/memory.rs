@@ -66,8 +66,12 @@ extern "C" fn cpu_step<S: Step<Maps<ByCpu>>>(number: u32, step: &mut S) -> i64 {
 
 impl PerCpu for Maps<ByCpu> {
     #[inline(always)]
-    fn seen(&self, cpu: u32, index: u32) -> Option<&[Word<i32>; MEMBERS]> {
-        maps::SEEN.get(place(cpu, index), config!(seen))
+    fn place(&self, cpu: u32, index: u32) -> u32 {
+        place(cpu, index)
+    }
+    #[inline(always)]
+    fn seen_at(&self, place: u32) -> Option<&[Word<i32>; MEMBERS]> {
+        maps::SEEN.get(place, config!(seen))
     }
     #[inline(always)]
     fn slots<const MEMBER: usize>(&self, mm: *const u8) -> u64 {
@@ -79,13 +83,13 @@ impl PerCpu for Maps<ByCpu> {
         probe(slots + offset)
     }
     #[inline(always)]
-    fn own_slot(&self, slots: u64, offset: u64) -> Option<i32> {
+    fn own_slot(&self, address: u64) -> Option<i32> {
         let of = config!(word_type);
         if of == 0 {
-            return probe(slots + offset);
+            return probe(address);
         }
         // SAFETY: the slot of a living mm; the type is a word of 32 bits. A failed read would not show, but this one cannot fail.
-        Some(unsafe { load(rdonly_cast(slots + offset, of), 0) })
+        Some(unsafe { load(rdonly_cast(address, of), 0) })
     }
     #[inline(always)]
     fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]> {

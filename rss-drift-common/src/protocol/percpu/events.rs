@@ -2,6 +2,7 @@
 
 use super::{PerCpu, alone, life, words};
 use crate::{
+    MEMBERS,
     memory::{Memory, Word},
     protocol::{flush, handle::Handle, lifecycle, observer::Update},
     shadow::Cpu,
@@ -32,9 +33,10 @@ fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm
     let slot = &cpu.slot;
     // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
     slot.begin_own();
+    let place = member as usize & (MEMBERS - 1);
     if slot.alone.get() == memory.address(mm)
-        && let Some(seen) = memory.seen(number, slot.index.get())
-        && let Some(own) = words::refresh_own_slot(memory, cpu, mm, member, seen)
+        && let Some(seen) = memory.seen_at(slot.place.get())
+        && let Some(own) = words::refresh_own_word(memory, slot.words[place].get(), &seen[place])
     {
         // Most updates are of one page. (Of none: a reading took it.)
         let one_page = own.delta.wrapping_add(1) & !2 == 0;
@@ -232,6 +234,7 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     let Some(handle) = found else { return false };
     slot.id.set(handle.id);
     slot.index.set(handle.index);
+    words::learn(memory, cpu, number, mm);
     slot.active.set(1);
     slot.begin();
     if handle.enter(number) {

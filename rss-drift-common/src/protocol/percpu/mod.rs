@@ -19,13 +19,19 @@ use crate::{
 /// The memory of per-cpu accounting: the kernel's words, and the values of them that were last seen.
 pub trait PerCpu: Memory {
     /// The slots of an mm's counters as last seen, of one CPU.
-    fn seen(&self, cpu: u32, index: u32) -> Option<&[<Self::Words as Words>::I32; MEMBERS]>;
+    fn seen(&self, cpu: u32, index: u32) -> Option<&[<Self::Words as Words>::I32; MEMBERS]> {
+        self.seen_at(self.place(cpu, index))
+    }
+    /// Where those of this CPU for the state at this index stand.
+    fn place(&self, cpu: u32, index: u32) -> u32;
+    /// What stands there.
+    fn seen_at(&self, place: u32) -> Option<&[<Self::Words as Words>::I32; MEMBERS]>;
     /// The per-CPU pointer to the slots of a member of an mm.
     fn slots<const MEMBER: usize>(&self, mm: Self::Mm) -> u64;
     /// The slot at a per-CPU pointer, of the CPU whose memory is at this offset; `None` if it cannot be read.
     fn slot(&self, slots: u64, offset: u64) -> Option<i32>;
-    /// As [`PerCpu::slot`], of the mm that an event is about, on this CPU: the cheapest way there is.
-    fn own_slot(&self, slots: u64, offset: u64) -> Option<i32>;
+    /// The slot at this address, of the mm that an event is about, on this CPU: the cheapest way there is.
+    fn own_slot(&self, address: u64) -> Option<i32>;
     /// Four slots that lie side by side.
     fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]>;
     /// The global count of a member.

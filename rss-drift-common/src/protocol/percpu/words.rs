@@ -56,9 +56,25 @@ pub fn refresh_own_slot<M: PerCpu>(
         2 => memory.slots::<2>(mm),
         _ => memory.slots::<3>(mm),
     };
-    let slot = memory.own_slot(slots, cpu.offset.get())?;
-    let delta = slot.wrapping_sub(seen[member as usize & (MEMBERS - 1)].swap(slot));
-    Some(Own { delta, now: slot, folded: slot == 0 })
+    refresh_own_word(memory, slots.wrapping_add(cpu.offset.get()), &seen[member as usize & (MEMBERS - 1)])
+}
+
+/// The delta of this CPU's slot at `address`, last seen as `seen` says.
+#[inline(always)]
+pub fn refresh_own_word<M: PerCpu>(memory: &M, address: u64, seen: &<M::Words as Words>::I32) -> Option<Own> {
+    let now = memory.own_slot(address)?;
+    Some(Own { delta: now.wrapping_sub(seen.swap(now)), now, folded: now == 0 })
+}
+
+/// This CPU's slot learns where the words of its mm are.
+#[inline(always)]
+pub fn learn<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm) {
+    let (slot, offset) = (&cpu.slot, cpu.offset.get());
+    slot.place.set(memory.place(number, slot.index.get()));
+    slot.words[0].set(memory.slots::<0>(mm).wrapping_add(offset));
+    slot.words[1].set(memory.slots::<1>(mm).wrapping_add(offset));
+    slot.words[2].set(memory.slots::<2>(mm).wrapping_add(offset));
+    slot.words[3].set(memory.slots::<3>(mm).wrapping_add(offset));
 }
 
 /// What an event found of its update.
