@@ -71,7 +71,12 @@ fn relation(figures: &Figures, workload: &str, one: &str, other: &str) -> Result
 /// What has to be reached: by full mode, and with `--faults`.
 fn bars(figures: &Figures) -> Result<Table> {
     const BARS: [(&str, &str, [f64; 2], &str); 7] = [
-        ("fault", "classic", [0.5; 2], "page fault: at most half of what eBPF on the classic tracepoint adds"),
+        (
+            "fault",
+            "classic",
+            [0.5; 2],
+            "page fault: at most half of what eBPF on the classic tracepoint adds",
+        ),
         ("fault", "ftrace", [0.5; 2], "page fault: at most half of what the ftrace event adds"),
         (
             "fault",
