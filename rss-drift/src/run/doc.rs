@@ -22,17 +22,18 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
   standard error in percent, as `perf stat -r` does; CSV and JSON have a row for each run. The exit status is the last one's.
 - **On a terminal** a line shows time, page faults, RSS of all that live (what they share counts for each) and the largest peak so far.
 - **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
-  pages (large folios, fault-around). On per-task accounting what a look at a task's cache finds changed is one update per member.
-  What was added and removed is equal once all has ended (on per-task accounting: where no two CPUs changed one mm at once).
-  Memory can outlive its process: somebody reads its files in /proc, or the kernel holds it for an RCU grace period because its hash of
-  futexes grew (since 6.17, programs of several threads). When nobody lives any more the report waits up to two seconds for that.
+  pages (large folios, fault-around). On per-task accounting all changes of a member that a look at a task's cache finds are one update.
+  When all processes have ended, the pages added equal the pages removed (on per-task accounting: if no two CPUs changed one mm at once).
+  Memory can outlive its process: another process reads its files in /proc, or the kernel holds it for an RCU grace period because its hash of
+  futexes grew (since 6.17, programs of several threads). When the last process has ended, the report waits up to two seconds for that.
 - **The RFC's cache.** The shadow (docs/how-it-works.md) works as the cache that Kairui Song proposed. Its hits, misses and flushes are
   what that cache would have counted. They are printed twice: for all updates, and for the RFC's own sites alone, because the RFC changed
   only those and left the others at atomic operations. For these sites the report also has the pages of hits and misses. Compare the
   pages with the RFC: one of its events was one page, while one update of a newer kernel is up to 16 pages of a file (fault-around).
-- **Sites** are told by the kernel's frames above the event: the function to which it returns, helpers of the counters aside. Its names from
-  5.10 to 7.2 stand in rss-drift/src/kernel/rfc.rs. On per-task accounting whatever a task had cached came by those sites. Where
-  `/proc/kallsyms` hides addresses (kernel.kptr_restrict) the other updates are unclassified, and the report says so.
+- **Sites.** The site of an update is the kernel's function that made it. rss-drift finds it in the kernel's stack, and leaves out helpers of
+  the counters. The names of the RFC's sites from 5.10 to 7.2 are in rss-drift/src/kernel/rfc.rs. On per-task accounting all that a task
+  had cached came by those sites. If `/proc/kallsyms` hides addresses (kernel.kptr_restrict), the other updates are unclassified, and the
+  report says so.
 - **Call chains** are the kernel stacks of misses, counted in the kernel; the most frequent is printed, more with `--misses N`. `--folded FILE`
   writes all of them, a line each, the outermost function first, for flame-graph tools.
 - **CPUs that a reader visits** for one mm: all that are possible, as the RFC's reader does; those that ran the mm in the shadow; those in the kernel's
@@ -40,16 +41,16 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
 - **Readings of RSS.** The RFC makes updates cheaper and readings dearer, so the report counts both. The kernel reads RSS for getrusage(2) whenever
   a process ends or executes a program. (It also does when memory is unmapped, for the high-water mark; that is not counted.) Others read RSS by opening
   `stat`, `statm`, `status`, `smaps` or `smaps_rollup` of a measured process. fanotify(7) reports these openings; it needs CAP_SYS_ADMIN. Openings by
-  rss-drift itself do not count. Two cases are missing: a second opening of the same file by the same process within milliseconds, and openings of
-  a process that ends within milliseconds.
-- **`--system`** measures every process of the host from start to end of the command, rss-drift included. The peak of a process that was
-  there before is that since rss-drift began, also in a later run of `-r`.
+  rss-drift itself do not count. Two kinds of openings are not counted: a second opening of the same file by the same process within milliseconds, and
+  openings of a process that ends within milliseconds.
+- **`--system`** measures every process of the host from start to end of the command, rss-drift included. The peak of a process that
+  already ran is the largest since rss-drift began, also in a later run of `-r`.
 - **Page faults** are the kernel's own count, as getrusage(2) has it.
 - **True peak RSS** comes from the events: the largest sum of file, anon and shmem at any update of the mm. It is exact to the page
-  when one CPU changes the mm at a time, else it may differ by the error beside it (`--precise-peaks` reduces it to a third on per-cpu accounting). **VmHWM** is what `/proc/PID/status` would have printed at
+  when one CPU changes the mm at a time. Else it may differ by the error beside it (`--precise-peaks` reduces the error to a third on per-cpu accounting). **VmHWM** is what `/proc/PID/status` would have printed at
   the last moment, read when the last user of the mm is gone and before anything is unmapped. **ru_maxrss** is, for the
   command, what wait4(2) says: of itself, of the children that it waited for, and of the mm before execve (of rss-drift, then). For the largest
-  process it is its own, empty when somebody else held its mm last.
+  process it is the process's own. It is empty if another task held the mm last.
 - **The self-check** shows what went wrong in rss-drift itself. It always has the missed events, the refused updates and processes, the largest
   error while a process was idle, the pages that had to be corrected for idle processes, the exited address spaces that left a residue, and the
   costs. Rare counts are printed when they are not 0, or with `-v`: events missed because the CPU's slot was busy; words of the kernel that
