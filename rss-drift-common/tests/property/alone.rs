@@ -64,6 +64,9 @@ fn run(cpus: usize, batch: u8, steps: &[Step]) {
         let of = |peak: i64, truth: i64| (peak - truth).abs() <= error;
         assert!(of(state.peak_exact, truth.peak_exact.peek()), "RSS, error {error}: {state:?}");
         assert!(of(state.peak_drift, truth.peak_drift.peek()), "drift, error {error}: {state:?}");
+        let (held, _) = host.held(state.id);
+        let shadow: [i64; MEMBERS] = std::array::from_fn(|member| state.totals[member] + held[member]);
+        assert_eq!(shadow, truth.truth(), "every update was seen by its event: {state:?}");
         let slots: Vec<_> = (0..cpus).map(|cpu| host.slot_now(cpu)).collect();
         assert!(slots.iter().filter(|slot| slot.alone != 0).count() <= 1, "two are alone: {slots:?}");
         for slot in slots {
