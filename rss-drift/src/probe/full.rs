@@ -89,8 +89,11 @@ impl FullOptions {
     #[must_use]
     pub fn capacity(&self, cpus: u32, live: usize) -> u32 {
         let memory = self.max_memory.unwrap_or(DEFAULT_MEMORY);
-        let most = (memory / (BYTES_PER_CPU * u64::from(cpus.max(1)))).max(1);
-        let wanted = self.max_mms.map_or((2 * live as u64).max(MIN_MMS), u64::from);
+        let of_all_cpus = BYTES_PER_CPU * u64::from(cpus.max(1));
+        let most = (memory / of_all_cpus).max(1);
+        // Who asks for more than a table has room for is told; nobody else is to lose full mode for it.
+        let room = tables::MOST_BYTES / of_all_cpus;
+        let wanted = self.max_mms.map_or((2 * live as u64).max(MIN_MMS).min(room), u64::from);
         u32::try_from(wanted.min(most)).unwrap_or(u32::MAX)
     }
 }
@@ -291,5 +294,8 @@ mod tests {
         assert_eq!(options.capacity(256, 100_000), 16_384);
         assert_eq!(FullOptions { max_mms: Some(64), ..options }.capacity(2, 10_000), 64);
         assert_eq!(FullOptions { max_memory: Some(1 << 20), ..options }.capacity(256, 10_000), 256);
+        let large = FullOptions { max_memory: Some(1 << 40), ..options };
+        assert_eq!(large.capacity(256, 1_000_000), 131_072);
+        assert_eq!(FullOptions { max_mms: Some(1 << 22), ..large }.capacity(256, 10), 1 << 22);
     }
 }

@@ -2,6 +2,8 @@
 //! constants and offsets in the BPF programs' instructions, the numbers of kernel functions (kfuncs), which aya does not link, and the
 //! lengths of the tables.
 
+use std::io;
+
 use object::{
     LittleEndian, Object as _, ObjectSection as _, SectionKind,
     elf::{FileHeader64, SectionHeader64},
@@ -87,13 +89,20 @@ fn elements(number: u32) -> u64 {
     number.max(1).into()
 }
 
-/// Makes a section without bytes in the file so long.
+/// Makes a section without bytes in the file so long. If it is too long, the error is the kernel's for a value that is too large: beyond
+/// 4 GiB aya would ask for a smaller one.
 fn lengthen(
     file: &ElfFile<'_, FileHeader64<LittleEndian>>,
     bytes: &mut [u8],
     name: &'static str,
     length: u64,
 ) -> Result<(), ProbeError> {
+    if length > tables::MOST_BYTES {
+        return Err(ProbeError::NoMap {
+            map: name.to_owned(),
+            error: io::Error::from_raw_os_error(libc::E2BIG),
+        });
+    }
     let section = file.section_by_name(name).ok_or(ProbeError::Missing(name))?;
     let start = file.elf_header().e_shoff.get(LittleEndian);
     let at = usize::try_from(start).ok().and_then(|start| {

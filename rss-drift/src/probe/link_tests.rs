@@ -132,8 +132,17 @@ fn tables_are_as_long_as_the_figures_say() {
     assert_eq!(lengths(12, 12 * 4096), [12 * cpu, 12 * 4096 * words]);
     // Passive mode has no use for them, and the kernel makes no empty map.
     assert_eq!(lengths(0, 0), [cpu, words]);
-    // More than 4 GiB is not cut to what 32 bits hold.
-    assert_eq!(lengths(1, u32::MAX)[1], u64::from(u32::MAX) * words);
+    assert_eq!(lengths(1, 1 << 25)[1], tables::MOST_BYTES);
+}
+
+#[test]
+fn a_table_that_no_program_reaches_is_no_map() {
+    // Of the last one aya would make a map of 16 bytes.
+    for seen in [(1 << 25) + 1, u32::MAX, (1 << 28) + 1] {
+        let config = ShadowConfig { cpus: 1, seen, ..ShadowConfig::default() };
+        let error = link(OBJECT, &Known { config, ..Known::default() }).unwrap_err();
+        assert!(matches!(&error, ProbeError::NoMap { map, .. } if map == tables::SEEN), "{error}");
+    }
 }
 
 /// 5.10 refuses every atomic instruction but the addition without a result, dead code included. (LLVM makes another one of the addition

@@ -15,6 +15,9 @@ pub(super) const CPUS: &str = ".bss.cpus";
 /// The kernel's slots as last seen; per-cpu accounting. Only the BPF programs use it.
 pub(super) const SEEN: &str = ".bss.seen";
 
+/// Largest length of a table, in bytes: no BPF program may reach beyond (`include/linux/bpf_verifier.h:BPF_MAX_VAR_OFF`).
+pub(super) const MOST_BYTES: u64 = 1 << 29;
+
 /// `BPF_MAP_LOOKUP_ELEM` and `BPF_MAP_UPDATE_ELEM` (`include/uapi/linux/bpf.h:bpf_cmd`).
 #[derive(Clone, Copy)]
 #[repr(i64)]
