@@ -36,6 +36,8 @@ pub(crate) struct Mm<K: Kind> {
     pub(crate) count: [<K as Words>::I64; MEMBERS],
     /// `percpu_counter.counters`, by CPU.
     pub(crate) slots: Vec<[<K as Words>::I32; MEMBERS]>,
+    /// How many mms at this address have ended: each has slots of its own.
+    pub(crate) lives: <K as Words>::U64,
     /// `mm_users`
     pub(crate) users: <K as Words>::I32,
     /// What all updates that have happened come to. They change it in the very step in which they happen.
@@ -70,6 +72,7 @@ impl<K: Kind> Mm<K> {
             lock: made!(K place lock [u32]),
             count: made!(K place count [i64]),
             slots: slots.collect(),
+            lives: K::u64(place.name("lives"), 0, false),
             users: K::i32(place.name("mm_users"), 1, place.uses(named!(users))),
             truth: std::array::from_fn(|_| K::i64(place.name("truth"), 0, false)),
             peak_exact: K::i64(place.name("true peak_exact"), 0, false),
@@ -167,6 +170,7 @@ impl<K: Kind> Host<K> {
     /// `mm_init` makes an mm at this address: nobody but this CPU knows it yet.
     pub(crate) fn kernel_new_mm(&self, mm: u64) {
         let words = self.mm(mm);
+        words.lives.add_quietly(1);
         for member in (0..MEMBERS).filter(|&member| self.config.members[member]) {
             words.count[member].set(0);
             words.slots.iter().for_each(|slots| slots[member].set(0));

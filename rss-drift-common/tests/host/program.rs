@@ -157,6 +157,9 @@ impl<K: Kind, S: Scheme> Memory for Program<'_, K, S> {
 /// Bytes between the counters of two members where the slots do not lie side by side.
 const APART: u64 = 0x40;
 
+/// Above all addresses of mms: so far apart are the slots of two mms that had one address.
+const LIFE: u64 = 1 << 20;
+
 impl<K: Kind> Program<'_, K, ByCpu> {
     fn stride(&self) -> u64 {
         if self.host.config.together { SLOT_BYTES } else { APART }
@@ -172,17 +175,20 @@ impl<K: Kind> PerCpu for Program<'_, K, ByCpu> {
         self.host.seen.get(at(place) / states)?.get(at(place) % states)
     }
     fn slots<const MEMBER: usize>(&self, mm: u64) -> u64 {
-        mm + MEMBER as u64 * self.stride()
+        mm + self.host.mm(mm).lives.peek() * LIFE + MEMBER as u64 * self.stride()
     }
+    /// Of an mm that has ended a reader may still read slots: what is there is another mm's.
     fn slot(&self, slots: u64, offset: u64) -> Option<i32> {
         let member = at(narrow(slots % 0x1000 / self.stride()));
         let cpu = at(narrow(offset >> 32)) - 1;
-        Some(self.host.mm(slots).slots.get(cpu)?[member].get())
+        Some(self.host.mm(slots % LIFE).slots.get(cpu)?[member].get())
     }
     fn own_slot(&self, address: u64) -> Option<i32> {
         let offset = self.host.cpus[at(self.cpu)].offset.peek();
         assert_eq!(address >> 32, offset >> 32, "not this CPU's slot");
-        self.slot(address - offset, offset)
+        let slots = address - offset;
+        assert_eq!(slots / LIFE, self.host.mm(slots % LIFE).lives.peek(), "not a slot of the mm that lives");
+        self.slot(slots, offset)
     }
     /// Four steps: nothing makes a copy of 16 bytes one access.
     fn four_slots(&self, slots: u64, offset: u64) -> Option<[i32; MEMBERS]> {
