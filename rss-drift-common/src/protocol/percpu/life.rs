@@ -122,8 +122,16 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
 /// must be 0 too. Before that is checked, a refresh corrects what a missed event left behind.
 #[inline(always)]
 pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
-    let Some(handle) = lifecycle::take_away(memory, memory.address(mm)) else { return };
+    let address = memory.address(mm);
     let Some(cpu) = memory.cpu(memory.here()) else { return };
+    let Some(handle) = lifecycle::take_away(memory, address) else {
+        // Where the state lost its entry before ([`limbo::LOST`]), this slot may still be alone with the mm, and nothing else would
+        // end that. (Another CPU's slot is not: a switch has ended it.)
+        if cpu.slot.alone.get() == address {
+            cpu.slot.forbid();
+        }
+        return;
+    };
     let counts = &cpu.counts;
     let Gathered { all, held } = gather(memory, handle);
     // No later event corrects what was missed. (If the reader still has deltas to add, the refresh finds nothing.)
