@@ -268,7 +268,7 @@ impl Counts {
     }
 }
 
-/// What belongs to one CPU: 320 bytes, five cache lines, of which the first three are what updates use of the slot.
+/// What belongs to one CPU: 320 bytes, of which the first 152 are the slot.
 #[repr(C)]
 pub struct Cpu<W: Words = Plain> {
     /// Its slot.
@@ -277,7 +277,7 @@ pub struct Cpu<W: Words = Plain> {
     pub offset: W::U64,
     /// Our counts on it.
     pub counts: Counts<W>,
-    /// Fills the cache line: another CPU's slot begins behind it.
+    /// Keeps what updates use of the next CPU's slot out of this one's cache lines: the table itself begins at none.
     pub reserved: [u64; 3],
 }
 
