@@ -8,7 +8,7 @@ use crate::{
         handle::Handle,
         lifecycle::{self, Claimant},
     },
-    shadow::{SHADOW_MEASURED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
+    shadow::{Cpu, SHADOW_MEASURED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
 };
 
 /// How often a reading that an event disturbed is repeated.
@@ -50,32 +50,7 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
     let handle = handle.again();
     if handle.is_of(address) {
         let tgid = visit.tgid(memory);
-        let mut moved = memory.zero().cast_unsigned();
-        let mut whole = memory.zero();
-        let mut rounds = 0;
-        while rounds < ROUNDS {
-            rounds += 1;
-            // A fold that has changed the count, and not the slot yet, holds the lock.
-            let locked = memory.locks(mm);
-            let refreshed = words::refresh_all(memory, mm, handle);
-            if refreshed.corrected != 0 {
-                handle.add_repaired(refreshed.corrected);
-            }
-            if refreshed.unsettled != 0 {
-                cpu.counts.unsettled.add(refreshed.unsettled);
-                memory.unsettled(u64::from(tgid), refreshed.unsettled);
-                record.flags |= SHADOW_UNSETTLED;
-            }
-            moved |= refreshed.moved;
-            if refreshed.moved == 0 {
-                // A refresh that took something may have taken the count of a fold and not its slot, or the other
-                // way round. Only a refresh that finds nothing more, with no lock held, shows that all is there.
-                whole = i64::from(locked == 0);
-                break;
-            }
-            // No event will count what the refresh took.
-            handle.add_churn(refreshed.moved);
-        }
+        let (moved, whole) = refresh(memory, cpu, mm, handle, tgid, record);
         // No reading yet. Nothing is left undefined, because the verifier does not allow undefined values to be copied.
         let mut before = (i64::MIN, 0);
         let mut approximate = before.0;
@@ -122,6 +97,46 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
         }
     }
     life::done_reading(memory, handle);
+}
+
+/// Refreshes all words until nothing more is found. What the refreshes took, in pages (or-ed: 0 is nothing), and 1 if the totals are
+/// whole.
+#[inline(always)]
+fn refresh<M: PerCpu>(
+    memory: &M,
+    cpu: &Cpu<M::Words>,
+    mm: M::Mm,
+    handle: Handle<'_, M::Words>,
+    tgid: u32,
+    record: &mut ShadowRecord,
+) -> (u64, i64) {
+    let mut moved = memory.zero().cast_unsigned();
+    let mut whole = memory.zero();
+    let mut rounds = 0;
+    while rounds < ROUNDS {
+        rounds += 1;
+        // A fold that has changed the count, and not the slot yet, holds the lock.
+        let locked = memory.locks(mm);
+        let refreshed = words::refresh_all(memory, mm, handle);
+        if refreshed.corrected != 0 {
+            handle.add_repaired(refreshed.corrected);
+        }
+        if refreshed.unsettled != 0 {
+            cpu.counts.unsettled.add(refreshed.unsettled);
+            memory.unsettled(u64::from(tgid), refreshed.unsettled);
+            record.flags |= SHADOW_UNSETTLED;
+        }
+        moved |= refreshed.moved;
+        if refreshed.moved == 0 {
+            // A refresh that took something may have taken the count of a fold and not its slot, or the other
+            // way round. Only a refresh that finds nothing more, with no lock held, shows that all is there.
+            whole = i64::from(locked == 0);
+            break;
+        }
+        // No event will count what the refresh took.
+        handle.add_churn(refreshed.moved);
+    }
+    (moved, whole)
 }
 
 /// A walk over all CPUs that adds up the slots.
