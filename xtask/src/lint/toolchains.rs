@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{EBPF, ebpf_for_this_host};
 use crate::{
     cargo::succeed,
-    setup::rustup::{MIRI, OLDEST, OLDEST_EBPF, Toolchain},
+    setup::rustup::{COMPILER, MIRI, OLDEST, OLDEST_EBPF, Toolchain},
 };
 
 /// What an old compiler warns of, clippy of a newer one has judged.
@@ -18,23 +18,20 @@ type Check = (&'static str, Toolchain, fn(&Path) -> Result<()>);
 const CHECKS: [Check; 3] =
     [("MSRV", OLDEST, user_space), ("MSRV of the eBPF programs", OLDEST_EBPF, ebpf), ("Miri", MIRI, miri)];
 
-/// Runs all of them. Where there is no rustup to download the toolchains they are skipped: a compiler from Debian's
-/// packages builds rss-drift as well.
+/// Runs all of them. Where rustup, which downloads the toolchains, is not installed they are skipped, and where it could not get the
+/// compiler of the eBPF programs either: one from Debian's packages builds rss-drift as well.
 pub(super) fn check(root: &Path) -> Result<()> {
     let mut skipped = Vec::new();
     for (name, toolchain, check) in CHECKS {
-        if toolchain.ensure(root)? {
-            check(root)?;
-        } else {
-            skipped.push(name);
+        match toolchain.ensure(root) {
+            Ok(true) => check(root)?,
+            Ok(false) => skipped.push(format!("{name}: rustup is not installed")),
+            Err(error) if !COMPILER.is_installed(root) => skipped.push(format!("{name}: {error:#}")),
+            Err(error) => return Err(error),
         }
     }
     if !skipped.is_empty() {
-        eprintln!(
-            "lint: {} checks SKIPPED, because rustup, which downloads their toolchains, is not installed: {}",
-            skipped.len(),
-            skipped.join(", ")
-        );
+        eprintln!("lint: {} checks SKIPPED: {}", skipped.len(), skipped.join("; "));
     }
     Ok(())
 }

@@ -71,9 +71,14 @@ const UNTIL_DOWNLOAD: Duration = Duration::from_secs(20);
 const UNTIL_INSTALLED: Duration = Duration::from_secs(180);
 
 impl Toolchain {
+    /// Whether it is there.
+    pub(crate) fn is_installed(self, root: &Path) -> bool {
+        self.bin(root).join("cargo").is_file()
+    }
+
     /// Installs it where it is missing. False where it is missing and there is no rustup.
     pub(crate) fn ensure(self, root: &Path) -> Result<bool> {
-        if self.bin(root).join("cargo").is_file() {
+        if self.is_installed(root) {
             return Ok(true);
         }
         if !in_path("rustup") {
