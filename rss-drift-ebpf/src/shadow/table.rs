@@ -27,9 +27,9 @@ impl<T> Table<T> {
     }
 }
 
-/// The address of an element; null behind the last one. Check and address are one piece: between them the compiler could put the index
-/// on the stack, and before 5.16 the verifier forgets there what it knows of a number. Nor does it know where the section ends in the
-/// object.
+/// The address of an element; null behind the last one. Check and address are one piece: between them the compiler may copy the index
+/// to another register or to the stack, where the verifier does not know its bounds (5.10 and 6.1 refused such code). Nor does the
+/// compiler know where the section ends in the object.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
 fn element<T>(mut first: *const T, index: u32, elements: u32) -> *const T {
