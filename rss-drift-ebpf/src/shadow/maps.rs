@@ -49,8 +49,8 @@ pub static FULL: Array<Word<u64>> = Array::with_max_entries(1, 0);
 #[map]
 pub static LIMBO: Queue<Waiting> = Queue::with_max_entries(1, 0);
 
-/// The kernel's slots as last seen, by CPU number times `max_mms` plus index: the
-/// words of one CPU are together, and share no cache line with those of another.
+/// The kernel's slots as last seen, by CPU number times `max_mms` plus index: the words of one CPU are
+/// together, and share with those of another only the cache line at their border.
 #[unsafe(link_section = ".bss.seen")]
 pub static SEEN: Table<[Word<i32>; MEMBERS]> = Table::new();
 
