@@ -15,7 +15,7 @@ use std::{
 
 use rss_drift::{
     drift::{
-        sample::{Host, Process, Row},
+        sample::{Host, Process, ReportId, Row},
         stats::Summary,
     },
     kernel::accounting::Accounting,
@@ -30,6 +30,7 @@ const ROWS: usize = 7;
 
 fn row(comm: &str) -> Row {
     Row {
+        report: ReportId::NONE,
         time: SystemTime::UNIX_EPOCH,
         process: Process { pid: 1, comm: comm.to_owned(), ..Process::default() },
         source: Source::Stat,
@@ -72,6 +73,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
             time: SystemTime::UNIX_EPOCH,
             headline: &headline,
             rows: &rows,
+            shown: rows.len(),
             holders: &[],
             left_out: 0,
             events: &[],

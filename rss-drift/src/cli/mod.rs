@@ -34,7 +34,7 @@ use crate::{
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
-        rss-drift watch --csv drift.csv        the table, and every column into a file\n  \
+        rss-drift watch --csv drift.csv        the table, and every process and column into a file\n  \
         rss-drift run -- make -j8              true peaks of a command, and the RFC's cache\n  \
         rss-drift demo                         10,000 threads: how far off this kernel is\n  \
         rss-drift doctor                       what measuring needs, and what is missing"

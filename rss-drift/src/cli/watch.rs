@@ -41,10 +41,12 @@ struct Selection {
     /// The name as `ps -C` takes it. Several: --comm a,b
     #[arg(long = "comm", value_name = "NAME", value_delimiter = ',')]
     comms: Vec<String>,
-    /// Rows per report
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    top: usize,
-    /// Every process in every report
+    /// Rows per report [default: 10 in the table, all in csv and jsonl]
+    ///
+    /// CSV and JSON lines have every selected process unless this is given.
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Every process in every table
     #[arg(long, conflicts_with = "top")]
     all: bool,
     /// Sort by this field, a leading - reverses
@@ -73,9 +75,9 @@ struct Output {
     /// Below the table, with bars: the holders of the pages that the global count of each row does not have yet.
     #[arg(long = "where")]
     holders: bool,
-    /// Append all columns to this CSV file too
+    /// Append every process to this CSV file too
     ///
-    /// Every column of every row, beside the other output (docs/csv.md).
+    /// Every column of every selected process, beside the other output (docs/csv.md).
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Format where no file's ending decides it
@@ -139,6 +141,9 @@ struct Limits {
     max_overhead: f64,
 }
 
+/// Rows of the table where `--top` does not say how many.
+const DEFAULT_ROWS: usize = 10;
+
 /// What `--fields` says.
 #[derive(Clone, Debug)]
 enum Columns {
@@ -172,12 +177,16 @@ impl Args {
             check_table(&outputs, UsageError::WhereWithoutTable)?;
         }
         // Whoever names processes wants to see each of them.
-        let limit = (!selection.all && selection.pids.is_empty()).then_some(selection.top);
+        let limit = match selection.top {
+            None if selection.all || !selection.pids.is_empty() => None,
+            top => Some(top.unwrap_or(DEFAULT_ROWS)),
+        };
         Ok(Options {
             mode: mode(how, full),
             pids: selection.pids,
             comms: selection.comms,
             limit,
+            machine_limit: selection.top,
             sort: selection.sort,
             interval: output.interval,
             count: limits.count,

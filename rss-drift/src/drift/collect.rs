@@ -12,7 +12,7 @@ use crate::{
     drift::{
         behaviour::Precisions,
         bounds::Batching,
-        sample::{Note, Process, Row, ShadowFigures},
+        sample::{Note, Process, ReportId, Row, ShadowFigures},
         stats::Reading,
     },
     kernel::{Accounting, tunables::Cpus},
@@ -251,6 +251,7 @@ impl Borrow<Row> for Prediction {
 /// What the iterator alone says of a process: what only /proc knows is empty.
 fn of_record(mm: &Mm, rules: &Rules) -> Row {
     Row {
+        report: ReportId::NONE,
         time: SystemTime::UNIX_EPOCH,
         process: Process {
             pid: mm.tgid,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{
     behaviour::Precisions,
     collect::Rules,
-    sample::{Host, Note, Process, Row, ShadowFigures},
+    sample::{Host, Note, Process, ReportId, Row, ShadowFigures},
 };
 use crate::{
     kernel::{Accounting, tunables::Cpus},
@@ -48,6 +48,7 @@ pub(crate) fn rules() -> Rules {
 /// A row whose exact pages are all anonymous.
 pub(crate) fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
     Row {
+        report: ReportId { interval: 5, time: time() - Duration::from_millis(678) },
         time: time(),
         process: Process {
             pid,

@@ -83,9 +83,25 @@ pub struct ShadowFigures {
     pub faults: Option<u64>,
 }
 
+/// Which report of a run a row stands in: all rows of one report have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportId {
+    /// From 1.
+    pub interval: u64,
+    /// When the reading of the whole host began that the report is made of.
+    pub time: SystemTime,
+}
+
+impl ReportId {
+    /// That of a row that stands in no report yet.
+    pub const NONE: Self = Self { interval: 0, time: SystemTime::UNIX_EPOCH };
+}
+
 /// One row of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    /// The report that it stands in.
+    pub report: ReportId,
     pub time: SystemTime,
     pub process: Process,
     /// Which file is `reported`.
@@ -131,6 +147,18 @@ impl Row {
         self.reported().map(|reported| self.exact_rss() - reported)
     }
 
+    /// The lowest and the highest that the true drift can be, in pages: the counters moved by the uncertainty between the two
+    /// readings around /proc, of which drift is by one. `None` where that is not known, as in passive mode, and where a reading is
+    /// not of one instant.
+    #[must_use]
+    pub fn band(&self) -> Option<(i64, i64)> {
+        if self.notes.contains(&Note::Uncertain) {
+            return None;
+        }
+        let moved = i64::try_from(self.shadow?.uncertainty?).unwrap_or(i64::MAX);
+        self.drift().map(|drift| (drift.saturating_sub(moved), drift.saturating_add(moved)))
+    }
+
     /// Drift as a share of exact, in percent; `None` without a reported or with an exact figure of 0.
     #[must_use]
     pub fn drift_percent(&self) -> Option<f64> {
@@ -152,4 +180,22 @@ pub struct Host {
     /// `passive` or `full`.
     pub mode: &'static str,
     pub page_size: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixture, *};
+
+    #[test]
+    fn the_band_is_drift_and_what_moved_on_both_sides() {
+        let mut row = fixture::row(1, "sh", 100, 90);
+        assert_eq!(row.band(), None, "passive mode knows a lower bound of the movement only");
+        row.shadow = Some(ShadowFigures { uncertainty: Some(3), ..ShadowFigures::default() });
+        assert_eq!(row.band(), Some((7, 13)));
+        row.notes = vec![Note::Uncertain];
+        assert_eq!(row.band(), None, "the reading is not of one instant");
+        row.notes.clear();
+        row.files.stat = None;
+        assert_eq!(row.band(), None, "unreadable");
+    }
 }

@@ -96,12 +96,14 @@ pub struct Block<'a> {
     pub time: SystemTime,
     /// Figures of the whole host.
     pub headline: &'a Headline,
-    /// The rows to be printed, in their order.
+    /// The rows, in their order: all of them in CSV and JSON.
     pub rows: &'a [Row],
-    /// Who holds the missing pages of the rows, in the rows' order; empty unless that was asked for. The table alone shows it:
+    /// How many of the first rows the table shows.
+    pub shown: usize,
+    /// Who holds the missing pages of the table's rows, in the rows' order; empty unless that was asked for. The table alone shows it:
     /// CSV and JSON have one row per process.
     pub holders: &'a [RowHolders],
-    /// Processes that were measured but have no row here (`--top`).
+    /// Selected processes that have no row here (`--top`).
     pub left_out: u64,
     /// What happened, one line each, such as "pid 123 (name) is gone". Names may be put in as they are: the table escapes
     /// them. CSV and JSON have no place for events.
@@ -263,6 +265,20 @@ pub struct FinalSummary<'a> {
     pub check: &'a SelfCheck,
     /// Our CPU time, user and system.
     pub cpu_time: Duration,
+}
+
+impl<'a> Block<'a> {
+    /// The rows that the table shows.
+    #[must_use]
+    pub fn table_rows(&self) -> &'a [Row] {
+        &self.rows[..self.shown.min(self.rows.len())]
+    }
+
+    /// Selected processes that the table does not show.
+    #[must_use]
+    pub fn not_in_table(&self) -> u64 {
+        self.left_out + self.rows.len().saturating_sub(self.shown) as u64
+    }
 }
 
 /// Opens all outputs; the table has these columns (`None`: the default ones). Nothing is written anywhere before

@@ -26,14 +26,16 @@ const INTRODUCTION: &str = "\
 <!-- Made from rss-drift/src/table/: UPDATE_DOCS=1 cargo test --locked -p rss-drift --lib table::doc -->
 
 `rss-drift --csv FILE` writes CSV beside the table on the terminal, `-o FILE.csv` and `-o FILE.jsonl` write instead of
-it (`.json` too: JSON lines), `--format csv` and `--format jsonl` write to standard output. There is one row per interval for each
-process that the table shows: the ten that drift most, unless `--top`, `--all`, `-p` or `--comm` say otherwise. To follow a process
-without gaps, give `--all` or `-p`. Both formats have the columns below, in this order and with these names; new ones are only ever added at the end.
+it (`.json` too: JSON lines), `--format csv` and `--format jsonl` write to standard output. There is one row per interval for every
+process, or for every one that `-p` and `--comm` select, however few the table shows; only where `--top N` is given, for the first N.
+Rows of one report have one `interval` and one `reading_time`. Both formats have the columns below, in this order and with these names; new ones are only ever added at the end.
 
 ## Rules
 
 - Sizes are bytes, and of RSS (file + anon + shmem) unless the name says otherwise.
 - What could not be read, or what this mode or kernel cannot give, is empty (`null` in JSON), never 0. The column stays.
+- The true drift of a row lies between `band_low_bytes` and `band_high_bytes`, which differ by what moved while it was read. Where
+  they have 0 between them, the row's drift may be movement alone.
 - Columns marked \"full mode\" are empty in passive mode.
 - CSV is as in RFC 4180: lines end in CR LF, a field with a comma, a quote or a line break is quoted. The header is the
   first line of a file, once. A name (`comm`) may hold a line break: read the file with a CSV parser.

@@ -127,6 +127,14 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.missed_events, head("MISSED") also(&["missed"]);
     note Text "Remarks on the row: dead-leader, shared-mm, uncertain, died; separated by blanks"
         |row, _| note(row), head("NOTE") keep(75);
+    interval Number "Number of the report, from 1: the same in all rows of one report"
+        |row, _| row.report.interval, head("INTERVAL");
+    reading_time Time "When the reading of the host began that the report is made of: the same in all rows of one report"
+        |row, _| row.report.time, head("READING-TIME");
+    band_low_bytes Pages "The lowest that the true drift can be: drift - uncertainty; empty for an uncertain row (full mode)"
+        |row, _| row.band().map(|(low, _)| low), head("BAND-LOW") also(&["band_low"]);
+    band_high_bytes Pages "The highest that the true drift can be: drift + uncertainty; empty for an uncertain row (full mode)"
+        |row, _| row.band().map(|(_, high)| high), head("BAND-HIGH") also(&["band_high"]);
 };
 
 /// The columns that only the terminal has.
@@ -156,7 +164,7 @@ mod tests {
         bound_bytes,stat_bytes,statm_bytes,status_bytes,resident_bytes,exact_file_bytes,exact_anon_bytes,\
         exact_shmem_bytes,exact_swap_bytes,global_file_bytes,global_anon_bytes,global_shmem_bytes,\
         global_swap_bytes,peak_exact_bytes,peak_drift_bytes,vm_hwm_bytes,hits,misses,flushes,faults,missed_events,\
-        note";
+        note,interval,reading_time,band_low_bytes,band_high_bytes";
 
     #[test]
     fn the_contract_keeps_its_names_and_order() {

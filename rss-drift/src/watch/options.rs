@@ -16,8 +16,10 @@ pub(crate) struct Options {
     pub pids: Vec<u32>,
     /// Only processes of these names. Empty: all.
     pub comms: Vec<String>,
-    /// The most rows of a report; `None`: every process.
+    /// The most rows of the table; `None`: every selected process.
     pub limit: Option<usize>,
+    /// The same of the outputs for machines.
+    pub machine_limit: Option<usize>,
     pub sort: Sort,
     pub interval: Duration,
     pub count: Option<u64>,
@@ -51,6 +53,15 @@ impl Options {
 
     /// Whether any output has the cgroup: reading it costs a file more per process.
     pub(super) fn wants_cgroup(&self) -> bool {
-        self.shows("cgroup") || self.outputs.iter().any(|output| output.format != Format::Table)
+        self.shows("cgroup") || self.has_machine_output()
+    }
+
+    /// The most rows that any output takes; `None`: every selected process.
+    pub(super) fn most_rows(&self) -> Option<usize> {
+        if self.has_machine_output() { self.machine_limit } else { self.limit }
+    }
+
+    fn has_machine_output(&self) -> bool {
+        self.outputs.iter().any(|output| output.format != Format::Table)
     }
 }

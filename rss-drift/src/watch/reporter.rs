@@ -8,7 +8,7 @@ use crate::{
         collect::{self, Rules, comm, reading},
         holders::{self, RowHolders},
         idle::{IdleFindings, IdleTracker},
-        sample::{Host, Note, Row},
+        sample::{Host, Note, ReportId, Row},
         stats::{DriftHistogram, Summary},
     },
     kernel::tunables::Cpus,
@@ -107,9 +107,18 @@ impl Reporter {
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
         let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut problems)?;
         left_out += self.selection.order(&mut rows, &self.host);
-        let holders = if self.options.holders { self.holders(&rows)? } else { Vec::new() };
+        // What no table shows is of the outputs for machines alone.
+        let mut shown = rows.len().min(self.options.limit.unwrap_or(usize::MAX));
+        let holders = if self.options.holders { self.holders(&rows[..shown])? } else { Vec::new() };
         let mut events = Vec::new();
-        self.say_farewell(&gone, &mut rows, &mut events);
+        let farewells = self.say_farewell(&gone, &mut events);
+        let behind = shown;
+        shown += farewells.len();
+        rows.splice(behind..behind, farewells);
+        self.intervals += 1;
+        for row in &mut rows {
+            row.report = ReportId { interval: self.intervals, time };
+        }
         let full = self.session.probe.full_mode().is_some();
         let too_costly = full && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len());
         if too_costly {
@@ -117,13 +126,13 @@ impl Reporter {
         }
         let shadow = self.shadow_check(&idle)?;
         let check = self.self_check(problems, own_rss.map(i64::unsigned_abs), shadow);
-        self.intervals += 1;
         let block = Block {
             host: &self.host,
             interval: self.intervals,
             time,
             headline: &headline,
             rows: &rows,
+            shown,
             holders: &holders,
             left_out,
             events: &events,
@@ -174,7 +183,8 @@ impl Reporter {
     }
 
     /// The last row of each process that is gone, and a line.
-    fn say_farewell(&mut self, gone: &[u32], rows: &mut Vec<Row>, events: &mut Vec<String>) {
+    fn say_farewell(&mut self, gone: &[u32], events: &mut Vec<String>) -> Vec<Row> {
+        let mut rows = Vec::new();
         for pid in gone {
             match self.last_rows.remove(pid) {
                 Some(mut row) => {
@@ -185,6 +195,7 @@ impl Reporter {
                 None => events.push(format!("pid {pid} is gone")),
             }
         }
+        rows
     }
 
     /// What full mode counted of itself so far; what was found on idle mms is of this interval.
@@ -228,7 +239,7 @@ impl Reporter {
             uncertain: found.uncertain,
             disagreements: found.disagreements,
             unreadable: found.unreadable,
-            cpu_percent: self.clock.lap().filter(|_| self.intervals > 0),
+            cpu_percent: self.clock.lap().filter(|_| self.intervals > 1),
             rss_bytes,
             map_bytes: Some(self.map_bytes),
             shadow,

@@ -32,6 +32,7 @@ const ONLY_IN_PROC: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Selection {
     comms: Vec<String>,
+    /// The most rows that an output takes.
     limit: Option<usize>,
     sort: Sort,
     /// The watched processes that still live: pid and the start by which a reused pid is told apart. `None`: all.
@@ -54,7 +55,7 @@ impl Selection {
             })
             .transpose()?;
         let comms = options.comms.iter().map(|name| cut(name)).collect();
-        Ok(Self { comms, limit: options.limit, sort: options.sort, watched })
+        Ok(Self { comms, limit: options.most_rows(), sort: options.sort, watched })
     }
 
     /// Whether all watched processes have ended.

@@ -19,6 +19,7 @@ mod reclaim;
 mod repeated;
 mod run;
 mod runs;
+mod selection;
 mod shadow;
 mod sites;
 mod slots;
@@ -177,6 +178,10 @@ pub const TESTS: &[Test] = tests! {
         nothing_but_text_where_there_is_no_terminal
         a_narrow_terminal_drops_columns
         a_closed_pipe_is_a_quiet_end
+    }
+    selection {
+        outputs_for_machines_have_every_process
+        a_given_top_is_that_of_all_outputs
     }
     runs {
         as_many_reports_as_asked_for

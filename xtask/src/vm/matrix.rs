@@ -19,8 +19,16 @@ const USUAL: u32 = 8;
 
 /// Parts of the names of tests of words on the command line, exit statuses, files, terminals: no kernel has to do with them, so
 /// that the oldest speaks for all, beside this host's.
-const WHATEVER_THE_KERNEL: &[&str] =
-    &["usage::", "files::", "output::", "runs::", "run::gives_the", "run::writes_rows", "repeated::"];
+const WHATEVER_THE_KERNEL: &[&str] = &[
+    "usage::",
+    "files::",
+    "output::",
+    "selection::",
+    "runs::",
+    "run::gives_the",
+    "run::writes_rows",
+    "repeated::",
+];
 
 /// Parts of the names of tests that other numbers of CPUs have nothing to say to: of one process's memory, of what runs on one CPU
 /// or two, of what the kernel lacks or refuses, of how `run` counts a command. On each kernel the guest of the usual size runs them.
@@ -157,7 +165,10 @@ mod tests {
         assert!(Cell::new(Kernel::V5_10, 8).arguments().is_empty());
         assert_eq!(
             Cell::new(Kernel::V7, 8).arguments(),
-            ["--without", "usage::,files::,output::,runs::,run::gives_the,run::writes_rows,repeated::"]
+            [
+                "--without",
+                "usage::,files::,output::,selection::,runs::,run::gives_the,run::writes_rows,repeated::"
+            ]
         );
         let with_64 = Cell::new(Kernel::V7, 64).arguments().concat();
         assert!(with_64.contains("files::,") && with_64.contains("hard::") && !with_64.contains("crowds::,"));

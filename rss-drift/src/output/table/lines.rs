@@ -37,8 +37,8 @@ pub(super) fn headline(block: &Block<'_>) -> Vec<String> {
 /// The lines below a table.
 pub(super) fn footer(block: &Block<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    if block.left_out > 0 {
-        lines.push(format!("{} not shown", counted(block.left_out, "more process", "more processes")));
+    if block.not_in_table() > 0 {
+        lines.push(format!("{} not shown", counted(block.not_in_table(), "more process", "more processes")));
     }
     lines.extend(block.events.iter().map(|event| clean(event)));
     lines.push(format!("self-check: {}", self_check(block.check)));

@@ -84,7 +84,7 @@ impl Table {
 impl Sink for Table {
     fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError> {
         self.refresh();
-        self.blocks.write(render(block, &self.view).as_bytes(), block.rows.len() as u64)
+        self.blocks.write(render(block, &self.view).as_bytes(), block.table_rows().len() as u64)
     }
 
     fn finish(&mut self, summary: &FinalSummary<'_>) -> Result<(), OutputError> {

@@ -61,20 +61,18 @@ fn push(text: &mut String, line: &str, width: Option<usize>) {
 }
 
 fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<usize>) {
+    let rows = block.table_rows();
     let fields: Vec<&'static Field> = view
         .fields
         .iter()
         .copied()
         .filter(|field| {
             !(view.hide_empty && field.hides_when_empty())
-                || block.rows.iter().any(|row| field.get(row, block.host) != Value::Empty)
+                || rows.iter().any(|row| field.get(row, block.host) != Value::Empty)
         })
         .collect();
-    let cells: Vec<Vec<String>> = block
-        .rows
-        .iter()
-        .map(|row| fields.iter().map(|field| cell(field, row, block.host)).collect())
-        .collect();
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| fields.iter().map(|field| cell(field, row, block.host)).collect()).collect();
     let mut columns: Vec<Column> = fields
         .iter()
         .enumerate()
@@ -92,7 +90,7 @@ fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<u
     let header = header.join(GAP);
     text.push_str(&paint(header.trim_end(), view.colour.then_some(BOLD)));
     text.push('\n');
-    for (row, cells) in block.rows.iter().zip(&cells) {
+    for (row, cells) in rows.iter().zip(&cells) {
         let last = columns.len().saturating_sub(1);
         for (place, column) in columns.iter().enumerate() {
             let padded = pad(&cells[column.index], column);

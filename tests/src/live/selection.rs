@@ -1,0 +1,96 @@
+//! Which processes the outputs hold: the table its top rows, the outputs for machines all that are selected.
+
+use std::{collections::BTreeMap, fs};
+
+use serde_json::Value;
+
+use crate::{
+    command::run,
+    harness::Outcome,
+    helper::{Helper, Kind},
+    records::{Record, parse},
+    scratch::Scratch,
+    truth::page_size,
+};
+
+/// A large idle service is in every report of CSV and JSON lines beside the default table, and both have the same rows, while
+/// processes come and go.
+pub fn outputs_for_machines_have_every_process() -> Outcome {
+    const REPORTS: usize = 120;
+    let pages = (500 << 20) / page_size().unsigned_abs();
+    let mut service = Helper::start();
+    let region = service.map(Kind::Anon, pages);
+    service.write(&region, 0..pages);
+    let mut storm = Helper::start();
+    storm.begin_storm(100);
+    let scratch = Scratch::new();
+    let (csv, jsonl) = (scratch.file("rows.csv"), scratch.file("rows.jsonl"));
+    let [csv_word, jsonl_word] = [&csv, &jsonl].map(|path| path.to_str().expect("UTF-8"));
+    let reports = REPORTS.to_string();
+    let outputs = ["-o", "-", "-o", jsonl_word, "--csv", csv_word];
+    let done = run(&[&["-i", "0.02", "-n", &reports][..], &outputs].concat());
+    storm.end_storm();
+    done.must_be_fine();
+
+    let rows = parse(&fs::read_to_string(&csv).expect("read what was written"));
+    let of_service: Vec<_> = rows.iter().filter(|row| row.pid() == i64::from(service.pid())).collect();
+    let numbers: Vec<_> = of_service.iter().map(|row| row.must("interval")).collect();
+    assert_eq!(numbers, (1..=120).collect::<Vec<_>>(), "a row of the service in every report");
+    for row in of_service {
+        assert!(row.must("exact_anon_bytes") >= 500 << 20, "{row:#?}");
+        assert_eq!(row.number("band_low_bytes"), row.number("drift_bytes"), "nothing of it moved: {row:#?}");
+        assert_eq!(row.number("band_high_bytes"), row.number("drift_bytes"), "nothing of it moved: {row:#?}");
+    }
+    let reports = by_report(&rows);
+    assert_eq!(reports.len(), REPORTS);
+    let tables: Vec<&str> = done.stdout.split(" accounting, ").skip(1).collect();
+    assert_eq!(tables.len(), REPORTS);
+    for (table, rows) in tables.iter().zip(reports.values()) {
+        let left_out = format!("\n{} more process", rows.len() - 10);
+        assert!(table.contains(&left_out), "ten of {}: {table}", rows.len());
+    }
+
+    let text = fs::read_to_string(&jsonl).expect("read what was written");
+    assert_eq!(text.lines().count(), rows.len(), "as many rows in both");
+    for (line, row) in text.lines().zip(&rows) {
+        let Value::Object(object) = serde_json::from_str(line).expect("JSON") else { panic!("{line}") };
+        for (key, value) in &object {
+            let value = match value {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                number => number.to_string(),
+            };
+            assert_eq!(row.text(key), value, "{key} of {line}");
+        }
+    }
+    Outcome::Passed
+}
+
+/// The rows by the number of their report; all of one have one time of reading, which rises.
+fn by_report(rows: &[Record]) -> BTreeMap<i64, Vec<&Record>> {
+    let mut reports = BTreeMap::<i64, Vec<&Record>>::new();
+    for row in rows {
+        reports.entry(row.must("interval")).or_default().push(row);
+    }
+    let mut times = Vec::new();
+    for (number, rows) in &reports {
+        let time = rows[0].text("reading_time");
+        for row in rows {
+            assert_eq!(row.text("reading_time"), time, "one time of reading in report {number}");
+            assert!(row.text("timestamp") >= time, "a row is read in the reading: {row:#?}");
+        }
+        times.push(time);
+    }
+    assert!(times.is_sorted() && times.first() < times.last(), "{times:?}");
+    reports
+}
+
+/// `--top` that is given is that of all outputs.
+pub fn a_given_top_is_that_of_all_outputs() -> Outcome {
+    let done = run(&["--top", "3", "-n", "2", "-i", "0.05", "--format", "csv"]);
+    done.must_be_fine();
+    let rows = parse(&done.stdout);
+    let reports = by_report(&rows);
+    assert!(reports.len() == 2 && reports.values().all(|rows| rows.len() == 3), "{}", done.stdout);
+    Outcome::Passed
+}
