@@ -20,7 +20,7 @@ use rss_drift::{
     },
     kernel::accounting::Accounting,
     output::{Block, Format, Headline, OutputError, OutputSpec, SelfCheck, Target, open_all},
-    proc::{ProcFigures, Source},
+    proc::{Precision, ProcFigures, Source},
 };
 
 /// Bytes that a child may write into one file.
@@ -34,6 +34,7 @@ fn row(comm: &str) -> Row {
         time: SystemTime::UNIX_EPOCH,
         process: Process { pid: 1, comm: comm.to_owned(), ..Process::default() },
         source: Source::Stat,
+        precision: Precision::Approximate,
         exact: [0, 10, 0, 0],
         global: [0, 9, 0, 0],
         files: ProcFigures { stat: Some(9), ..ProcFigures::default() },

@@ -67,7 +67,7 @@ static MEMBERS: &[Column<Pages>] = columns! { Pages;
 static SOURCES: &[Column<Said>] = columns! { Said;
     precision Text "how it reads the counters" |said, _| said.precision.name();
     reported_bytes Pages "what it says" |said, _| said.reported;
-    drift_bytes Pages "exact - reported" |said, _| said.drift;
+    drift_bytes Pages "exact - reported; empty where the precision is unknown" |said, _| said.drift;
     missing_percent Percent "drift as a share of exact" |said, _| said.percent;
     bound_bytes Pages "the largest |drift| that it can have" |said, _| said.bound;
 };
@@ -88,7 +88,7 @@ impl Report {
         Source::ALL.map(|source| {
             let precision = self.rules.precisions.of(source);
             let reported = self.row.files.of(source);
-            let drift = reported.map(|reported| exact - reported);
+            let drift = reported.and_then(|reported| precision.drift(exact, reported));
             Said {
                 source,
                 precision,

@@ -36,6 +36,17 @@ impl Precisions {
     pub const UNKNOWN: Self =
         Self { stat: Precision::Unknown, statm: Precision::Unknown, status: Precision::Unknown };
 
+    /// Every file is exact.
+    pub const EXACT: Self =
+        Self { stat: Precision::Exact, statm: Precision::Exact, status: Precision::Exact };
+
+    /// The names of the files of which nothing is known.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<&'static str> {
+        let all = Source::ALL.into_iter();
+        all.filter(|&source| self.of(source) == Precision::Unknown).map(Source::name).collect()
+    }
+
     /// What was found of one source.
     #[must_use]
     pub const fn of(&self, source: Source) -> Precision {

@@ -167,7 +167,11 @@ fn shadow_figures(
         shadow: member::rss(&shadow.shadow),
         uncertainty: first.map(|(earlier, mm)| shadow.moved_since(mm.exact_rss(), earlier)),
         peak_exact: shadow.peak_exact,
-        peak_drift: shadow.peak_drift,
+        peak_drift: match rules.precisions.stat {
+            Precision::Exact => Some(0),
+            Precision::Approximate => Some(shadow.peak_drift),
+            Precision::Unknown => None,
+        },
         peak_error: others * rules.pending_limit + shadow.peak_error,
         hits: shadow.hits,
         misses: shadow.misses,
@@ -233,7 +237,7 @@ impl Prediction {
     /// Of a process, by what the iterator says of it.
     #[must_use]
     pub fn new(mm: &Mm, rules: &Rules) -> Self {
-        let figure = |source| Some(reading(mm, rules.precisions.of(source)).reported);
+        let figure = |source| Some(reported(mm, rules.precisions.of(source)));
         let [stat, statm, status] = [Source::Stat, Source::Statm, Source::Status].map(figure);
         Self(Row {
             files: ProcFigures { stat, statm, status, ..ProcFigures::default() },
@@ -264,6 +268,7 @@ fn of_record(mm: &Mm, rules: &Rules) -> Row {
             faults: None,
         },
         source: rules.source,
+        precision: rules.precisions.of(rules.source),
         exact: mm.exact(),
         global: mm.count,
         files: ProcFigures::default(),
@@ -302,13 +307,18 @@ pub fn comm(mm: &Mm) -> String {
     String::from_utf8_lossy(&mm.comm[..end]).into_owned()
 }
 
-/// Exact and what a source of this precision reports, in pages and from one instant, without a look at /proc.
-#[must_use]
-pub fn reading(mm: &Mm, precision: Precision) -> Reading {
-    let exact = mm.exact_rss();
-    let reported = match precision {
-        Precision::Exact => exact,
+/// What a file of this precision reports, in pages, without a look at it; of one whose precision is not known a guess.
+fn reported(mm: &Mm, precision: Precision) -> i64 {
+    match precision {
+        Precision::Exact => mm.exact_rss(),
         Precision::Approximate | Precision::Unknown => mm.approximate_rss(),
-    };
-    Reading { exact, reported }
+    }
+}
+
+/// Exact and what a source of this precision reports, in pages and from one instant, without a look at /proc. `None` where the
+/// precision is not known.
+#[must_use]
+pub fn reading(mm: &Mm, precision: Precision) -> Option<Reading> {
+    let reported = (precision != Precision::Unknown).then(|| reported(mm, precision))?;
+    Some(Reading { exact: mm.exact_rss(), reported })
 }

@@ -61,6 +61,7 @@ pub(crate) fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
             faults: Some(77),
         },
         source: Source::Stat,
+        precision: Precision::Approximate,
         exact: [0, exact, 0, 0],
         global: [0, reported, 0, 0],
         files: ProcFigures {
@@ -95,7 +96,7 @@ pub(crate) fn passive_and_full() -> [Row; 2] {
         shadow: 12,
         uncertainty: Some(13),
         peak_exact: 14,
-        peak_drift: 15,
+        peak_drift: Some(15),
         peak_error: 16,
         hits: 17,
         misses: 18,

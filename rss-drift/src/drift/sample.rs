@@ -8,7 +8,7 @@ use rss_drift_common::{Pages, member};
 
 use crate::{
     kernel::Accounting,
-    proc::{ProcFigures, Source},
+    proc::{Precision, ProcFigures, Source},
 };
 
 /// What a row says of the process itself.
@@ -69,8 +69,8 @@ pub struct ShadowFigures {
     pub uncertainty: Option<u64>,
     /// Largest exact RSS since the mm was seeded.
     pub peak_exact: i64,
-    /// Largest |drift| of `stat` since the mm was seeded.
-    pub peak_drift: i64,
+    /// Largest |drift| of `stat` since the mm was seeded; `None` where its precision is not known.
+    pub peak_drift: Option<i64>,
     /// By how much the two peaks can be off: 0 as long as one CPU at a time changed the mm.
     pub peak_error: u64,
     /// Updates that found the CPU's slot holding the mm.
@@ -106,6 +106,8 @@ pub struct Row {
     pub process: Process,
     /// Which file is `reported`.
     pub source: Source,
+    /// How that file reads the counters.
+    pub precision: Precision,
     /// Exact pages per member.
     pub exact: Pages,
     /// The kernel's global count per member, in pages, without what is cached per CPU or per task; can be negative.
@@ -141,10 +143,10 @@ impl Row {
         self.files.of(self.source)
     }
 
-    /// Exact - reported, in pages; positive: the kernel under-reports.
+    /// Exact - reported, in pages; positive: the kernel under-reports. `None` where the file's precision is not known.
     #[must_use]
     pub fn drift(&self) -> Option<i64> {
-        self.reported().map(|reported| self.exact_rss() - reported)
+        self.reported().and_then(|reported| self.precision.drift(self.exact_rss(), reported))
     }
 
     /// The lowest and the highest that the true drift can be, in pages: the counters moved by the uncertainty between the two
@@ -197,5 +199,15 @@ mod tests {
         row.notes.clear();
         row.files.stat = None;
         assert_eq!(row.band(), None, "unreadable");
+    }
+
+    #[test]
+    fn a_file_of_unknown_precision_has_no_drift() {
+        let mut row = fixture::row(1, "sh", 100, 90);
+        row.shadow = Some(ShadowFigures { uncertainty: Some(3), ..ShadowFigures::default() });
+        assert_eq!((row.drift(), row.drift_percent()), (Some(10), Some(10.0)));
+        row.precision = Precision::Unknown;
+        assert_eq!((row.drift(), row.drift_percent(), row.band()), (None, None, None));
+        assert_eq!(row.reported(), Some(90), "what it printed stays");
     }
 }

@@ -74,22 +74,28 @@ pub struct Distribution {
 pub struct Summary {
     /// Sum of exact RSS, in pages.
     pub exact: i64,
-    /// Sum of what the kernel reported, in pages.
-    pub reported: i64,
+    /// Sum of what the kernel reported, in pages; `None` where that cannot be told.
+    pub reported: Option<i64>,
     /// How |drift| is distributed.
     pub drift: Distribution,
 }
 
 impl Summary {
+    /// The sum of exact figures beside which nothing is known to be reported.
+    #[must_use]
+    pub fn of_exact(exact: impl IntoIterator<Item = i64>) -> Self {
+        Self { exact: exact.into_iter().fold(0, i64::saturating_add), ..Self::default() }
+    }
+
     /// Sums up the readings of one interval. A shared mm is to be given once, or its memory counts twice.
     #[must_use]
     pub fn of(readings: impl IntoIterator<Item = Reading>) -> Self {
-        let mut summary = Self::default();
+        let mut summary = Self { reported: Some(0), ..Self::default() };
         let mut absolute = Vec::new();
         let mut relative = Vec::new();
         for reading in readings {
             summary.exact = summary.exact.saturating_add(reading.exact);
-            summary.reported = summary.reported.saturating_add(reading.reported);
+            summary.reported = summary.reported.map(|sum| sum.saturating_add(reading.reported));
             absolute.push(reading.drift().unsigned_abs());
             relative.extend(reading.percent());
         }
@@ -255,7 +261,7 @@ mod tests {
 
     #[test]
     fn of_nothing_there_are_no_percentiles() {
-        assert_eq!(Summary::of([]), Summary::default());
+        assert_eq!(Summary::of([]), Summary { reported: Some(0), ..Summary::default() });
         assert_eq!(DriftHistogram::default().distribution(), Distribution::default());
         assert!(DriftHistogram::default().largest().is_none());
     }
@@ -275,7 +281,7 @@ mod tests {
     fn sums_keep_their_sign_and_percentiles_do_not() {
         let summary =
             Summary::of([Reading { exact: 100, reported: 150 }, Reading { exact: 200, reported: 190 }]);
-        assert_eq!((summary.exact, summary.reported), (300, 340));
+        assert_eq!((summary.exact, summary.reported), (300, Some(340)));
         assert_eq!(summary.drift.absolute, Some(Percentiles { p50: 10, p95: 50, p99: 50, max: 50 }));
         assert_eq!(summary.drift.relative, Some(Percentiles { p50: 5.0, p95: 50.0, p99: 50.0, max: 50.0 }));
     }

@@ -47,6 +47,16 @@ impl Precision {
             Self::Unknown => "unknown",
         }
     }
+
+    /// Exact - reported of a file that is read like this. The figure of a file that may be exact or not is no drift: exact is of
+    /// another instant, and what moved in between would be called drift.
+    #[must_use]
+    pub const fn drift(self, exact: i64, reported: i64) -> Option<i64> {
+        match self {
+            Self::Exact | Self::Approximate => Some(exact.saturating_sub(reported)),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// What the process's /proc files said, in pages. `None` is unreadable, which is not 0.

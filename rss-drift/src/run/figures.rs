@@ -1,6 +1,9 @@
 //! The one table of a report's figures: CSV header, JSON keys and docs/run.md are made from it.
 
-use rss_drift_common::{Member, run::kind};
+use rss_drift_common::{
+    Member,
+    run::{Largest, kind},
+};
 
 use super::report::{COMMAND, LARGEST, Report, updates_per_miss};
 use crate::{
@@ -56,13 +59,13 @@ pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     largest_maxrss_bytes Bytes "its ru_maxrss" |it, _| it.peaks[LARGEST].as_ref().and_then(|peak| peak.maxrss);
     exact_sources Text "files of /proc that are exact here: they do not drift" |it, _| it.sources(Precision::Exact).join(" ");
     drift_readings Number "readings of a process while the command ran" |it, _| it.samples.readings;
-    drift_p50_bytes Pages "|drift| of the approximate files: half of the readings are not above this" |it, _| drift(it, |found| found.p50);
+    drift_p50_bytes Pages "|drift| of the approximate files: half of the readings are not above this; empty where no file is known to be approximate" |it, _| drift(it, |found| found.p50);
     drift_p95_bytes Pages "95 of 100 readings are not above this" |it, _| drift(it, |found| found.p95);
     drift_p99_bytes Pages "99 of 100 readings are not above this" |it, _| drift(it, |found| found.p99);
     drift_max_bytes Pages "the largest of the readings" |it, _| drift(it, |found| found.max);
-    drift_bound_bytes Pages "the largest that they can have here; empty without a reading" |it, _| (it.samples.readings > 0).then_some(it.samples.bound);
-    drift_peak_bytes Pages "the largest |drift| that the events saw" |it, _| it.totals.drift.map(|of| of.drift);
-    drift_peak_pid Number "pid of the process that had it" |it, _| it.totals.drift.map(|of| of.tgid);
+    drift_bound_bytes Pages "the largest that they can have here; empty without a reading" |it, _| (it.samples.readings > 0 && it.knows_drift()).then_some(it.samples.bound);
+    drift_peak_bytes Pages "the largest |drift| that the events saw" |it, _| peak_of_drift(it).map(|of| of.drift);
+    drift_peak_pid Number "pid of the process that had it" |it, _| peak_of_drift(it).map(|of| of.tgid);
     threshold_bytes Bytes "`--threshold`" |it, _| it.threshold;
     above_threshold_percent Percent "readings whose |drift| was that or more" |it, _| it.above_percent();
     missed_events Number "self-check: events that the BPF programs missed" |it, _| it.check.missed;
@@ -114,6 +117,10 @@ fn most(it: &Report, most: u64) -> Option<u64> {
     (it.totals.visits.readings > 0).then_some(most)
 }
 
+fn peak_of_drift(it: &Report) -> Option<Largest> {
+    it.totals.drift.filter(|_| it.knows_drift())
+}
+
 fn drift(it: &Report, get: impl FnOnce(Percentiles<u64>) -> u64) -> Option<u64> {
-    it.samples.drift.distribution().absolute.map(get)
+    it.samples.drift.distribution().absolute.filter(|_| it.knows_drift()).map(get)
 }

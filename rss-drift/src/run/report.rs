@@ -150,6 +150,11 @@ impl Report {
         all.filter(|&source| self.rules.precisions.of(source) == precision).map(Source::name).collect()
     }
 
+    /// Whether a file is known to be approximate, so that the readings' drift is its own.
+    pub(super) fn knows_drift(&self) -> bool {
+        !self.sources(Precision::Approximate).is_empty()
+    }
+
     /// CPUs that a reader would have visited, on average, of a sum over all readings; `None` without a reading.
     pub(super) fn visited(&self, sum: u64) -> Option<f64> {
         let readings = self.totals.visits.readings;
@@ -159,6 +164,6 @@ impl Report {
     /// Readings that drifted by the threshold or more, in percent; `None` without a reading.
     pub(super) fn above_percent(&self) -> Option<f64> {
         let readings = self.samples.readings;
-        (readings > 0).then(|| self.samples.above as f64 * 100.0 / readings as f64)
+        (readings > 0 && self.knows_drift()).then(|| self.samples.above as f64 * 100.0 / readings as f64)
     }
 }

@@ -37,7 +37,7 @@ impl Samples {
         let snapshot = probe.snapshot()?;
         let mut rss = 0;
         for mm in snapshot.measured() {
-            let reading = reading(mm, Precision::Approximate);
+            let Some(reading) = reading(mm, Precision::Approximate) else { continue };
             self.readings += 1;
             rss += mm.exact_rss().max(0).unsigned_abs();
             self.above += u64::from(reading.drift().unsigned_abs() >= threshold);

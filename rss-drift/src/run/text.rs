@@ -279,7 +279,7 @@ fn drift(report: &Report, lines: &mut Lines) {
     let kib = |pages: u64| bytes(pages, page_size) / 1024;
     let samples = &report.samples;
     lines.line("");
-    let approximate = [report.sources(Precision::Approximate), report.sources(Precision::Unknown)].concat();
+    let approximate = report.sources(Precision::Approximate);
     if !approximate.is_empty() {
         let mut text = format!(" |drift| of {}: ", approximate.join(", "));
         match samples.drift.distribution().absolute {
@@ -309,6 +309,13 @@ fn drift(report: &Report, lines: &mut Lines) {
                 clean(&peak.comm)
             ));
         }
+    }
+    let unknown = report.sources(Precision::Unknown);
+    if !unknown.is_empty() {
+        lines.line(&format!(
+            " drift not known: {} (whether they are exact here could not be found)",
+            unknown.join(", ")
+        ));
     }
     let exact = report.sources(Precision::Exact);
     if !exact.is_empty() {

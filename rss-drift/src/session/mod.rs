@@ -87,10 +87,13 @@ impl Startup {
     /// # Errors
     /// With every failed check and its remedy.
     pub fn session(self) -> Result<Session, CannotMeasure> {
+        if let Some(check) = self.checks.iter().find(|check| check.name == PROC_FILES) {
+            warn(check);
+        }
         let passive = self.session.as_ref().is_none_or(|session| session.probe.full_mode().is_none());
         let passive = |check: &&Check| passive && check.name == FULL_MODE && check.state == State::Warning;
-        if let Some(Check { name, found, remedy, .. }) = self.checks.iter().find(passive) {
-            log::warn!("{name}: {found}; remedy: {}", remedy.as_deref().unwrap_or("none"));
+        if let Some(check) = self.checks.iter().find(passive) {
+            warn(check);
         }
         self.session.ok_or_else(|| {
             let mut text = String::new();
@@ -103,6 +106,13 @@ impl Startup {
             }
             CannotMeasure(text)
         })
+    }
+}
+
+/// Says a check's warning.
+fn warn(Check { name, state, found, remedy }: &Check) {
+    if *state == State::Warning {
+        log::warn!("{name}: {found}; remedy: {}", remedy.as_deref().unwrap_or("none"));
     }
 }
 
@@ -231,31 +241,44 @@ fn look_around(probe: &mut Probe) -> Result<Check, Box<dyn std::error::Error>> {
     ))
 }
 
+/// Name of the check of which /proc files are exact.
+const PROC_FILES: &str = "proc-files";
+
 /// Which /proc files are exact; not knowing is no reason not to measure.
 fn precisions(probe: &mut Probe, kernel: &Kernel, checks: &mut Vec<Check>) -> Precisions {
-    const NAME: &str = "proc-files";
+    const NAME: &str = PROC_FILES;
+    if !kernel.caches() {
+        checks.push(Check::ok(NAME, "all exact: the kernel has no CONFIG_SMP and caches nothing"));
+        return Precisions::EXACT;
+    }
     match find_precisions(probe, kernel.page_size) {
-        Ok(Precisions::UNKNOWN) => {
-            checks.push(Check::warning(
-                NAME,
-                "cannot tell exact files from approximate ones: no test made them differ",
-                "none is needed where the kernel has one CPU and no per-CPU slots; until then the bounds are those of an approximate file",
-            ));
-            Precisions::UNKNOWN
+        Ok(precisions) if precisions.unknown().is_empty() => {
+            checks.push(Check::ok(NAME, precisions.to_string()));
+            precisions
         }
         Ok(precisions) => {
-            checks.push(Check::ok(NAME, precisions.to_string()));
+            checks.push(Check::warning(
+                NAME,
+                format!("{precisions}: no test told whether it is exact; {}", no_drift(precisions)),
+                "start rss-drift again on a quieter host; another --source may be known",
+            ));
             precisions
         }
         Err(error) => {
             checks.push(Check::warning(
                 NAME,
-                error.to_string(),
-                "raise the limit that stops the child of this test: ulimit -u, or pids.max of the control group",
+                format!("{error}; {}", no_drift(Precisions::UNKNOWN)),
+                "raise the limit that stops the child of this test: ulimit -u, pids.max of the control group, or a seccomp \
+                 profile that refuses fork",
             ));
             Precisions::UNKNOWN
         }
     }
+}
+
+/// What follows where files are not known to be exact or approximate.
+fn no_drift(precisions: Precisions) -> String {
+    format!("no figure of {} is called drift", precisions.unknown().join(", "))
 }
 
 /// What bounds follow from on this kernel.

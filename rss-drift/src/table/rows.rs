@@ -80,7 +80,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.exact_rss(), head("EXACT") also(&["exact"]) keep(85);
     shadow_bytes Pages "RSS by the shadow, rss-drift's own per-CPU cache (full mode)"
         |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]);
-    drift_bytes Pages "exact - reported; positive: the kernel under-reports"
+    drift_bytes Pages "exact - reported; positive: the kernel under-reports; empty where the file may be exact or not"
         |row, _| row.drift(), head("DRIFT") also(&["drift"]) keep(95);
     uncertainty_bytes Pages "What was updated between the readings of exact and of /proc (full mode)"
         |row, _| row.shadow.and_then(|it| it.uncertainty), head("UNCERTAINTY");
@@ -112,7 +112,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
     peak_exact_bytes Pages "Largest exact figure since rss-drift first saw the process (full mode)"
         |row, _| row.shadow.map(|it| it.peak_exact), head("PEAK") also(&["peak_exact", "peak"]);
     peak_drift_bytes Pages "Largest |drift| of stat since rss-drift first saw the process (full mode)"
-        |row, _| row.shadow.map(|it| it.peak_drift), head("PEAK-DRIFT") also(&["peak_drift"]);
+        |row, _| row.shadow.and_then(|it| it.peak_drift), head("PEAK-DRIFT") also(&["peak_drift"]);
     vm_hwm_bytes Pages "VmHWM of /proc/PID/status, the kernel's own peak"
         |row, _| row.files.vm_hwm, head("VMHWM") also(&["vm_hwm", "hwm"]);
     hits Number "Updates for the process that the CPU's slot held (full mode)"

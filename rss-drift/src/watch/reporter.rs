@@ -13,7 +13,7 @@ use crate::{
     },
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, OutputSpec, SelfCheck, ShadowCheck, Sink},
-    probe::{Probe, Snapshot},
+    probe::{Mm, Probe, Snapshot},
     proc::{Precision, Source, Wanted, thread_name},
     session::{CpuClock, Session, give_memory_back},
     table::bytes,
@@ -155,10 +155,17 @@ impl Reporter {
     /// The host at this reading; what the summary needs of it is remembered.
     fn survey(&mut self, snapshot: &Snapshot) -> Headline {
         let precision = self.rules.precisions.of(self.rules.source);
-        let summary = Summary::of(snapshot.mms().map(|mm| reading(mm, precision)));
+        let mut readings = Vec::new();
         for mm in snapshot.mms() {
-            self.drift.record(reading(mm, precision), || (mm.tgid, comm(mm), snapshot.time));
+            let Some(reading) = reading(mm, precision) else { continue };
+            self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
+            readings.push(reading);
         }
+        let summary = if precision == Precision::Unknown {
+            Summary::of_exact(snapshot.mms().map(Mm::exact_rss))
+        } else {
+            Summary::of(readings)
+        };
         // By rising pid, as the snapshot is: looked up without a table that is built anew for every report.
         let present: Vec<_> = snapshot.processes().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
         self.seen +=

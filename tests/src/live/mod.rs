@@ -12,6 +12,7 @@ mod ftrace;
 mod hard;
 mod host;
 mod hotplug;
+mod labels;
 mod memory;
 mod output;
 mod processes;
@@ -178,6 +179,9 @@ pub const TESTS: &[Test] = tests! {
         nothing_but_text_where_there_is_no_terminal
         a_narrow_terminal_drops_columns
         a_closed_pipe_is_a_quiet_end
+    }
+    labels {
+        no_drift_of_files_that_may_be_exact
     }
     selection {
         outputs_for_machines_have_every_process

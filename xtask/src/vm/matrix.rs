@@ -47,6 +47,7 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "strain::with_256",
     "strain::steps_down",
     "fallback::",
+    "labels::",
     "ftrace::",
     "crowds::programs",
     "crowds::attached",

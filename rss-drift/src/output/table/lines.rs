@@ -27,7 +27,10 @@ pub(super) fn headline(block: &Block<'_>) -> Vec<String> {
             "{}, sum of {} {}, exact {}, |drift| {} (sizes in KiB)",
             counted(headline.processes, "process", "processes"),
             headline.source.name(),
-            kib(bytes(summary.reported, host.page_size)),
+            summary.reported.map_or_else(
+                || "unknown".to_owned(),
+                |reported| kib(bytes(reported, host.page_size)).to_string()
+            ),
             kib(bytes(summary.exact, host.page_size)),
             distribution(&summary.drift, host.page_size),
         ),

@@ -13,9 +13,10 @@ use super::{
     report::{Costs, Peak, Report},
     samples::Samples,
     sites::Sites,
+    text,
 };
 use crate::{
-    drift::{fixture, stats::Reading},
+    drift::{behaviour::Precisions, fixture, stats::Reading},
     output::ShadowCheck,
     probe::{RunTotals, Scope},
     table::csv_header,
@@ -133,4 +134,18 @@ fn the_csv_never_changes() {
 fn the_json_never_changes() {
     let json = json(&full()) + &json(&sparse());
     assert_eq!(json, include_str!("reports.jsonl"));
+}
+
+#[test]
+fn where_no_file_is_known_to_be_approximate_nothing_is_called_drift() {
+    let mut report = full();
+    report.rules.precisions = Precisions::UNKNOWN;
+    let row: serde_json::Value = serde_json::from_str(&json(&report)).unwrap();
+    for (key, value) in row.as_object().unwrap() {
+        let of_drift =
+            key.starts_with("drift_") && key != "drift_readings" || key == "above_threshold_percent";
+        assert!(!of_drift || value.is_null(), "{key}: {value}");
+    }
+    let text = text::text(&report);
+    assert!(text.contains(" drift not known: stat, statm, status (") && !text.contains("|drift|"), "{text}");
 }
