@@ -60,6 +60,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
         source: Source::Stat,
         exact_sources: Vec::new(),
         processes: 0,
+        selected_of: None,
         summary: Summary::default(),
     };
     let rows = vec![row("a \"name\",\nof two lines"); ROWS];

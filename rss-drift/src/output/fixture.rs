@@ -37,6 +37,7 @@ impl Report {
                 source: Source::Stat,
                 exact_sources: vec![Source::Status],
                 processes: rows.len() as u64,
+                selected_of: None,
                 summary: Summary::of(readings),
             },
             rows,

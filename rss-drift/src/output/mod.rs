@@ -94,7 +94,7 @@ pub struct Block<'a> {
     pub interval: u64,
     /// When the interval was read.
     pub time: SystemTime,
-    /// Figures of the whole host.
+    /// Figures of all selected processes.
     pub headline: &'a Headline,
     /// The rows, in their order: all of them in CSV and JSON.
     pub rows: &'a [Row],
@@ -112,15 +112,17 @@ pub struct Block<'a> {
     pub check: &'a SelfCheck,
 }
 
-/// Figures of the whole host in one interval.
+/// Figures of all selected processes in one interval: of the whole host where nothing is selected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Headline {
     /// The file that is `reported`.
     pub source: Source,
     /// The /proc files that are exact on this kernel.
     pub exact_sources: Vec<Source>,
-    /// Processes with an mm.
+    /// Selected processes with an mm.
     pub processes: u64,
+    /// Of how many processes of the host they are a selection; `None`: all of them.
+    pub selected_of: Option<u64>,
     /// Sums and percentiles over all of them, in pages.
     pub summary: Summary,
 }
@@ -255,8 +257,10 @@ pub struct FinalSummary<'a> {
     pub duration: Duration,
     /// Intervals reported.
     pub intervals: u64,
-    /// Processes seen at least once.
+    /// Selected processes seen at least once.
     pub processes: u64,
+    /// Whether they are a selection of the host's.
+    pub selected: bool,
     /// |drift| of all readings, in pages and percent.
     pub drift: Distribution,
     /// The largest |drift|, with whose and when.

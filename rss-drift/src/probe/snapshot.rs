@@ -81,8 +81,16 @@ impl Snapshot {
 
     /// One record for each mm: the one of the lowest pid where processes share it. Sums over the host count these.
     pub fn mms(&self) -> impl Iterator<Item = &Mm> {
+        self.mms_of(|_| true)
+    }
+
+    /// The same of these processes alone.
+    pub fn mms_of(&self, chosen: impl Fn(&Mm) -> bool) -> impl Iterator<Item = &Mm> {
         let mut seen = Vec::with_capacity(self.shared.len());
         self.processes().filter(move |record| {
+            if !chosen(record) {
+                return false;
+            }
             if !self.is_shared(record) {
                 return true;
             }
@@ -198,6 +206,8 @@ mod tests {
         );
         assert_eq!(snapshot.processes().len(), 3);
         assert_eq!(snapshot.mms().map(|mm| mm.tgid).collect::<Vec<_>>(), [1, 2]);
+        let of_last = snapshot.mms_of(|mm| mm.tgid == 3);
+        assert_eq!(of_last.map(|mm| mm.tgid).collect::<Vec<_>>(), [3], "who shares it is not among these");
         assert!(snapshot.is_shared(snapshot.process(3).expect("it is there")));
         assert!(!snapshot.is_shared(snapshot.process(2).expect("it is there")));
     }

@@ -28,13 +28,22 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut reporter = Reporter::new(options, session, sinks)?;
     give_memory_back();
     // What an output could not take is not tried again with a summary.
-    report(&mut reporter)?;
+    let end = report(&mut reporter)?;
     reporter.finish()?;
-    Ok(ExitCode::SUCCESS)
+    // Who asked for reports of processes that never were has got none; a signal ends what went on.
+    Ok(ExitCode::from(u8::from(end == End::AsAsked && !reporter.found_any())))
+}
+
+/// Why there are no more reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Signal,
+    /// `-n`, `-d`, or the last process of `-p` is gone.
+    AsAsked,
 }
 
 /// Reports until the last report is made or a signal comes.
-fn report(reporter: &mut Reporter) -> anyhow::Result<()> {
+fn report(reporter: &mut Reporter) -> anyhow::Result<End> {
     // What lasts longer has no end: the clock cannot add it up.
     const FAR: Duration = Duration::from_secs(86400 * 365 * 30);
     let mut signals = Signals::block(&[Signal::SIGINT, Signal::SIGTERM]).context("cannot receive signals")?;
@@ -44,17 +53,17 @@ fn report(reporter: &mut Reporter) -> anyhow::Result<()> {
     loop {
         let event = signals.wait(next.min(end).saturating_duration_since(Instant::now()));
         if let Some(Event::Signal { .. }) = event.context("cannot receive signals")? {
-            return Ok(());
+            return Ok(End::Signal);
         }
         let now = Instant::now();
         if now >= end {
-            return Ok(());
+            return Ok(End::AsAsked);
         }
         if now >= next {
             next = after(next, now, interval);
             reporter.interval_over()?;
             if reporter.is_over() {
-                return Ok(());
+                return Ok(End::AsAsked);
             }
         }
     }

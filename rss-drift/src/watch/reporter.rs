@@ -43,7 +43,7 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// Prepares the first report; every pid of `-p` must be there.
+    /// Prepares the first report; one pid of `-p` must be there.
     pub(super) fn new(
         options: Options,
         mut session: Session,
@@ -92,17 +92,23 @@ impl Reporter {
         self.options.count.is_some_and(|count| self.intervals >= count) || self.selection.is_over()
     }
 
+    /// Whether a process was selected in any report.
+    pub(super) const fn found_any(&self) -> bool {
+        self.selection.found_any()
+    }
+
     /// Reads and reports one interval.
     pub(super) fn interval_over(&mut self) -> anyhow::Result<()> {
         // CPUs come and go, and the bound with them.
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
+        let gone = self.selection.take_gone(&snapshot);
+        self.selection.look_for_names(&snapshot, self.intervals == 0);
         let headline = self.survey(&snapshot);
         let idle = self.idle.judge(&snapshot);
         let own_rss =
             snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
         let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };
-        let gone = self.selection.take_gone(&snapshot);
         let time = snapshot.time;
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
         let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut problems)?;
@@ -152,22 +158,24 @@ impl Reporter {
         Ok(())
     }
 
-    /// The host at this reading; what the summary needs of it is remembered.
+    /// The selected processes at this reading; what the summary needs of them is remembered.
     fn survey(&mut self, snapshot: &Snapshot) -> Headline {
         let precision = self.rules.precisions.of(self.rules.source);
         let mut readings = Vec::new();
-        for mm in snapshot.mms() {
+        let selected = |mm: &Mm| self.selection.selects(mm);
+        for mm in snapshot.mms_of(selected) {
             let Some(reading) = reading(mm, precision) else { continue };
             self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
             readings.push(reading);
         }
         let summary = if precision == Precision::Unknown {
-            Summary::of_exact(snapshot.mms().map(Mm::exact_rss))
+            Summary::of_exact(snapshot.mms_of(selected).map(Mm::exact_rss))
         } else {
             Summary::of(readings)
         };
         // By rising pid, as the snapshot is: looked up without a table that is built anew for every report.
-        let present: Vec<_> = snapshot.processes().map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
+        let chosen = snapshot.processes().filter(|mm| self.selection.selects(mm));
+        let present: Vec<_> = chosen.map(|mm| (mm.tgid, mm.start_boottime_ns)).collect();
         self.seen +=
             present.iter().filter(|process| self.present.binary_search(process).is_err()).count() as u64;
         self.present = present;
@@ -177,7 +185,8 @@ impl Reporter {
                 .into_iter()
                 .filter(|&source| self.rules.precisions.of(source) == Precision::Exact)
                 .collect(),
-            processes: snapshot.processes().len() as u64,
+            processes: self.present.len() as u64,
+            selected_of: self.selection.is_selective().then(|| snapshot.processes().len() as u64),
             summary,
         }
     }
@@ -278,6 +287,7 @@ impl Reporter {
             duration,
             intervals: self.intervals,
             processes: self.seen,
+            selected: self.selection.is_selective(),
             drift: self.drift.distribution(),
             largest: self.drift.largest(),
             check: &self.check,

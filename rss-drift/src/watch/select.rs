@@ -8,6 +8,7 @@ use crate::{
         collect::{Prediction, Rules, comm},
         sample::{Host, Row},
     },
+    output::clean,
     probe::{Mm, Snapshot},
     proc::{NoMemory, why_no_memory},
 };
@@ -32,6 +33,10 @@ const ONLY_IN_PROC: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Selection {
     comms: Vec<String>,
+    /// Of these the names that no process had so far.
+    unmatched: Vec<String>,
+    /// Whether a process was selected in any report so far.
+    found: bool,
     /// The most rows that an output takes.
     limit: Option<usize>,
     sort: Sort,
@@ -40,22 +45,63 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The selection of `options`; every pid must be there.
+    /// The selection of `options`. Of the pids one must be there; the others are told.
     ///
     /// # Errors
-    /// The first pid that cannot be watched.
+    /// The first pid that cannot be watched, where none can.
     pub(super) fn new(options: &Options, snapshot: &Snapshot) -> Result<Self, NoMemory> {
-        let watched = (!options.pids.is_empty())
-            .then(|| {
-                let start = |&pid: &u32| match snapshot.process(pid) {
-                    Some(mm) => Ok((pid, mm.start_boottime_ns)),
-                    None => Err(why_no_memory(pid)),
-                };
-                options.pids.iter().map(start).collect::<Result<BTreeMap<_, _>, _>>()
-            })
-            .transpose()?;
-        let comms = options.comms.iter().map(|name| cut(name)).collect();
-        Ok(Self { comms, limit: options.most_rows(), sort: options.sort, watched })
+        let mut watched = BTreeMap::new();
+        let mut missing = Vec::new();
+        for &pid in &options.pids {
+            match snapshot.process(pid) {
+                Some(mm) => {
+                    watched.insert(pid, mm.start_boottime_ns);
+                }
+                None => missing.push(why_no_memory(pid)),
+            }
+        }
+        match missing.first() {
+            Some(why) if watched.is_empty() => return Err(why.clone()),
+            _ => missing.iter().for_each(|why| log::warn!("{why}; the other processes of -p are watched")),
+        }
+        let comms: Vec<String> = options.comms.iter().map(|name| cut(name)).collect();
+        Ok(Self {
+            unmatched: comms.clone(),
+            comms,
+            found: false,
+            limit: options.most_rows(),
+            sort: options.sort,
+            watched: (!options.pids.is_empty()).then_some(watched),
+        })
+    }
+
+    /// Whether only some of the host's processes are asked for.
+    #[must_use]
+    pub(super) fn is_selective(&self) -> bool {
+        self.watched.is_some() || !self.comms.is_empty()
+    }
+
+    /// Whether a process was selected in any report so far.
+    #[must_use]
+    pub(super) const fn found_any(&self) -> bool {
+        self.found
+    }
+
+    /// Looks which names processes have in a reading; the first time those are told that no process has.
+    pub(super) fn look_for_names(&mut self, snapshot: &Snapshot, first: bool) {
+        self.found |= snapshot.processes().any(|mm| self.selects(mm));
+        if self.unmatched.is_empty() {
+            return;
+        }
+        for mm in snapshot.processes() {
+            let name = comm(mm);
+            self.unmatched.retain(|unmatched| *unmatched != name);
+        }
+        if first {
+            for name in &self.unmatched {
+                log::warn!("no process is named '{}' now", clean(name));
+            }
+        }
     }
 
     /// Whether all watched processes have ended.
@@ -107,7 +153,9 @@ impl Selection {
         cut as u64
     }
 
-    fn selects(&self, mm: &Mm) -> bool {
+    /// Whether it selects a process.
+    #[must_use]
+    pub(super) fn selects(&self, mm: &Mm) -> bool {
         let watched = self.watched.as_ref().is_none_or(|watched| watched.contains_key(&mm.tgid));
         watched && (self.comms.is_empty() || self.comms.contains(&comm(mm)))
     }

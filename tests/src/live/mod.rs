@@ -186,6 +186,8 @@ pub const TESTS: &[Test] = tests! {
     selection {
         outputs_for_machines_have_every_process
         a_given_top_is_that_of_all_outputs
+        figures_are_those_of_the_selection
+        a_name_that_matches_nothing_is_told_once
     }
     runs {
         as_many_reports_as_asked_for

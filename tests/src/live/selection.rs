@@ -10,7 +10,7 @@ use crate::{
     helper::{Helper, Kind},
     records::{Record, parse},
     scratch::Scratch,
-    truth::page_size,
+    truth::{page_size, stat_field},
 };
 
 /// A large idle service is in every report of CSV and JSON lines beside the default table, and both have the same rows, while
@@ -83,6 +83,58 @@ fn by_report(rows: &[Record]) -> BTreeMap<i64, Vec<&Record>> {
     }
     assert!(times.is_sorted() && times.first() < times.last(), "{times:?}");
     reports
+}
+
+/// Headline, percentiles and summary are those of the selected processes, and say so.
+pub fn figures_are_those_of_the_selection() -> Outcome {
+    let mut helper = Helper::start_as("live-selected");
+    let region = helper.map(Kind::Anon, 300);
+    helper.write(&region, 0..300);
+    let pid = helper.pid().to_string();
+    // By its file of /proc, in KiB: the helper waits.
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("read /proc");
+    let stat = stat_field(&text, 24).expect("field 24") * page_size() / 1024;
+    for selection in [["-p", &pid], ["--comm", "live-selected"]] {
+        let done = run(&[&["-n", "2", "-i", "0.05", "--source", "stat"], &selection[..]].concat());
+        done.must_be_fine();
+        let heads: Vec<_> = done.stdout.lines().filter(|line| line.contains(" selected, sum of ")).collect();
+        assert_eq!(heads.len(), 2, "{}", done.stdout);
+        for head in heads {
+            assert!(head.starts_with("1 of "), "{head}");
+            assert!(head.contains(&format!("sum of stat {stat}, ")), "{stat} KiB: {head}");
+            let drift = figure(head, "exact ") - stat;
+            for percentile in ["p50 ", "p95 ", "p99 ", "max "] {
+                assert_eq!(figure(head, percentile), drift.abs(), "one process: {head}");
+            }
+        }
+        assert!(done.stdout.contains(": 2 intervals, 1 process selected, 2 readings\n"), "{}", done.stdout);
+        let whose = format!(", pid {pid} (live-selected) at ");
+        assert!(done.stdout.contains(&whose), "the largest drift is its own: {}", done.stdout);
+    }
+    Outcome::Passed
+}
+
+/// The whole number behind the first `word` of a line.
+fn figure(line: &str, word: &str) -> i64 {
+    let (_, rest) = line.split_once(word).unwrap_or_else(|| panic!("{word:?}: {line}"));
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|error| panic!("{word:?}: {error}: {line}"))
+}
+
+/// A name that no process has: told once; with `-n` and `-d` that is no success, with a name that fits it is.
+pub fn a_name_that_matches_nothing_is_told_once() -> Outcome {
+    const WORDS: &str = "no process is named 'live-nobody' now";
+    for (format, end) in [("table", ["-n", "3"]), ("csv", ["-n", "2"]), ("jsonl", ["-d", "0.12"])] {
+        let options = ["--passive", "--comm", "live-nobody", "-i", "0.05", "--format", format];
+        let done = run(&[&options[..], &end[..]].concat());
+        done.must_say(1, &[WORDS]);
+        assert_eq!(done.stderr.matches(WORDS).count(), 1, "{done:?}");
+    }
+    let _helper = Helper::start_as("live-somebody");
+    let done = run(&["--comm", "live-nobody,live-somebody", "-i", "0.05", "-n", "2", "--format", "csv"]);
+    done.must_say(0, &[WORDS]);
+    assert!(!done.stderr.contains("live-somebody") && parse(&done.stdout).len() == 2, "{done:?}");
+    Outcome::Passed
 }
 
 /// `--top` that is given is that of all outputs.

@@ -5,6 +5,7 @@ use crate::{
     harness::Outcome,
     helper::{Helper, Kind},
     live::processes::a_kernel_thread,
+    records::{Record, parse},
 };
 
 /// Usage errors end with 2 and write nothing to standard output.
@@ -82,9 +83,11 @@ pub fn a_pid_that_is_not_there_is_told_at_once() -> Outcome {
     let done = run(&["-p", "4194305", "-i", "1000"]);
     done.must_say(1, &["4194305", "no process"]);
     assert_eq!(done.stdout, "");
-    // One of several is enough.
+    // Of several the others are watched.
     let helper = Helper::start();
-    run(&["-p", &format!("{},4194305", helper.pid())]).must_say(1, &["4194305"]);
+    let done = run(&["-p", &format!("{},4194305", helper.pid()), "-n", "1", "--format", "csv"]);
+    done.must_say(0, &["there is no process 4194305; the other processes of -p are watched"]);
+    assert_eq!(parse(&done.stdout).iter().map(Record::pid).collect::<Vec<_>>(), [i64::from(helper.pid())]);
     Outcome::Passed
 }
 

@@ -25,7 +25,7 @@ pub(super) fn headline(block: &Block<'_>) -> Vec<String> {
         ),
         format!(
             "{}, sum of {} {}, exact {}, |drift| {} (sizes in KiB)",
-            counted(headline.processes, "process", "processes"),
+            processes(headline.processes, headline.selected_of),
             headline.source.name(),
             summary.reported.map_or_else(
                 || "unknown".to_owned(),
@@ -35,6 +35,14 @@ pub(super) fn headline(block: &Block<'_>) -> Vec<String> {
             distribution(&summary.drift, host.page_size),
         ),
     ]
+}
+
+/// Of which processes the figures are.
+fn processes(count: u64, selected_of: Option<u64>) -> String {
+    match selected_of {
+        None => counted(count, "process", "processes"),
+        Some(all) => format!("{count} of {} selected", counted(all, "process", "processes")),
+    }
 }
 
 /// The lines below a table.
@@ -56,7 +64,8 @@ pub(super) fn summary(summary: &FinalSummary<'_>) -> Vec<String> {
             "run of {}: {}, {}, {}",
             duration(summary.duration),
             counted(summary.intervals, "interval", "intervals"),
-            counted(summary.processes, "process", "processes"),
+            counted(summary.processes, "process", "processes")
+                + if summary.selected { " selected" } else { "" },
             counted(summary.drift.readings, "reading", "readings"),
         ),
         format!("|drift| over all readings: {} (sizes in KiB)", distribution(&summary.drift, page_size)),

@@ -54,6 +54,14 @@ fn a_block_is_told_whole() {
 }
 
 #[test]
+fn figures_of_a_selection_say_so() {
+    let mut report = report();
+    report.headline.selected_of = Some(130);
+    let text = render(&report.block(), &View::plain(None));
+    assert!(text.contains("\n2 of 130 processes selected, sum of stat 4440, exact 4800, "), "{text}");
+}
+
+#[test]
 fn nothing_but_text_without_colour() {
     let text = render(&report().block(), &View::plain(None));
     assert!(!text.chars().any(|character| character.is_control() && character != '\n'));
@@ -136,6 +144,7 @@ fn the_summary_names_the_largest_drift_and_whose_it_was() {
         duration: Duration::from_secs(61),
         intervals: 2,
         processes: 1,
+        selected: false,
         drift: all.distribution(),
         largest: all.largest(),
         check: &SelfCheck::default(),
