@@ -1,5 +1,6 @@
 //! Options of `demo`.
 
+use super::number;
 use crate::{
     demo::{Options, Placement},
     output::ReportFormat,
@@ -15,10 +16,10 @@ use crate::{
 )]
 pub(super) struct Args {
     /// Threads that touch memory
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10_000, allow_negative_numbers = true, value_parser = number::within(1..=u32::MAX))]
     threads: u32,
     /// Pages of 4 KiB that each of them touches, once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 32, allow_negative_numbers = true, value_parser = number::within(1..=u32::MAX))]
     pages: u32,
     /// Bind each thread to a CPU, in turn over all that may be used
     #[arg(long)]

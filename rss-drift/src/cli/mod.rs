@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod duration;
 mod full;
+mod number;
 mod run;
 mod valid;
 mod values;

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use super::{duration, full::FullMode, values};
+use super::{duration, full::FullMode, number, values};
 use crate::{
     probe::{FullOptions, Scope},
     run::{Format, Options, Until},
@@ -65,7 +65,7 @@ struct Output {
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     file: Option<PathBuf>,
     /// Print the N most frequent call chains of misses
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = number::within(0..=usize::MAX))]
     misses: usize,
     /// Write all call chains of misses to this file
     ///
@@ -75,7 +75,7 @@ struct Output {
     /// Count readings with a |drift| of this size or more
     ///
     /// In bytes (K, M, G).
-    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "1M", allow_negative_numbers = true, value_parser = parse_size)]
     threshold: u64,
 }
 
@@ -86,12 +86,12 @@ struct How {
     /// How often to sample drift
     ///
     /// While the command runs. A bare number is seconds.
-    #[arg(short, long, value_name = "TIME", default_value = "0.5", allow_negative_numbers = true, value_parser = duration::parse)]
+    #[arg(short, long, value_name = "TIME", default_value = "0.5", allow_negative_numbers = true, value_parser = duration::parse_interval)]
     interval: Duration,
     /// Run the command N times
     ///
     /// The report has the mean and the spread of the figures; CSV and JSON have a row for each run.
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = number::within(1..=1000_u32))]
     repeat: u32,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, duration, full::FullMode, values};
+use super::{Usage, duration, full::FullMode, number, values};
 use crate::{
     output::{Format, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
@@ -34,7 +34,7 @@ struct Selection {
     /// Only these processes
     ///
     /// Several: -p 1,2 or -p 1 -p 2. rss-drift ends when the last of them does.
-    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', allow_negative_numbers = true, value_parser = number::within(1..=u32::MAX))]
     pids: Vec<u32>,
     /// Only processes of this name
     ///
@@ -44,7 +44,7 @@ struct Selection {
     /// Rows per report [default: 10 in the table, all in csv and jsonl]
     ///
     /// CSV and JSON lines have every selected process unless this is given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(0..=usize::MAX))]
     top: Option<usize>,
     /// Every process in every table
     #[arg(long, conflicts_with = "top")]
@@ -62,8 +62,8 @@ struct Selection {
 struct Output {
     /// Time between reports
     ///
-    /// A bare number is seconds.
-    #[arg(short, long, value_name = "TIME", default_value = "1", allow_negative_numbers = true, value_parser = duration::parse)]
+    /// A bare number is seconds; at least 10ms. SIGUSR1 prints a report at once.
+    #[arg(short, long, value_name = "TIME", default_value = "1", allow_negative_numbers = true, value_parser = duration::parse_interval)]
     interval: Duration,
     /// Columns of the table; `help` lists them
     ///
@@ -129,7 +129,7 @@ struct How {
 #[command(next_help_heading = "Limits")]
 struct Limits {
     /// End after this many reports
-    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1..=u64::MAX))]
     count: Option<u64>,
     /// End after this time
     #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = duration::parse)]
@@ -137,7 +137,7 @@ struct Limits {
     /// CPU limit of the BPF programs, in percent
     ///
     /// When they take more of the host's CPU time than this, rss-drift goes on in passive mode.
-    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = parse_percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "2", allow_negative_numbers = true, value_parser = parse_percent)]
     max_overhead: f64,
 }
 
