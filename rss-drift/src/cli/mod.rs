@@ -20,6 +20,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     output::{OutputError, UsageError, print},
+    session::Inherited,
     table::fields_help,
 };
 
@@ -72,6 +73,13 @@ enum Verb {
 /// write, 2 usage.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    let inherited = match Inherited::note() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "rss-drift: cannot ask which signals are blocked: {error}");
+            return ExitCode::from(if is_run(&args) { crate::run::FAILURE } else { 1 });
+        }
+    };
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -97,7 +105,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.verb {
         None => watch(cli.watch),
         Some(Verb::Watch(args)) => watch(*args),
-        Some(Verb::Run(args)) => return crate::run::run(&args.options()),
+        Some(Verb::Run(args)) => return crate::run::run(&args.options(), &inherited),
         Some(Verb::Demo(args)) => crate::demo::run(&args.options()),
         Some(Verb::Doctor(args)) => crate::doctor::run(args.format()),
     };

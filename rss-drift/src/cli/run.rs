@@ -14,7 +14,7 @@ use crate::{
     after_long_help = "The command starts when everything is attached. The command and all its descendants are measured. The \
         report goes to standard error; docs/run.md explains it.\n\
         Exit: the command's status; 128 + n when signal n killed it; 126 when it cannot be executed; 127 when it is not found; \
-        125 when rss-drift failed; 130 after Ctrl-C, with a report up to then.\n\n\
+        125 when rss-drift failed; 130 after Ctrl-C, with a report up to then. A second Ctrl-C does not wait for the command.\n\n\
         Examples:\n  rss-drift run -- make -j8                     what a build's processes really took\n  \
         rss-drift run -o run.csv -- pgbench -c 100    a row per run\n  \
         rss-drift run --wait -- service-that-forks    go on until the last of its processes ends\n  \
@@ -48,6 +48,11 @@ struct Selection {
     /// Without this option: until the command itself has ended.
     #[arg(long)]
     wait: bool,
+    /// Kill the command this long after a signal that asks it to end
+    ///
+    /// Without this option rss-drift waits as long as the command needs. A second signal ends rss-drift without the command.
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = duration::parse)]
+    kill_after: Option<Duration>,
 }
 
 /// What is written, and where to.
@@ -103,6 +108,7 @@ impl Args {
             full: FullOptions { run: Some(scope), ..full.options() },
             scope,
             until: if selection.wait { Until::LastDescendant } else { Until::Command },
+            kill_after: selection.kill_after,
             interval: how.interval,
             repeat: how.repeat,
             threshold: output.threshold,

@@ -14,7 +14,7 @@ use crate::proc::read_line;
     "the demo's threads take {needed} KiB, but MemAvailable in /proc/meminfo is {available} KiB: end what uses memory, or give \
      fewer --threads or --pages"
 )]
-pub(super) struct NoMemory {
+pub(crate) struct NoMemory {
     needed: u64,
     available: u64,
 }

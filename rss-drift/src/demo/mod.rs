@@ -23,6 +23,7 @@ use crate::{
 pub(crate) use child::Placement;
 
 use child::Child;
+use limits::NoMemory;
 use need::Need;
 use report::Report;
 
@@ -35,6 +36,17 @@ pub(crate) struct Options {
     pub format: ReportFormat,
 }
 
+impl Options {
+    /// What that takes.
+    ///
+    /// # Errors
+    /// Where the host has less.
+    pub(crate) fn need(&self, page_size: u64) -> Result<Need, NoMemory> {
+        let need = Need { threads: self.threads.into(), pages: self.pages.into(), page_size };
+        limits::check_memory(&need).map(|()| need)
+    }
+}
+
 /// How often the child is read until two readings are equal.
 const READINGS: usize = 100;
 /// Time between two of them.
@@ -44,12 +56,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // The forks of the start-up checks and of the child come before anything that may start a thread.
     let mut session = Startup::check(Mode::Passive).session()?;
-    let need = Need {
-        threads: options.threads.into(),
-        pages: options.pages.into(),
-        page_size: session.kernel.page_size,
-    };
-    limits::check_memory(&need)?;
+    let need = options.need(session.kernel.page_size)?;
     let mut child = Child::start(&need, options.placement)?;
     child.wait_until_touched()?;
     let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });

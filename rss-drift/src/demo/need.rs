@@ -2,7 +2,7 @@
 
 /// What the demo needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Need {
+pub(crate) struct Need {
     pub threads: u64,
     /// Pages that each touches.
     pub pages: u64,

@@ -4,7 +4,10 @@ use std::{
     ffi::{CString, OsString},
     fs::File,
     io::{self, Read as _, Write as _},
-    os::{fd::AsRawFd as _, unix::ffi::OsStrExt as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     ptr,
 };
 
@@ -12,15 +15,19 @@ use nix::{
     errno::Errno,
     fcntl::OFlag,
     sys::{
-        signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask},
+        signal::{Signal, kill},
         wait::waitpid,
     },
     unistd::{ForkResult, Pid, fork, pipe2},
 };
 
+use super::FAILURE;
+use crate::session::Inherited;
+
 #[derive(Debug, thiserror::Error)]
-#[error("cannot execute {name}: {}", .errno.desc())]
+#[error("cannot {}: {}", .step.text(name), .errno.desc())]
 pub(super) struct NotExecuted {
+    step: Step,
     name: String,
     errno: Errno,
 }
@@ -28,7 +35,33 @@ pub(super) struct NotExecuted {
 impl NotExecuted {
     /// The exit status that shells give.
     pub(super) fn code(&self) -> u8 {
-        if self.errno == Errno::ENOENT { 127 } else { 126 }
+        match (self.step, self.errno) {
+            (Step::Restore, _) => FAILURE,
+            (Step::Execute, Errno::ENOENT) => 127,
+            (Step::Execute, _) => 126,
+        }
+    }
+}
+
+/// What the child was about to do when the kernel refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Restore = 1,
+    Execute = 2,
+}
+
+impl Step {
+    const fn from_number(number: i32) -> Self {
+        if number == Self::Restore as i32 { Self::Restore } else { Self::Execute }
+    }
+
+    fn text(self, name: &str) -> String {
+        match self {
+            Self::Restore => {
+                format!("give {name} the limits and signals back that rss-drift was started with")
+            }
+            Self::Execute => format!("execute {name}"),
+        }
     }
 }
 
@@ -57,6 +90,16 @@ impl Ended {
     }
 }
 
+/// Says what the kernel refused, and ends the child.
+fn give_up(failure: &OwnedFd, step: Step, errno: Errno) -> ! {
+    let numbers: [i32; 2] = [step as i32, errno as i32];
+    // SAFETY: plain system calls; the numbers live through them. A parent that is gone needs no answer.
+    unsafe {
+        libc::write(failure.as_raw_fd(), numbers.as_ptr().cast(), size_of_val(&numbers));
+        libc::_exit(FAILURE.into())
+    }
+}
+
 /// The command, which waits at a gate until [`Child::go`]. Dropped before that it ends without having done anything.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -67,10 +110,10 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Forks. `mask`: the signals that the command is to have blocked.
+    /// Forks. The command gets what rss-drift inherited.
     ///
     /// Must be called while this process has one thread.
-    pub(super) fn start(words: &[OsString], mask: &SigSet) -> io::Result<Self> {
+    pub(super) fn start(words: &[OsString], inherited: &Inherited) -> io::Result<Self> {
         let arguments: Vec<CString> =
             words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
         let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
@@ -88,18 +131,17 @@ impl Child {
                 let mut go = 0_u8;
                 // SAFETY: system calls with values that live through them; `pointers` ends with a null.
                 unsafe {
-                    // What the standard library ignores on our behalf, the command is not to ignore.
-                    libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-                    libc::signal(libc::SIGXFSZ, libc::SIG_DFL);
-                    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None);
+                    // From here on a signal that the terminal sends to all of us ends the child as well.
+                    let restored = inherited.restore();
                     if libc::read(gate_inside.as_raw_fd(), (&raw mut go).cast(), 1) != 1 {
                         // Nobody is left who wants it.
-                        libc::_exit(125);
+                        libc::_exit(FAILURE.into());
+                    }
+                    if let Err(errno) = restored {
+                        give_up(&failure_inside, Step::Restore, errno);
                     }
                     libc::execvp(pointers[0], pointers.as_ptr());
-                    let errno = Errno::last_raw();
-                    libc::write(failure_inside.as_raw_fd(), (&raw const errno).cast(), size_of::<i32>());
-                    libc::_exit(127)
+                    give_up(&failure_inside, Step::Execute, Errno::last())
                 }
             }
         }
@@ -112,17 +154,22 @@ impl Child {
     /// Lets it execute its program. Returns when it has.
     pub(super) fn go(&mut self) -> io::Result<Result<(), NotExecuted>> {
         if let Some(mut gate) = self.gate.take() {
-            gate.write_all(&[1])?;
+            match gate.write_all(&[1]) {
+                // A signal that was sent to all of us has ended it already: whoever waits for it is told.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ok(())),
+                written => written?,
+            }
         }
-        let mut errno = [0; size_of::<i32>()];
-        match self.failure.read_exact(&mut errno) {
+        let mut failure = [[0; size_of::<i32>()]; 2];
+        match self.failure.read_exact(failure.as_flattened_mut()) {
             // The program was executed: that closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Ok(())),
             Err(error) => Err(error),
             Ok(()) => {
                 waitpid(self.pid, None)?;
-                let errno = Errno::from_raw(i32::from_ne_bytes(errno));
-                Ok(Err(NotExecuted { name: self.name.clone(), errno }))
+                let [step, errno] = failure.map(i32::from_ne_bytes);
+                let (step, errno) = (Step::from_number(step), Errno::from_raw(errno));
+                Ok(Err(NotExecuted { step, name: self.name.clone(), errno }))
             }
         }
     }

@@ -12,12 +12,15 @@ const INTRODUCTION: &str = "\
 daemons. The report goes to standard error, or is appended to a file (`-o`), as text, CSV or JSON.
 
 - **Begin and end.** rss-drift forks first, attaches its BPF programs (about a second), and then lets the child execute the command.
-  A signal before that ends rss-drift without a report. The report is made when the command has ended, with `--wait` when its last
+  A signal before that ends rss-drift with status 128 + n: the command does not run, and there is no report. The report is made when the command has ended, with `--wait` when its last
   descendant has. It lists the processes that still run. What rss-drift itself does between fork and execve is not counted.
 - **Exit status.** The command's own, 128 + n when signal n killed it, 126 when it cannot be executed, 127 when it is not
   found; 125 when rss-drift itself failed, also for an unknown option. SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2
-  are passed on, unless the terminal sent them to the command as well. All but the last two end the run when the command has ended, after two
-  seconds at the latest: Ctrl-C gives 130 and the report of what was seen so far.
+  are passed on, unless the terminal sent them to the command as well. All but the last two end the run: Ctrl-C gives 130 and the report of
+  what was seen so far. rss-drift waits until the command has ended; after two seconds it says so. A second signal ends rss-drift at once,
+  and the command goes on. `--kill-after TIME` kills a command that has not ended by then.
+- **What the command inherits.** Its limits, ignored and blocked signals are those that rss-drift was started with. A signal that was
+  ignored then (`nohup`, `&` in a script) ends neither of the two.
 - **Several runs.** `-r N` runs the command N times, each counted anew, until a signal ends one: the text then shows the mean of each figure and its
   standard error in percent, as `perf stat -r` does; CSV and JSON have a row for each run. The exit status is the last one's.
 - **On a terminal** a line shows time, page faults, RSS of all that live (what they share counts for each) and the largest peak so far.

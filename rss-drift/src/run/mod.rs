@@ -25,24 +25,26 @@ use std::{
 };
 
 use anyhow::Context as _;
+use nix::sys::signal::Signal;
 pub(crate) use options::{Format, Options, Until};
 
 use crate::{
     output::{ReportFile, ignore_file_size_signal},
+    session::Inherited,
     table::{csv_header, csv_rows, json_object},
 };
 use child::NotExecuted;
 use figures::FIGURES;
 use report::Report;
-use runner::Runner;
+use runner::{Measured, Runner};
 use sites::Sites;
 
 /// Exit status when rss-drift itself fails: none that a command is likely to have.
 pub(crate) const FAILURE: u8 = 125;
 
 /// Runs `run`. Whatever fails on our side is told here.
-pub(crate) fn run(options: &Options) -> ExitCode {
-    match measure(options) {
+pub(crate) fn run(options: &Options, inherited: &Inherited) -> ExitCode {
+    match measure(options, inherited) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
@@ -52,12 +54,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-fn measure(options: &Options) -> anyhow::Result<u8> {
+fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
     ignore_file_size_signal();
     let header = if options.format == Format::Csv { csv_header(FIGURES) } else { Vec::new() };
     let mut file = options.output.as_ref().map(|path| ReportFile::open(path, &header)).transpose()?;
     let mut folded = options.folded.as_ref().map(Folded::create).transpose()?;
-    let mut runner = Runner::new(options)?;
+    let mut runner = Runner::new(options, inherited)?;
     let mut reports = Vec::new();
     let mut code = 0;
     let mut write = |bytes: &[u8]| {
@@ -72,8 +74,14 @@ fn measure(options: &Options) -> anyhow::Result<u8> {
     if options.output.is_none() {
         write(&header)?;
     }
-    for _ in 0..options.repeat {
-        let (report, course_code, interrupted) = runner.measure_once()?;
+    for run in 1..=options.repeat {
+        let (report, course_code, signal) = match runner.measure_once()? {
+            Measured::Course(report, code, signal) => (*report, code, signal),
+            Measured::Nothing(signal) => {
+                code = code_of(signal);
+                break;
+            }
+        };
         code = course_code;
         match options.format {
             Format::Text if options.repeat > 1 => {}
@@ -82,17 +90,24 @@ fn measure(options: &Options) -> anyhow::Result<u8> {
             Format::Csv => write(&csv(&report))?,
         }
         reports.push(report);
-        if interrupted {
+        if let Some(signal) = signal {
+            // A command that had ended well just before is no success when others were to follow.
+            code = if code == 0 && run < options.repeat { code_of(signal) } else { code };
             break;
         }
     }
-    if options.repeat > 1 && options.format == Format::Text {
+    if options.repeat > 1 && options.format == Format::Text && !reports.is_empty() {
         write(repeat::text(&reports).as_bytes())?;
     }
     if let (Some(folded), Some(last)) = (&mut folded, reports.last()) {
         folded.write(&last.sites)?;
     }
     Ok(code)
+}
+
+/// The exit status after a signal, as shells give it.
+fn code_of(signal: Signal) -> u8 {
+    u8::try_from(128 + signal as i32).unwrap_or(FAILURE)
 }
 
 /// The row of CSV.

@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub scope: Scope,
     /// When a run ends.
     pub until: Until,
+    /// How long the command may take to end after a signal until it is killed; `None`: as long as it needs.
+    pub kill_after: Option<Duration>,
     /// How often to run the command.
     pub repeat: u32,
     pub full: FullOptions,

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io, thread,
+    io,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use super::{
     FAILURE, Options, Until,
     child::{Child, Ended},
+    code_of,
     opened::{Opened, Openings},
     progress::{Now, Progress},
     report::{Costs, Peak, Report},
@@ -24,12 +25,12 @@ use crate::{
     output::ShadowCheck,
     probe::{Chains, Mm, RunTotals, Scope},
     proc::{self, Source, Wanted, faults_of_threads, thread_name},
-    session::{CpuClock, Event, Mode, Session, Signals, Startup, give_memory_back},
+    session::{CpuClock, Event, Inherited, Mode, Session, Signals, Startup, give_memory_back},
     table::bytes,
 };
 
-/// How long the command has to end after a signal that asks it to.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long the command may take to end after a signal until the user is told that it is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often `--wait` asks whether anybody is left.
 const ASK: Duration = Duration::from_millis(50);
 
@@ -42,14 +43,27 @@ const ASK_ENDS: Duration = Duration::from_millis(10);
 const PASSED_ON: [Signal; 6] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
+/// Of these, what does not ask for the end of the run.
+const FOR_THE_COMMAND: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
+
 /// Measures the command, once or several times.
 pub(super) struct Runner<'a> {
     options: &'a Options,
+    inherited: &'a Inherited,
     session: Session,
     host: Host,
     rules: Rules,
-    signals: Signals,
+    /// From the start of the first command on; before that a signal ends us, and nothing is running.
+    signals: Option<Signals>,
     clock: CpuClock,
+}
+
+/// What came of one run.
+pub(super) enum Measured {
+    /// Its report, the exit status, and the signal that ended it.
+    Course(Box<Report>, u8, Option<Signal>),
+    /// This signal came before the command was executed.
+    Nothing(Signal),
 }
 
 /// How a run went.
@@ -69,9 +83,7 @@ impl Course {
     /// The exit status: the command's own; after Ctrl-C, or where the command did not heed a signal, that of the signal.
     fn code(&self) -> u8 {
         match (self.signal, self.ended) {
-            (Some(signal @ Signal::SIGINT), _) | (Some(signal), None) => {
-                u8::try_from(128 + signal as i32).unwrap_or(FAILURE)
-            }
+            (Some(signal @ Signal::SIGINT), _) | (Some(signal), None) => code_of(signal),
             (_, Some(ended)) => ended.code(),
             (None, None) => FAILURE,
         }
@@ -80,7 +92,7 @@ impl Course {
 
 impl<'a> Runner<'a> {
     /// Attaches everything.
-    pub(super) fn new(options: &'a Options) -> anyhow::Result<Self> {
+    pub(super) fn new(options: &'a Options, inherited: &'a Inherited) -> anyhow::Result<Self> {
         // The forks of the start-up checks come before anything that may start a thread.
         let startup = Startup::check(Mode::Full(options.full));
         let why =
@@ -91,16 +103,16 @@ impl<'a> Runner<'a> {
         }
         let mut rules = session.rules(Source::Stat, Wanted::default());
         rules.pending_limit = rules.unpublished(options.full.publish);
-        let signals = Signals::block(&PASSED_ON).context("cannot receive signals")?;
-        Ok(Self { options, host: session.host(), session, rules, signals, clock: CpuClock::begin() })
+        let clock = CpuClock::begin();
+        Ok(Self { options, inherited, host: session.host(), session, rules, signals: None, clock })
     }
 
-    /// One run: its report, the exit status, and whether a signal ended it.
-    pub(super) fn measure_once(&mut self) -> anyhow::Result<(Report, u8, bool)> {
+    /// One run.
+    pub(super) fn measure_once(&mut self) -> anyhow::Result<Measured> {
         // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
         give_memory_back();
         let mut child =
-            Child::start(&self.options.command, self.signals.before()).context("cannot start the command")?;
+            Child::start(&self.options.command, self.inherited).context("cannot start the command")?;
         // Mms that live by now get their states, so that none of them is taken for one of the command's.
         self.session.probe.snapshot()?;
         let symbols = Symbols::read().map_err(|error| error.to_string());
@@ -112,9 +124,36 @@ impl<'a> Runner<'a> {
             // Whose the mms are that live by now.
             self.session.probe.snapshot()?;
         }
-        let course = self.follow(&mut child)?;
-        let (code, interrupted) = (course.code(), course.signal.is_some());
-        Ok((self.report(&child, course, symbols)?, code, interrupted))
+        if self.signals.is_none() {
+            self.signals = Some(Signals::block(&PASSED_ON).context("cannot receive signals")?);
+        }
+        if let Some(signal) = self.signal(Duration::ZERO)? {
+            return Ok(Measured::Nothing(signal));
+        }
+        let mut course = self.follow(&mut child)?;
+        if course.ended.is_some() {
+            self.wait_for_mms(&mut course)?;
+        }
+        let (code, signal) = (course.code(), course.signal);
+        Ok(Measured::Course(Box::new(self.report(&child, course, symbols)?), code, signal))
+    }
+
+    /// The next event, before this time is over.
+    fn event(&mut self, longest: Duration) -> anyhow::Result<Option<Event>> {
+        let Some(signals) = &mut self.signals else { return Ok(None) };
+        signals.wait(longest).context("cannot receive signals")
+    }
+
+    /// The next signal, before this time is over: not that a child has ended.
+    fn signal(&mut self, longest: Duration) -> anyhow::Result<Option<Signal>> {
+        let end = Instant::now() + longest;
+        loop {
+            match self.event(end.saturating_duration_since(Instant::now()))? {
+                Some(Event::Signal { signal, .. }) => return Ok(Some(signal)),
+                Some(Event::Child) => {}
+                None => return Ok(None),
+            }
+        }
     }
 
     /// From the start of the command to its end, or to a signal that ends the run.
@@ -136,15 +175,14 @@ impl<'a> Runner<'a> {
         };
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
         let mut next_sample = clock;
-        let mut deadline = None;
+        let mut end = End::default();
         let mut progress = Progress::new();
         loop {
             if course.ended.is_none() {
                 course.ended = child.try_wait().context("cannot wait for the command")?;
                 course.duration = clock.elapsed();
             }
-            let given_up = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if given_up || (course.ended.is_some() && !self.waits_on()?) {
+            if end.left || (course.ended.is_some() && (course.signal.is_some() || !self.waits_on()?)) {
                 break;
             }
             let now = Instant::now();
@@ -156,26 +194,21 @@ impl<'a> Runner<'a> {
                 }
                 next_sample = Instant::now() + self.options.interval;
             }
+            end.time_is_over(child);
             let mut until = next_sample;
             if course.ended.is_some() {
                 until = until.min(now + ASK);
             }
-            if let Some(deadline) = deadline {
-                until = until.min(deadline);
+            if let Some(next) = end.next() {
+                until = until.min(next);
             }
-            let event = self.signals.wait(until.saturating_duration_since(Instant::now()));
-            if let Some(Event::Signal { signal, by_terminal }) = event.context("cannot receive signals")? {
+            let event = self.event(until.saturating_duration_since(Instant::now()))?;
+            if let Some(Event::Signal { signal, by_terminal }) = event {
                 if !by_terminal && course.ended.is_none() {
                     child.signal(signal);
                 }
-                if !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2) {
-                    // The second one is not waited for.
-                    let grace = if course.signal.is_some() || course.ended.is_some() {
-                        Duration::ZERO
-                    } else {
-                        GRACE
-                    };
-                    deadline = Some(Instant::now() + grace);
+                if !FOR_THE_COMMAND.contains(&signal) {
+                    end.asked(self.options.kill_after);
                     course.signal = Some(signal);
                 }
             }
@@ -245,10 +278,15 @@ impl<'a> Runner<'a> {
     /// Nobody lives: waits until their mms are gone as well. An mm outlives its process while somebody else holds it: who reads its
     /// files in /proc, or since 6.17 the kernel itself, when a process of several threads ends soon after its hash of
     /// futexes grew with them (`kernel/futex/core.c:futex_ref_drop`; a worker ends it after an RCU grace period).
-    fn wait_for_mms(&self) -> anyhow::Result<()> {
+    /// A signal ends the wait and the run.
+    fn wait_for_mms(&mut self, course: &mut Course) -> anyhow::Result<()> {
         let deadline = Instant::now() + ENDS;
         while self.alive()?.is_empty() && self.session.probe.run_pages_left()? && Instant::now() < deadline {
-            thread::sleep(ASK_ENDS);
+            // Who would have been told by SIGUSR1 or SIGUSR2 has ended.
+            if let Some(signal) = self.signal(ASK_ENDS)?.filter(|signal| !FOR_THE_COMMAND.contains(signal)) {
+                course.signal = Some(signal);
+                break;
+            }
         }
         Ok(())
     }
@@ -259,9 +297,6 @@ impl<'a> Runner<'a> {
         mut course: Course,
         symbols: Result<Symbols, String>,
     ) -> anyhow::Result<Report> {
-        if course.ended.is_some() {
-            self.wait_for_mms()?;
-        }
         self.follow_cpus()?;
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
         course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
@@ -313,6 +348,54 @@ impl<'a> Runner<'a> {
             maps: self.session.probe.footprint().bytes,
         }
     }
+}
+
+/// The end of a run that a signal asks for.
+#[derive(Debug, Default)]
+struct End {
+    /// A signal has come.
+    asked: bool,
+    /// When the user is told that the command is waited for.
+    notice: Option<Instant>,
+    /// When the command is killed.
+    kill: Option<Instant>,
+    /// Nobody waits for the command any more.
+    left: bool,
+}
+
+impl End {
+    /// A signal asks the command to end. It may take its time, as with `perf stat`; the second signal is not for it, but for us.
+    fn asked(&mut self, kill_after: Option<Duration>) {
+        if self.asked {
+            self.left = true;
+            return;
+        }
+        self.asked = true;
+        let now = Instant::now();
+        self.notice = Some(now + PATIENCE);
+        self.kill = kill_after.map(|time| now + time);
+    }
+
+    /// Does what is due.
+    fn time_is_over(&mut self, child: &Child) {
+        let now = Instant::now();
+        if take_due(&mut self.kill, now) {
+            child.signal(Signal::SIGKILL);
+        }
+        if take_due(&mut self.notice, now) {
+            log::warn!("waiting for the command to end; another signal ends rss-drift without it");
+        }
+    }
+
+    /// When there is something to do next.
+    fn next(&self) -> Option<Instant> {
+        [self.notice, self.kill].into_iter().flatten().min()
+    }
+}
+
+/// Whether it is time; only once.
+fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
+    at.take_if(|at| *at <= now).is_some()
 }
 
 /// The words as they were given.

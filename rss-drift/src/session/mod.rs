@@ -1,6 +1,7 @@
 //! Start-up: every check that `doctor` prints, and, when all that is needed is there, a probe that measures.
 
 mod cost;
+mod inherited;
 mod signals;
 
 use std::fmt::{Display, Write as _};
@@ -24,7 +25,8 @@ use crate::{
 };
 
 pub use cost::CpuClock;
-pub use signals::{Event, Signals};
+pub use inherited::Inherited;
+pub use signals::{Event, Signals, hold};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -11,6 +11,8 @@ use nix::{
     },
 };
 
+use super::inherited::is_ignored;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A child has ended, or stopped, or goes on.
@@ -23,34 +25,34 @@ pub enum Event {
     },
 }
 
+/// Keeps a signal for [`Signals`], whose default action would end us before.
+pub fn hold(signal: Signal) -> io::Result<()> {
+    Ok(sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::from_iter([signal])), None)?)
+}
+
 /// Our signals, blocked.
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
-    before: SigSet,
 }
 
 impl Signals {
-    /// Blocks these, and SIGCHLD.
+    /// Blocks these, and SIGCHLD. A signal that is ignored stays ignored: whoever started us with `nohup`, or in the background of a
+    /// script, does not want us to heed it.
     pub fn block(signals: &[Signal]) -> io::Result<Self> {
-        let mut set: SigSet = signals.iter().copied().collect();
+        // The kernel keeps a blocked signal for us even where it is ignored.
+        let mut set: SigSet = signals.iter().copied().filter(|&signal| !is_ignored(signal)).collect();
         set.add(Signal::SIGCHLD);
-        let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before))?;
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { fd, before })
-    }
-
-    /// What was blocked before.
-    #[must_use]
-    pub const fn before(&self) -> &SigSet {
-        &self.before
+        Ok(Self { fd })
     }
 
     /// Waits for the next one; `None`: none came.
     pub fn wait(&mut self, longest: Duration) -> io::Result<Option<Event>> {
         // Rounded up: the last millisecond is not to be waited for in a loop.
-        let timeout = PollTimeout::try_from(longest + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
+        let longest = longest.saturating_add(Duration::from_micros(999));
+        let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(None),

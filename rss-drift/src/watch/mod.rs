@@ -3,12 +3,10 @@
 mod guard;
 mod options;
 mod reporter;
+mod schedule;
 mod select;
 
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
@@ -16,12 +14,18 @@ pub(crate) use options::{Options, Sort};
 
 use crate::{
     output::{ignore_file_size_signal, open_all},
-    session::{Event, Signals, Startup, give_memory_back},
+    session::{Event, Signals, Startup, give_memory_back, hold},
 };
 use reporter::Reporter;
+pub(crate) use schedule::{Due, Schedule};
+
+/// The signal that asks for a report.
+const REPORT_NOW: Signal = Signal::SIGUSR1;
 
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     ignore_file_size_signal();
+    // Start-up takes a second: who asks for a report meanwhile gets the first one.
+    hold(REPORT_NOW).context("cannot receive signals")?;
     // The fork of the start-up checks comes before anything that may start a thread.
     let session = Startup::check(options.mode).session()?;
     let sinks = open_all(&options.outputs, options.columns.as_deref())?;
@@ -42,51 +46,30 @@ enum End {
     AsAsked,
 }
 
-/// Reports until the last report is made or a signal comes.
+/// Reports until the last report is made or a signal ends it. SIGUSR1 asks for a report now; the next one stays when it is due.
 fn report(reporter: &mut Reporter) -> anyhow::Result<End> {
-    // What lasts longer has no end: the clock cannot add it up.
-    const FAR: Duration = Duration::from_secs(86400 * 365 * 30);
-    let mut signals = Signals::block(&[Signal::SIGINT, Signal::SIGTERM]).context("cannot receive signals")?;
-    let interval = reporter.interval().min(FAR);
-    let mut next = Instant::now();
-    let end = next + reporter.duration().unwrap_or(FAR).min(FAR);
+    const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    let signals = [&ENDS[..], &[REPORT_NOW]].concat();
+    let mut signals = Signals::block(&signals).context("cannot receive signals")?;
+    let mut schedule = Schedule::begin(Instant::now(), reporter.interval(), reporter.duration());
     loop {
-        let event = signals.wait(next.min(end).saturating_duration_since(Instant::now()));
-        if let Some(Event::Signal { .. }) = event.context("cannot receive signals")? {
+        let event = signals.wait(schedule.wait(Instant::now())).context("cannot receive signals")?;
+        let signal = match event {
+            Some(Event::Signal { signal, .. }) => Some(signal),
+            Some(Event::Child) | None => None,
+        };
+        if signal.is_some_and(|signal| ENDS.contains(&signal)) {
             return Ok(End::Signal);
         }
-        let now = Instant::now();
-        if now >= end {
-            return Ok(End::AsAsked);
-        }
-        if now >= next {
-            next = after(next, now, interval);
-            reporter.interval_over()?;
-            if reporter.is_over() {
-                return Ok(End::AsAsked);
+        match schedule.due(Instant::now(), signal == Some(REPORT_NOW)) {
+            Due::Nothing => {}
+            Due::End => return Ok(End::AsAsked),
+            Due::Report => {
+                reporter.interval_over()?;
+                if reporter.is_over() {
+                    return Ok(End::AsAsked);
+                }
             }
-        }
-    }
-}
-
-/// When the report after that of `due` is due. After a stop (SIGSTOP, a busy host) it comes on the next full interval: not a burst of
-/// late ones.
-fn after(due: Instant, now: Instant, interval: Duration) -> Instant {
-    let interval = interval.as_nanos();
-    let wait = interval - now.duration_since(due).as_nanos() % interval;
-    now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn late_reports_are_left_out() {
-        let due = Instant::now();
-        let ms = Duration::from_millis;
-        for (late, next) in [(0, 100), (30, 100), (100, 200), (250, 300)] {
-            assert_eq!(after(due, due + ms(late), ms(100)), due + ms(next));
         }
     }
 }

@@ -22,6 +22,7 @@ mod run;
 mod runs;
 mod selection;
 mod shadow;
+mod signals;
 mod sites;
 mod slots;
 mod startup;
@@ -194,6 +195,14 @@ pub const TESTS: &[Test] = tests! {
         signals_end_with_a_summary
         a_watched_process_that_dies
         a_killed_run_leaves_nothing_in_the_kernel
+    }
+    signals {
+        ignored_at_the_start_stay_ignored
+        sigchld_ignored_by_the_parent
+        the_command_gets_them_back
+        a_report_now
+        a_command_that_is_slow_to_end
+        at_any_instant
     }
     run {
         gives_the_commands_exit_status

@@ -250,10 +250,12 @@ pub fn tells_what_was_seen_until_a_signal() -> Outcome {
         let [resident, ..] = said(&line);
         assert_eq!(figure(&report, "command_peak_bytes") / 1024, resident, "{report:#}");
     }
-    // A command that does not heed it still runs, and that is said.
+    // A command that does not heed it is waited for until the second signal; that it still runs is said.
     let mut running =
         Running::start(&["run", "--", "sh", "-c", "trap '' INT; echo ready; read line; sleep 4"]);
     running.read_until("ready");
+    running.signal(Signal::SIGINT);
+    thread::sleep(Duration::from_millis(100));
     running.signal(Signal::SIGINT);
     let done = running.finish();
     done.must_say(130, &["the command still runs", "still runs: pid "]);

@@ -36,9 +36,9 @@ pub fn as_many_reports_as_asked_for() -> Outcome {
     Outcome::Passed
 }
 
-/// Ctrl-C and SIGTERM: a summary of the run, exit 0, and a file that ends with a whole row.
+/// Ctrl-C, SIGTERM and SIGHUP: a summary of the run, exit 0, and a file that ends with a whole row.
 pub fn signals_end_with_a_summary() -> Outcome {
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let mut running = Running::start(&["-i", "0.05"]);
         running.read_until("self-check: ");
         running.signal(signal);

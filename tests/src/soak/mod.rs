@@ -19,7 +19,8 @@ use rss_drift::{
     session::Mode,
 };
 
-use self::{actors::Actors, random::Random};
+use self::actors::Actors;
+pub use self::random::Random;
 use crate::{
     invariants::{no_state_too_many, nothing_is_late, states_too_many},
     measure::{Meter, wait_until},

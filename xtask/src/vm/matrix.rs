@@ -25,6 +25,7 @@ const WHATEVER_THE_KERNEL: &[&str] = &[
     "output::",
     "selection::",
     "runs::",
+    "signals::",
     "run::gives_the",
     "run::writes_rows",
     "repeated::",
@@ -168,7 +169,7 @@ mod tests {
             Cell::new(Kernel::V7, 8).arguments(),
             [
                 "--without",
-                "usage::,files::,output::,selection::,runs::,run::gives_the,run::writes_rows,repeated::"
+                "usage::,files::,output::,selection::,runs::,signals::,run::gives_the,run::writes_rows,repeated::"
             ]
         );
         let with_64 = Cell::new(Kernel::V7, 64).arguments().concat();
