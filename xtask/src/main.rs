@@ -4,6 +4,7 @@
 mod bench;
 mod build;
 mod cargo;
+mod fuzz;
 mod lint;
 mod model;
 mod privilege;
@@ -39,6 +40,8 @@ enum Verb {
     Model(model::Arguments),
     /// Soak full mode in random orders, every invariant checked each second
     Soak(soak::Arguments),
+    /// Try random command lines
+    Fuzz(fuzz::Arguments),
     /// Measure what rss-drift costs
     #[command(subcommand)]
     Bench(bench::Verb),
@@ -66,6 +69,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Test(arguments) => test::main(&arguments),
         Verb::Model(arguments) => model::main(&arguments),
         Verb::Soak(arguments) => soak::main(&arguments),
+        Verb::Fuzz(arguments) => fuzz::main(&arguments),
         Verb::Bench(verb) => bench::main(&verb),
         Verb::Vm(verb) => vm::main(verb),
     }

@@ -4,6 +4,8 @@ mod demo;
 mod doctor;
 mod duration;
 mod full;
+#[cfg(test)]
+mod fuzz;
 mod number;
 mod run;
 mod valid;
