@@ -15,6 +15,7 @@ mod linker;
 mod paths;
 mod script;
 mod stamp;
+mod strip;
 mod tools;
 mod version;
 

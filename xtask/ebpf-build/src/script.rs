@@ -5,6 +5,7 @@ use std::{env, error::Error, fs, path::PathBuf, process::ExitCode};
 use crate::{
     compile::{Object, build_object},
     env::{BPF_LINKER_VARIABLE, RUSTC_VARIABLE},
+    strip::strip,
     tools::find,
 };
 
@@ -39,8 +40,10 @@ fn try_provide(object: Object, variable: &str) -> Result<(), Box<dyn Error>> {
 
     // A copy of the crate's own: another build may replace the shared one while the crate's compiler reads it.
     let copy = PathBuf::from(env::var("OUT_DIR")?).join("object.bpf.o");
-    fs::copy(&built, &copy)
-        .map_err(|error| format!("cannot copy {} to {}: {error}", built.display(), copy.display()))?;
+    let whole = fs::read(&built).map_err(|error| format!("cannot read {}: {error}", built.display()))?;
+    let stripped = strip(&whole)
+        .map_err(|error| format!("cannot strip the debug information from {}: {error}", built.display()))?;
+    fs::write(&copy, stripped).map_err(|error| format!("cannot write {}: {error}", copy.display()))?;
     println!("cargo:rustc-env={variable}={}", copy.display());
     Ok(())
 }
