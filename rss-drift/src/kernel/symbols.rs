@@ -1,6 +1,10 @@
 //! The names of the kernel's functions, by address: `/proc/kallsyms`.
 
-use std::{fs, io, ops::Range};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    ops::Range,
+};
 
 /// Where the kernel lists them.
 const KALLSYMS: &str = "/proc/kallsyms";
@@ -16,49 +20,57 @@ pub enum NoSymbols {
     Hidden,
 }
 
+/// A function: where its code begins, and its name.
+#[derive(Clone, Copy, Debug)]
+struct Function {
+    address: u64,
+    /// Where the name begins in all names.
+    name: u32,
+    /// Bytes of it. The kernel's longest name has 511 (`include/linux/kallsyms.h:KSYM_NAME_LEN`).
+    length: u16,
+}
+
 /// Functions by rising address.
 #[derive(Clone, Debug, Default)]
 pub struct Symbols {
-    /// Address, and where its name begins in `names`; a name ends where the next begins.
-    functions: Vec<(u64, u32)>,
+    functions: Vec<Function>,
     names: String,
 }
 
 impl Symbols {
     /// Reads them: some hundred thousand.
     pub fn read() -> Result<Self, NoSymbols> {
-        // Names of modules' functions are what their authors made of them.
-        let symbols = Self::parse(&String::from_utf8_lossy(&fs::read(KALLSYMS)?));
+        let symbols = Self::of_lines(BufReader::new(File::open(KALLSYMS)?))?;
         if symbols.functions.is_empty() { Err(NoSymbols::Hidden) } else { Ok(symbols) }
     }
 
-    /// Lines of an address, a type and a name. Functions are what has the type of text; an address of 0 is hidden.
+    /// As the file has them, for tests.
+    #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Self {
-        let mut found: Vec<(u64, &str)> = text
-            .lines()
-            .filter_map(|line| {
-                let mut words = line.split_ascii_whitespace();
-                let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
-                let address = u64::from_str_radix(address, 16).ok()?;
-                (address != 0 && matches!(kind, "t" | "T" | "w" | "W")).then_some((address, name))
-            })
-            .collect();
-        // Of several names of one address the first stays.
-        found.sort_by_key(|&(address, _)| address);
-        found.dedup_by_key(|&mut (address, _)| address);
+        Self::of_lines(text.as_bytes()).expect("memory can be read")
+    }
+
+    /// Lines of an address, a type and a name. Functions are what has the type of text; an address of 0 is hidden. One line at a time: the
+    /// file has as many megabytes as a start may take in all.
+    fn of_lines(mut lines: impl BufRead) -> io::Result<Self> {
         let mut symbols = Self::default();
-        for (address, name) in found {
-            symbols.functions.push((address, u32::try_from(symbols.names.len()).unwrap_or(u32::MAX)));
-            symbols.names.push_str(name);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            // Names of modules' functions are what their authors made of them.
+            symbols.functions.extend(function(&String::from_utf8_lossy(&line), &mut symbols.names));
+            line.clear();
         }
-        symbols
+        // Of several names of one address the first stays.
+        symbols.functions.sort_by_key(|function| function.address);
+        symbols.functions.dedup_by_key(|function| function.address);
+        Ok(symbols)
     }
 
     /// Every function: its name as it stands in the source, and where its code is.
     pub fn functions(&self) -> impl Iterator<Item = (&str, Range<u64>)> {
-        self.functions.iter().enumerate().map(|(at, &(start, _))| {
-            let end = self.functions.get(at + 1).map_or(u64::MAX, |&(next, _)| next);
-            (source_name(self.name(at)), start..end)
+        self.functions.iter().enumerate().map(|(at, function)| {
+            let end = self.functions.get(at + 1).map_or(u64::MAX, |next| next.address);
+            (source_name(self.name(function)), function.address..end)
         })
     }
 
@@ -73,16 +85,29 @@ impl Symbols {
     #[must_use]
     pub fn caller_and_offset(&self, return_address: u64) -> Option<(&str, u64)> {
         let address = return_address.checked_sub(1)?;
-        let at = self.functions.partition_point(|&(start, _)| start <= address).checked_sub(1)?;
-        Some((self.name(at), return_address - self.functions[at].0))
+        let behind = self.functions.partition_point(|function| function.address <= address);
+        let function = self.functions.get(behind.checked_sub(1)?)?;
+        Some((self.name(function), return_address - function.address))
     }
 
-    /// The name of the function at this place.
-    fn name(&self, at: usize) -> &str {
-        let begin = self.functions.get(at).map_or(self.names.len(), |&(_, begin)| begin as usize);
-        let end = self.functions.get(at + 1).map_or(self.names.len(), |&(_, begin)| begin as usize);
-        self.names.get(begin..end).unwrap_or_default()
+    fn name(&self, function: &Function) -> &str {
+        let begin = function.name as usize;
+        self.names.get(begin..begin + usize::from(function.length)).unwrap_or_default()
     }
+}
+
+/// The function of a line, where it has one; its name goes to the end of `names`.
+fn function(line: &str, names: &mut String) -> Option<Function> {
+    let mut words = line.split_ascii_whitespace();
+    let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
+    let address = u64::from_str_radix(address, 16).ok()?;
+    if address == 0 || !matches!(kind, "t" | "T" | "w" | "W") {
+        return None;
+    }
+    let function =
+        Function { address, name: u32::try_from(names.len()).ok()?, length: u16::try_from(name.len()).ok()? };
+    names.push_str(name);
+    Some(function)
 }
 
 /// A function's name as it stands in the source: without what the compiler made of it (`.part.0`, `.isra.0`, `.cold`).
