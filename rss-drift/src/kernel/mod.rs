@@ -6,6 +6,7 @@ mod cast;
 pub mod checks;
 mod layout;
 pub mod rfc;
+pub mod room;
 mod run_layout;
 pub mod symbols;
 pub mod tunables;

@@ -45,7 +45,12 @@ impl Report {
             shown: None,
             left_out: 0,
             events: Vec::new(),
-            check: SelfCheck { cpu_percent: Some(0.4), rss_bytes: Some(5 << 20), ..SelfCheck::default() },
+            check: SelfCheck {
+                cpu_percent: Some(0.4),
+                rss_bytes: Some(5 << 20),
+                peak_rss_bytes: Some(9 << 20),
+                ..SelfCheck::default()
+            },
         }
     }
 

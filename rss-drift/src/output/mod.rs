@@ -142,6 +142,8 @@ pub struct SelfCheck {
     pub cpu_percent: Option<f64>,
     /// RSS of rss-drift in bytes; over all intervals the largest. `None` when unreadable.
     pub rss_bytes: Option<u64>,
+    /// The largest RSS of rss-drift since its start, start-up included, in bytes: its `VmHWM`. `None` when unreadable.
+    pub peak_rss_bytes: Option<u64>,
     /// Kernel memory of the BPF programs and maps in bytes; `None` when unreadable.
     pub map_bytes: Option<u64>,
     /// Of full mode; `None` in passive mode.

@@ -44,6 +44,8 @@ pub(super) struct Known {
     /// The number of the kernel's `bpf_rdonly_cast` in its BTF. 0 is none: the verifier lets such a call stand where it is
     /// never reached (`kernel/bpf/verifier.c:add_kfunc_call`).
     pub(super) rdonly_cast: u32,
+    /// Whether the kernel is told the source line of each instruction: its verifier's log and bpftool show them.
+    pub(super) lines: bool,
 }
 
 impl Known {
@@ -72,6 +74,9 @@ pub(super) fn link(object: &[u8], known: &Known) -> Result<Vec<u64>, ProbeError>
     let file = ElfFile::<FileHeader64<LittleEndian>>::parse(object).map_err(ProbeError::NoElf)?;
     lengthen(&file, bytes, tables::CPUS, elements(known.config.cpus) * size_of::<Cpu>() as u64)?;
     lengthen(&file, bytes, tables::SEEN, elements(known.config.seen) * size_of::<[i32; MEMBERS]>() as u64)?;
+    if !known.lines {
+        forget_lines(&file, bytes)?;
+    }
     let mut figures = 0;
     for section in file.sections().filter(|section| section.kind() == SectionKind::Text) {
         // A section without bytes in the file has no instructions either.
@@ -112,6 +117,19 @@ fn lengthen(
     let (header, _) = object::pod::from_bytes_mut::<SectionHeader64<LittleEndian>>(header)
         .map_err(|()| ProbeError::Unlinked)?;
     header.sh_size.set(LittleEndian, length);
+    Ok(())
+}
+
+/// Takes away which source line each instruction is from. aya copies all lines of a section for each function in it: of the memory that
+/// a start takes that would be a third.
+fn forget_lines(file: &ElfFile<'_, FileHeader64<LittleEndian>>, bytes: &mut [u8]) -> Result<(), ProbeError> {
+    /// Where the header of `.BTF.ext` has the bytes of line information (`struct btf_ext_header` of libbpf, `Documentation/bpf/btf.rst`).
+    const LENGTH: usize = 20;
+    const NAME: &str = ".BTF.ext";
+    let Some(section) = file.section_by_name(NAME) else { return Ok(()) };
+    let at = section.file_range().and_then(|(start, _)| usize::try_from(start).ok()?.checked_add(LENGTH));
+    let length = at.and_then(|at| bytes.get_mut(at..)?.first_chunk_mut()).ok_or(ProbeError::Unlinked)?;
+    *length = [0; 4];
     Ok(())
 }
 

@@ -39,6 +39,7 @@ fn a_figure_becomes_a_constant() {
         config: ShadowConfig { max_mms: 4096, ..ShadowConfig::default() },
         run: RunLayout { system: 1, ..RunLayout::default() },
         rdonly_cast: 0,
+        lines: false,
     };
     let mark = |number: u16| FIGURE + u64::from(number);
     let of_layout = figure::<Layout>(offset_of!(Layout, task_mm));
@@ -84,6 +85,27 @@ fn counters_lie_where_the_layout_says() {
     let (count, slots) = (offset_of!(Counters, count), offset_of!(Counters, slots));
     assert_eq!([0, 4, 8, 12].map(|at| of(count + at)), [1008, 1048, 1088, 1128]);
     assert_eq!([0, 4, 8, 12].map(|at| of(slots + at)), [1032, 1072, 1112, 1152]);
+}
+
+/// Sections that start like this, and the bytes of line information in the object.
+fn sections_and_lines(object: &[u8], start: &str) -> (usize, u32) {
+    let file = ElfFile::<FileHeader64<LittleEndian>>::parse(object).unwrap();
+    let named = file.sections().filter(|section| section.name().is_ok_and(|name| name.starts_with(start)));
+    let info = file.section_by_name(".BTF.ext").unwrap().data().unwrap();
+    (named.count(), u32::from_le_bytes(info[20..24].try_into().unwrap()))
+}
+
+#[test]
+fn the_object_has_no_more_than_is_read() {
+    // The build leaves the debug information out, and a start the lines, unless the verifier's log is wanted.
+    let (debug, lines) = sections_and_lines(OBJECT, ".debug");
+    assert_eq!(debug, 0);
+    assert!(lines > 0);
+    for (wanted, expected) in [(true, lines), (false, 0)] {
+        let linked = link(OBJECT, &Known { lines: wanted, ..Known::default() }).unwrap();
+        let bytes = &bytemuck::cast_slice(&linked)[..OBJECT.len()];
+        assert_eq!(sections_and_lines(bytes, ".debug"), (0, expected));
+    }
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Loading the BPF programs: layout in, verified, CPUs found.
 
-use aya::{Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel};
+use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 
 use super::{
     error::ProbeError,
     full::{self, FullOptions},
     handle::{Full, Probe, TASKS},
+    heap::give_memory_back,
     holders::SlotReader,
     link::{Known, OBJECT, link},
+    loader::loader,
     maps::{Value, array_mut, failed},
     programs::{iterator, load_iterator},
     reader::Reader,
@@ -23,9 +25,9 @@ impl Probe {
     /// # Errors
     /// When the kernel refuses a BPF program: the text holds the end of the verifier's log.
     pub fn open(kernel: &Kernel) -> Result<Self, ProbeError> {
-        let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
-        let object = link(OBJECT, &Known { layout: kernel.layout, ..Known::default() })?;
-        let mut ebpf = loader(kernel).load(bytemuck::cast_slice(&object))?;
+        let known = Known { layout: kernel.layout, lines: lines_are_wanted(), ..Known::default() };
+        let mut ebpf = load(&mut loader(kernel), &known)?;
+        let btf = targets(kernel)?;
         let program = match kernel.accounting {
             Accounting::PerTask => TASKS,
             Accounting::PerCpu => "rss_percpu",
@@ -75,19 +77,19 @@ impl Probe {
         cast: Option<Cast>,
     ) -> Result<Self, ProbeError> {
         let scheme = Scheme::of(kernel.accounting);
-        let btf = Btf::parse(&blob_of(&kernel.targets), Endianness::default())?;
         let capacity = options.capacity(kernel.layout.cpu_ids, live);
         let config = full::config(kernel, options, capacity, cast);
         let known = Known {
             layout: kernel.layout,
             config,
             run: run::layout(options.run)?,
+            lines: lines_are_wanted(),
             rdonly_cast: cast.map_or(0, |cast| cast.function),
         };
-        let object = link(OBJECT, &known)?;
         let mut loader = loader(kernel);
         full::size_maps(&mut loader, kernel, options, capacity);
-        let mut ebpf = loader.load(bytemuck::cast_slice(&object))?;
+        let mut ebpf = load(&mut loader, &known)?;
+        let btf = targets(kernel)?;
         load_iterator(&mut ebpf, scheme.reader, &btf, &kernel.release)?;
         let offsets = match kernel.accounting {
             Accounting::PerCpu => find_cpus(&mut ebpf, kernel, &btf)?,
@@ -118,18 +120,24 @@ impl Probe {
     }
 }
 
-/// What both modes are loaded with.
-fn loader(kernel: &Kernel) -> EbpfLoader<'static> {
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(None)
-        // A refusal's reason, without the trace of every instruction: on a BPF program that is found too complex that trace takes
-        // minutes to write, and aya asks for it ten times.
-        .verifier_log_level(VerifierLogLevel::STATS)
-        .map_max_entries("CPU_OFFSETS", kernel.layout.cpus.max(1))
-        // A page: its messages are rare, and each names a process.
-        .map_max_entries("AYA_LOGS", 4096);
-    loader
+/// The maps made and the BPF programs ready to be loaded, by what is known of this kernel.
+fn load(loader: &mut EbpfLoader<'_>, known: &Known) -> Result<Ebpf, ProbeError> {
+    let object = link(OBJECT, known)?;
+    let ebpf = loader.load(bytemuck::cast_slice(&object))?;
+    drop(object);
+    // The object in pieces is gone, and what comes next is as large.
+    give_memory_back();
+    Ok(ebpf)
+}
+
+/// What the BPF programs attach to, as aya looks it up. Megabytes, so it is made only when the object is in the kernel.
+fn targets(kernel: &Kernel) -> Result<Btf, ProbeError> {
+    Ok(Btf::parse(&blob_of(&kernel.targets), Endianness::default())?)
+}
+
+/// Whether refusals are shown with the verifier's log, which has source lines in it.
+fn lines_are_wanted() -> bool {
+    log::log_enabled!(log::Level::Info)
 }
 
 /// Learns each possible CPU's `__per_cpu_offset` and hands them to the reading BPF program.

@@ -201,6 +201,12 @@ pub fn with_memory() -> io::Result<Vec<u32>> {
     Ok(pids)
 }
 
+/// The largest RSS of this process so far, start-up included, in bytes: its `VmHWM`.
+#[must_use]
+pub fn own_peak_rss() -> Option<u64> {
+    TaskFolder("/proc/self".into()).status()?.vmhwm?.checked_mul(1024)
+}
+
 /// Reads a small file of /proc or /sys and trims it.
 pub fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(fs::read_to_string(path)?.trim().to_owned())

@@ -110,6 +110,7 @@ pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     swept_states Number "states whose mm's end was not seen: swept" |it, _| it.check.swept;
     inherited_states Number "the same: taken over by a new mm at the same address" |it, _| it.check.inherited;
     caught_updates Number "updates that found another mm than the running task's in the CPU's slot, and corrected the slot" |it, _| it.check.caught;
+    own_peak_rss_bytes Bytes "largest RSS of rss-drift since its start, start-up included" |it, _| it.costs.peak_rss;
 };
 
 /// Of readings: nothing where there was none.

@@ -61,6 +61,8 @@ pub(super) struct Costs {
     pub cpu_time: Duration,
     /// Our own RSS in bytes.
     pub rss: Option<u64>,
+    /// Its largest so far, start-up included.
+    pub peak_rss: Option<u64>,
     /// Kernel memory of the BPF programs and maps in bytes.
     pub maps: u64,
 }

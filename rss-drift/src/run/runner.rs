@@ -24,7 +24,7 @@ use crate::{
     kernel::{symbols::Symbols, tunables::Cpus},
     output::ShadowCheck,
     probe::{Chains, Mm, RunTotals, Scope},
-    proc::{self, Source, Wanted, faults_of_threads, thread_name},
+    proc::{self, Source, Wanted, faults_of_threads, own_peak_rss, thread_name},
     session::{CpuClock, Event, Inherited, Mode, Session, Signals, Startup, give_memory_back},
     table::bytes,
 };
@@ -345,6 +345,7 @@ impl<'a> Runner<'a> {
         Costs {
             cpu_time: self.clock.total().0,
             rss: own.map(|pages| bytes(pages.max(0), self.rules.page_size).unsigned_abs()),
+            peak_rss: own_peak_rss(),
             maps: self.session.probe.footprint().bytes,
         }
     }

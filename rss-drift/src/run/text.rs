@@ -325,10 +325,12 @@ fn drift(report: &Report, lines: &mut Lines) {
 
 fn self_check(report: &Report, lines: &mut Lines) {
     let check = &report.check;
+    let size =
+        |size: Option<u64>| size.map_or_else(|| "unknown".to_owned(), |size| (size / 1024).to_string());
     lines.line("");
     lines.line(&format!(
         " self-check: {} events missed, {} updates and {} processes refused, max error while idle {} pages, {} pages \
-         corrected, {} of {} exited address spaces left a residue{}, CPU time {:.2} s, RSS {} KiB, maps {} KiB",
+         corrected, {} of {} exited address spaces left a residue{}, CPU time {:.2} s, RSS {} KiB (peak {} KiB), maps {} KiB",
         check.missed,
         check.refused,
         report.totals.refused,
@@ -338,7 +340,8 @@ fn self_check(report: &Report, lines: &mut Lines) {
         check.deaths,
         check.rare(Detail::wanted()),
         report.costs.cpu_time.as_secs_f64(),
-        report.costs.rss.map_or_else(|| "unknown".to_owned(), |rss| (rss / 1024).to_string()),
+        size(report.costs.rss),
+        size(report.costs.peak_rss),
         report.costs.maps / 1024,
     ));
     lines.line("");

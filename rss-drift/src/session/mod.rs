@@ -18,13 +18,15 @@ use crate::{
     kernel::{
         Accounting, Kernel,
         checks::{Check, State, host_checks},
+        room::{self, Room},
         tunables::ticks_per_second,
     },
-    probe::{FullOptions, Probe, ProbeError, Publish},
+    probe::{FullOptions, Probe, ProbeError, Publish, heap},
     proc::{NoMemory, Precision, Source, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
 };
 
 pub use cost::CpuClock;
+pub use heap::give_memory_back;
 pub use inherited::Inherited;
 pub use signals::{Event, Signals, hold};
 
@@ -73,6 +75,7 @@ impl Startup {
     /// Makes all checks and opens the probe. Must be called while this process has one thread (it forks a child).
     #[must_use]
     pub fn check(mode: Mode) -> Self {
+        heap::keep_large_blocks_apart();
         let mut checks = host_checks();
         let session = open(mode, &mut checks);
         Self { checks, session }
@@ -179,6 +182,9 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
             Some(Check::warning(NAME, found, "none is needed: the exact figures are right all the same")),
         );
     }
+    if let Some(check) = room::of_this_process().and_then(|room| no_room(&room)) {
+        return (None, Some(check));
+    }
     let live = with_any_pid().unwrap_or(0);
     let bound = batching(kernel).bound(Precision::Approximate, 1);
     match Probe::open_full(kernel, &options, live, bound) {
@@ -195,6 +201,29 @@ fn open_full(mode: Mode, kernel: &Kernel) -> (Option<Probe>, Option<Check>) {
             (None, Some(Check::warning(NAME, format!("{error}: passive mode measures"), remedy)))
         }
     }
+}
+
+/// A control group that has no room for the start of full mode: the kernel would kill this process, or another of the group.
+fn no_room(room: &Room) -> Option<Check> {
+    let mib = |bytes: u64| bytes >> 20;
+    (room.bytes < room::FULL_MODE_NEEDS).then(|| {
+        Check::warning(
+            FULL_MODE,
+            format!(
+                "{} allows {} MiB, of which {} MiB are free; the kernel may take {} MiB of them to verify the BPF programs: \
+                 passive mode measures",
+                room.file.display(),
+                mib(room.limit),
+                mib(room.bytes),
+                mib(room::FULL_MODE_NEEDS)
+            ),
+            format!(
+                "echo {} >{}, or start rss-drift outside of this control group; --passive does without",
+                room.limit - room.bytes + room::FULL_MODE_NEEDS,
+                room.file.display()
+            ),
+        )
+    })
 }
 
 /// What full mode is like. Without fentry it works, but does not look at the end of every mm.
@@ -360,15 +389,5 @@ impl Session {
             mode: if self.probe.full_mode().is_some() { "full" } else { "passive" },
             page_size: self.kernel.page_size,
         }
-    }
-}
-
-/// Start-up reads the kernel's type information, megabytes in many small pieces, and needs none of it later: the allocator
-/// would keep them for as long as we run.
-pub fn give_memory_back() {
-    // SAFETY: gives back pages that nothing uses; it has no other effect.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
     }
 }

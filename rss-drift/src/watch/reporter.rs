@@ -14,7 +14,7 @@ use crate::{
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, OutputSpec, SelfCheck, ShadowCheck, Sink},
     probe::{Mm, Probe, Snapshot},
-    proc::{Precision, Source, Wanted, thread_name},
+    proc::{Precision, Source, Wanted, own_peak_rss, thread_name},
     session::{CpuClock, Session, give_memory_back},
     table::bytes,
 };
@@ -257,6 +257,7 @@ impl Reporter {
             unreadable: found.unreadable,
             cpu_percent: self.clock.lap().filter(|_| self.intervals > 1),
             rss_bytes,
+            peak_rss_bytes: own_peak_rss(),
             map_bytes: Some(self.map_bytes),
             shadow,
         };
@@ -265,6 +266,7 @@ impl Reporter {
         self.check.disagreements += check.disagreements;
         self.check.unreadable += check.unreadable;
         self.check.rss_bytes = self.check.rss_bytes.max(rss_bytes);
+        self.check.peak_rss_bytes = check.peak_rss_bytes;
         if let Some(shadow) = shadow {
             // Counts are since the start already; what is found on idle mms is of one interval.
             let before = self.check.shadow.unwrap_or_default();

@@ -157,6 +157,7 @@ pub const TESTS: &[Test] = tests! {
     tight {
         maps_that_find_no_memory
         births_take_no_memory
+        a_start_in_a_small_control_group
     }
     usage {
         unknown_words_are_refused_with_the_valid_ones
@@ -236,6 +237,7 @@ pub const TESTS: &[Test] = tests! {
         lockdown_to_confidentiality
         a_kernel_without_btf
         without_privileges
+        takes_little_memory
     }
     host {
         every_idle_process

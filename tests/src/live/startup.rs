@@ -8,14 +8,19 @@ use std::{
         unix::{fs::PermissionsExt as _, process::CommandExt as _},
     },
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use nix::sched::{CloneFlags, unshare};
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::signal::Signal,
+};
 use serde_json::Value;
 
 use crate::{
-    command::{AS_RSS_DRIFT, finish, rss_drift, run},
-    harness::{Outcome, Reason},
+    command::{AS_RSS_DRIFT, Running, finish, rss_drift, run},
+    harness::{Outcome, Reason, kib_of},
     scratch,
 };
 
@@ -143,6 +148,48 @@ pub fn without_privileges() -> Outcome {
     // Usage is told to everybody.
     unprivileged(&["-i", "0"]).must_say(2, &["--interval"]);
     Outcome::Passed
+}
+
+/// All that a start takes at once, in bytes.
+const MOST_AT_START: u64 = 16 << 20;
+
+/// The largest RSS from the start to the first report, by the kernel's own peak; and the report tells it.
+pub fn takes_little_memory() -> Outcome {
+    for arguments in [&["-i", "3600", "--top", "1"][..], &["--passive", "-i", "3600", "--top", "1"]] {
+        let mut running = Running::start(arguments);
+        let check = running.read_until("self-check: ");
+        let peak = kib_of(&format!("/proc/{}/status", running.pid()), "VmHWM:").expect("it lives");
+        let told = check.split_once("(peak ").and_then(|(_, rest)| rest.split_once(" KiB)"));
+        let told: u64 = told.expect(&check).0.parse().expect("a number");
+        println!("report: start_peak_kib={peak}");
+        assert!(peak << 10 <= MOST_AT_START, "{arguments:?}: {peak} KiB");
+        // It was read before the report was written, which may take some more.
+        assert!((peak / 2..=peak).contains(&told), "{told} KiB of {peak}");
+        running.kill();
+    }
+    // `run` reads the names of all functions of the kernel too.
+    let mut running = Running::of(&mut rss_drift(&["run", "--", "sleep", "3600"]));
+    let pid = running.pid();
+    let file = format!("/proc/{pid}/task/{pid}/children");
+    let end = Instant::now() + Duration::from_secs(60);
+    while !started(&file, "sleep") {
+        assert!(Instant::now() < end, "the command does not start");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let peak = kib_of(&format!("/proc/{pid}/status"), "VmHWM:").expect("it lives");
+    println!("report: run_start_peak_kib={peak}");
+    assert!(peak << 10 <= MOST_AT_START, "run: {peak} KiB");
+    running.signal(Signal::SIGTERM);
+    assert_eq!(running.line(), None);
+    running.finish();
+    Outcome::Passed
+}
+
+/// Whether one of the children in this file runs a program of this name.
+fn started(children: &str, name: &str) -> bool {
+    let pids = fs::read_to_string(children).expect("the kernel lists children");
+    pids.split_whitespace()
+        .any(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == name))
 }
 
 /// This program in a file that every user may run, wherever it lies itself. Not closed on exec: the script-like path

@@ -11,7 +11,7 @@ use rss_drift::{
 
 use crate::{
     cgroup::Group,
-    command::{Running, rss_drift},
+    command::{Running, finish, rss_drift},
     harness::{Outcome, Reason, kib_of},
     helper::{Helper, Kind, Life},
     records::parse,
@@ -48,6 +48,30 @@ pub fn maps_that_find_no_memory() -> Outcome {
     assert!(session.probe.full_mode().is_none(), "no map, no shadow");
     let snapshot = session.probe.snapshot().expect("read the iterator");
     assert!(snapshot.process(std::process::id()).is_some(), "it measures this very process");
+    Outcome::Passed
+}
+
+/// A control group of 32 MiB: the verifier alone may take more than that for full mode, and the kernel would kill rss-drift without a word.
+/// Passive mode measures, and it is said why; in a group with room full mode does.
+pub fn a_start_in_a_small_control_group() -> Outcome {
+    if Reason::NoMemoryCgroup.holds() {
+        return Outcome::Skipped(Reason::NoMemoryCgroup);
+    }
+    let start_in = |bytes: u64| {
+        let group = Group::new(bytes).expect("make a control group");
+        let mut command = rss_drift(&["-n", "1", "--format", "csv"]);
+        group.enter(&mut command).expect("enter a control group");
+        let done = finish(&mut command);
+        let rows = parse(&done.stdout);
+        assert!(!rows.is_empty(), "{done:?}");
+        (done, rows[0].text("mode").to_owned())
+    };
+    let (small, mode) = start_in(32 * MIB);
+    assert_eq!(mode, "passive", "{small:?}");
+    small.must_say(0, &["full-mode", "allows 32 MiB", "passive mode measures", "memory.max"]);
+    let (large, mode) = start_in(512 * MIB);
+    large.must_be_fine();
+    assert_eq!(mode, "full", "{large:?}");
     Outcome::Passed
 }
 

@@ -39,26 +39,33 @@ impl Btf<'_> {
 /// A blob in which each of `targets` has its number. It is for look-ups by name: the types say nothing else.
 #[must_use]
 pub fn blob_of(targets: &[Target]) -> Vec<u8> {
+    /// Bytes of `struct btf_header`: magic, version 1, no flags, its length; where types and strings lie after it.
+    const HEADER: u32 = 24;
     let last = targets.iter().map(|target| target.number as usize).max().unwrap_or(0);
-    let mut types = vec![0; last * HEAD];
-    let mut strings = vec![0];
-    for record in types.chunks_exact_mut(HEAD) {
-        record[4..8].copy_from_slice(&info(Kind::Forward));
-    }
-    for target in targets {
-        let Some(start) = (target.number as usize).checked_sub(1).map(|index| index * HEAD) else { continue };
-        types[start..start + 4].copy_from_slice(&word(strings.len()));
-        types[start + 4..start + 8].copy_from_slice(&info(target.kind));
-        strings.extend_from_slice(target.name.as_bytes());
-        strings.push(0);
-    }
-    // `struct btf_header`: magic, version 1, no flags, its length; where types and strings lie after it.
-    let mut blob = vec![0x9f, 0xeb, 1, 0];
-    for field in [24, 0, types.len(), types.len(), strings.len()] {
+    let strings = targets.iter().map(|target| target.name.len() + 1).sum::<usize>() + 1;
+    let mut blob = Vec::with_capacity(HEADER as usize + last * HEAD + strings);
+    blob.extend([0x9f, 0xeb, 1, 0]);
+    blob.extend(HEADER.to_le_bytes());
+    for field in [0, last * HEAD, last * HEAD, strings] {
         blob.extend(word(field));
     }
-    blob.extend(types);
-    blob.extend(strings);
+    for _ in 0..last {
+        blob.extend([0; 4]);
+        blob.extend(info(Kind::Forward));
+        blob.extend([0; 4]);
+    }
+    blob.push(0);
+    let mut name = 1;
+    for target in targets {
+        let record = (target.number as usize).checked_sub(1).map(|index| HEADER as usize + index * HEAD);
+        if let Some(record) = record.and_then(|start| blob.get_mut(start..start + 8)) {
+            record[..4].copy_from_slice(&word(name));
+            record[4..].copy_from_slice(&info(target.kind));
+        }
+        blob.extend_from_slice(target.name.as_bytes());
+        blob.push(0);
+        name += target.name.len() + 1;
+    }
     blob
 }
 

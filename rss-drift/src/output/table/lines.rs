@@ -94,13 +94,14 @@ fn self_check(check: &SelfCheck) -> String {
         size.map_or_else(|| "unknown".to_owned(), |size| format!("{} KiB", kib(bytes(size, 1))))
     };
     let text = format!(
-        "{} retried, {} uncertain, {} with /proc, {} unreadable, CPU {}, RSS {}, maps {}",
+        "{} retried, {} uncertain, {} with /proc, {} unreadable, CPU {}, RSS {} (peak {}), maps {}",
         counted(check.retried, "reading", "readings"),
         counted(check.uncertain, "row", "rows"),
         counted(check.disagreements, "disagreement", "disagreements"),
         counted(check.unreadable, "file", "files"),
         check.cpu_percent.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %")),
         size(check.rss_bytes),
+        size(check.peak_rss_bytes),
         size(check.map_bytes),
     );
     let Some(shadow) = &check.shadow else { return text };
@@ -206,7 +207,7 @@ mod tests {
         assert_eq!(
             text,
             "1 reading retried, 0 rows uncertain, 0 disagreements with /proc, 0 files unreadable, CPU unknown, RSS \
-             unknown, maps unknown"
+             unknown (peak unknown), maps unknown"
         );
     }
 }

@@ -48,7 +48,7 @@ fn a_block_is_told_whole() {
          3 more processes not shown\n\
          pid 7 (a\\u{7}b) is gone\n\
          self-check: 0 readings retried, 0 rows uncertain, 0 disagreements with /proc, 0 files unreadable, CPU 0.40 %, RSS \
-         5120 KiB, maps unknown\n\
+         5120 KiB (peak 9216 KiB), maps unknown\n\
          \n"
     );
 }

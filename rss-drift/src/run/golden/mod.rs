@@ -119,7 +119,12 @@ fn full() -> Report {
             caught: 13,
             programs_percent: Some(14.0),
         },
-        costs: Costs { cpu_time: Duration::from_millis(1250), rss: Some(5 << 20), maps: 6 << 20 },
+        costs: Costs {
+            cpu_time: Duration::from_millis(1250),
+            rss: Some(5 << 20),
+            peak_rss: Some(9 << 20),
+            maps: 6 << 20,
+        },
         ..sparse()
     }
 }

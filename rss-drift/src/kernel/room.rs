@@ -1,0 +1,163 @@
+//! How much memory the control groups of this process still have room for: the kernel kills who takes more, without a word.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What the kernel's verifier takes while it checks the BPF programs of full mode, with our own memory and the maps. Kernels since 6.17
+/// charge it to the control group of who loads them: 73 MiB on 6.18, and more where there are more CPUs. Earlier ones charge only the
+/// maps; which of them this is, only the charge would tell.
+pub const FULL_MODE_NEEDS: u64 = 96 << 20;
+
+/// The tightest of the control groups that this process is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that may still be charged to it: what the page cache could give up is counted as free.
+    pub bytes: u64,
+    /// Bytes that it may hold.
+    pub limit: u64,
+    /// The file that limits it.
+    pub file: PathBuf,
+}
+
+/// The control group with the least room; `None` where none has a limit, or nothing can be read.
+#[must_use]
+pub fn of_this_process() -> Option<Room> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    folders(&groups, &mounts)
+        .iter()
+        .filter_map(|(hierarchy, root, group)| tightest(*hierarchy, root, group))
+        .min_by_key(|room| room.bytes)
+}
+
+/// The files of a version of control groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Version {
+    /// What limits a group, and what it holds now.
+    const fn files(self) -> (&'static str, &'static str) {
+        match self {
+            Self::One => ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+            Self::Two => ("memory.max", "memory.current"),
+        }
+    }
+}
+
+/// Where the hierarchies that limit memory are mounted, each with the folder of this process's group in it.
+fn folders(groups: &str, mounts: &str) -> Vec<(Version, PathBuf, PathBuf)> {
+    let mut found = Vec::new();
+    for line in mounts.lines() {
+        // `36 35 98:0 ROOT POINT options - kind source options` (proc_pid_mountinfo(5)).
+        let Some((before, after)) = line.split_once(" - ") else { continue };
+        let mut before = before.split(' ').skip(3);
+        let (Some(root), Some(point)) = (before.next(), before.next()) else { continue };
+        let mut after = after.split(' ');
+        let version = match (after.next(), after.nth(1)) {
+            (Some("cgroup2"), _) => Version::Two,
+            (Some("cgroup"), Some(options)) if options.split(',').any(|option| option == "memory") => {
+                Version::One
+            }
+            _ => continue,
+        };
+        // `4:memory:/group`; version 2 has no controllers in its line.
+        let path = groups.lines().find_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (parts.next()?, parts.next()?);
+            let fits = match version {
+                Version::One => controllers.split(',').any(|controller| controller == "memory"),
+                Version::Two => controllers.is_empty(),
+            };
+            fits.then_some(path)
+        });
+        // A group above the mount's own root is not to be seen from here.
+        let below = path.and_then(|path| Path::new(path).strip_prefix(root).ok());
+        if let Some(below) = below {
+            found.push((version, PathBuf::from(point), Path::new(point).join(below)));
+        }
+    }
+    found
+}
+
+/// Of a group and all above it, the one with the least room.
+fn tightest(version: Version, top: &Path, group: &Path) -> Option<Room> {
+    let (limit, usage) = version.files();
+    let room = |folder: &Path| {
+        let file = folder.join(limit);
+        let limit = fs::read_to_string(&file).ok()?.trim().parse::<u64>().ok()?;
+        let usage = fs::read_to_string(folder.join(usage)).ok()?.trim().parse::<u64>().ok()?;
+        let cache = cache(&fs::read_to_string(folder.join("memory.stat")).unwrap_or_default());
+        Some(Room { bytes: limit.saturating_sub(usage.saturating_sub(cache)), limit, file })
+    };
+    group
+        .ancestors()
+        .take_while(|folder| folder.starts_with(top))
+        .filter_map(room)
+        .min_by_key(|room| room.bytes)
+}
+
+/// Bytes of files in `memory.stat` that nobody has to keep. Version 1 has the sums with all groups below under `total_`.
+fn cache(stat: &str) -> u64 {
+    let of = |name: &str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|bytes| bytes.parse::<u64>().ok())
+    };
+    let of = |name: &str| of(&format!("total_{name}")).or_else(|| of(name)).unwrap_or(0);
+    of("inactive_file").saturating_add(of("active_file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "25 21 0:22 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+        26 21 0:23 /box /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory\n\
+        27 21 0:24 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n22 21 0:21 / /proc rw - proc proc rw\n";
+
+    #[test]
+    fn groups_are_found_where_they_are_mounted() {
+        let groups = "5:cpu,cpuacct:/c\n4:memory:/box/a/b\n0::/user.slice\n";
+        assert_eq!(
+            folders(groups, MOUNTS),
+            [
+                (Version::Two, "/sys/fs/cgroup/unified".into(), "/sys/fs/cgroup/unified/user.slice".into()),
+                (Version::One, "/sys/fs/cgroup/memory".into(), "/sys/fs/cgroup/memory/a/b".into()),
+            ]
+        );
+        assert_eq!(folders("4:memory:/other\n", MOUNTS), []);
+        assert_eq!(folders("", ""), []);
+    }
+
+    #[test]
+    fn the_tightest_group_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("outer/inner");
+        fs::create_dir_all(&inner).unwrap();
+        let write = |folder: &Path, max: &str, current: &str, stat: &str| {
+            for (name, text) in [("memory.max", max), ("memory.current", current), ("memory.stat", stat)] {
+                fs::write(folder.join(name), text).unwrap();
+            }
+        };
+        write(&inner, "max\n", "10\n", "");
+        assert_eq!(tightest(Version::Two, root.path(), &inner), None);
+        write(&root.path().join("outer"), "1000\n", "900\n", "anon 5\ninactive_file 200\nactive_file 50\n");
+        let file = root.path().join("outer/memory.max");
+        assert_eq!(tightest(Version::Two, root.path(), &inner), Some(Room { bytes: 350, limit: 1000, file }));
+        write(&inner, "500\n", "400\n", "");
+        assert_eq!(tightest(Version::Two, root.path(), &inner).map(|room| room.bytes), Some(100));
+    }
+
+    #[test]
+    fn the_cache_of_all_groups_below() {
+        assert_eq!(
+            cache("inactive_file 1\nactive_file 2\ntotal_inactive_file 10\ntotal_active_file 20\n"),
+            30
+        );
+        assert_eq!(cache(""), 0);
+    }
+}
