@@ -107,6 +107,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match cli.verb {
         None => watch(cli.watch),
         Some(Verb::Watch(args)) => watch(*args),
+        Some(Verb::Run(args)) if args.is_quiet() => {
+            log::set_max_level(log::LevelFilter::Error);
+            return crate::run::run(&args.options(), &inherited);
+        }
         Some(Verb::Run(args)) => return crate::run::run(&args.options(), &inherited),
         Some(Verb::Demo(args)) => crate::demo::run(&args.options()),
         Some(Verb::Doctor(args)) => crate::doctor::run(args.format()),

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use super::{duration, full::FullMode, number, values};
 use crate::{
     probe::{FullOptions, Scope},
-    run::{Format, Options, Until},
+    run::{Format, Options, Until, User},
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -18,7 +18,8 @@ use crate::{
         Examples:\n  rss-drift run -- make -j8                     what a build's processes really took\n  \
         rss-drift run -o run.csv -- pgbench -c 100    a row per run\n  \
         rss-drift run --wait -- service-that-forks    go on until the last of its processes ends\n  \
-        rss-drift run --system -- sleep 10            every process of the host for ten seconds"
+        rss-drift run --system -- sleep 10            every process of the host for ten seconds\n  \
+        sudo rss-drift run --user sudo -- make        without root's privileges for the command"
 )]
 pub(super) struct Args {
     /// The command and its arguments
@@ -82,6 +83,12 @@ struct Output {
     /// In bytes (K, M, G).
     #[arg(long, value_name = "SIZE", default_value = "1M", allow_negative_numbers = true, value_parser = parse_size)]
     threshold: u64,
+    /// Show no line on the terminal while the command runs
+    #[arg(long)]
+    no_progress: bool,
+    /// No line and no warnings: only errors and the report
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
 }
 
 /// How it is measured.
@@ -93,6 +100,12 @@ struct How {
     /// While the command runs. A bare number is seconds.
     #[arg(short, long, value_name = "TIME", default_value = "0.5", allow_negative_numbers = true, value_parser = duration::parse_interval)]
     interval: Duration,
+    /// Run the command as this user: a name, a number or `sudo`
+    ///
+    /// With the user's groups, HOME, SHELL, USER and LOGNAME, and without rss-drift's privileges. `sudo` is who started rss-drift by
+    /// sudo (`SUDO_UID` and `SUDO_GID`).
+    #[arg(long, value_name = "USER", value_parser = parse_user)]
+    user: Option<User>,
     /// Run the command N times
     ///
     /// The report has the mean and the spread of the figures; CSV and JSON have a row for each run.
@@ -101,6 +114,11 @@ struct How {
 }
 
 impl Args {
+    /// Whether only errors and the report are wanted on standard error.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.output.quiet
+    }
+
     pub(super) fn options(self) -> Options {
         let Self { selection, output, how, full, command } = self;
         let scope = if selection.system { Scope::System } else { Scope::Command };
@@ -108,6 +126,8 @@ impl Args {
             full: FullOptions { run: Some(scope), ..full.options() },
             scope,
             until: if selection.wait { Until::LastDescendant } else { Until::Command },
+            user: how.user,
+            no_progress: output.no_progress || output.quiet,
             kill_after: selection.kill_after,
             interval: how.interval,
             repeat: how.repeat,
@@ -127,6 +147,14 @@ fn of_ending(file: Option<&PathBuf>) -> Format {
         Some("json" | "jsonl") => Format::Json,
         Some("csv") => Format::Csv,
         _ => Format::Text,
+    }
+}
+
+fn parse_user(text: &str) -> Result<User, String> {
+    match text {
+        "" => Err("give a user's name or number, or `sudo`".to_owned()),
+        "sudo" => Ok(User::Sudo),
+        name => Ok(User::Named(name.to_owned())),
     }
 }
 

@@ -21,7 +21,10 @@ use nix::{
     unistd::{ForkResult, Pid, fork, pipe2},
 };
 
-use super::FAILURE;
+use super::{
+    FAILURE,
+    user::{Identity, environment},
+};
 use crate::session::Inherited;
 
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +39,7 @@ impl NotExecuted {
     /// The exit status that shells give.
     pub(super) fn code(&self) -> u8 {
         match (self.step, self.errno) {
-            (Step::Restore, _) => FAILURE,
+            (Step::Restore | Step::User, _) => FAILURE,
             (Step::Execute, Errno::ENOENT) => 127,
             (Step::Execute, _) => 126,
         }
@@ -47,12 +50,17 @@ impl NotExecuted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Restore = 1,
-    Execute = 2,
+    User = 2,
+    Execute = 3,
 }
 
 impl Step {
     const fn from_number(number: i32) -> Self {
-        if number == Self::Restore as i32 { Self::Restore } else { Self::Execute }
+        match number {
+            1 => Self::Restore,
+            2 => Self::User,
+            _ => Self::Execute,
+        }
     }
 
     fn text(self, name: &str) -> String {
@@ -60,6 +68,7 @@ impl Step {
             Self::Restore => {
                 format!("give {name} the limits and signals back that rss-drift was started with")
             }
+            Self::User => format!("run {name} as another user: that takes CAP_SETUID and CAP_SETGID"),
             Self::Execute => format!("execute {name}"),
         }
     }
@@ -90,6 +99,11 @@ impl Ended {
     }
 }
 
+/// A list as execve(2) takes it.
+fn pointers(words: &[CString]) -> Vec<*const libc::c_char> {
+    words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect()
+}
+
 /// Says what the kernel refused, and ends the child.
 fn give_up(failure: &OwnedFd, step: Step, errno: Errno) -> ! {
     let numbers: [i32; 2] = [step as i32, errno as i32];
@@ -110,14 +124,18 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Forks. The command gets what rss-drift inherited.
+    /// Forks. The command gets what rss-drift inherited, and is this user where one is named.
     ///
     /// Must be called while this process has one thread.
-    pub(super) fn start(words: &[OsString], inherited: &Inherited) -> io::Result<Self> {
+    pub(super) fn start(
+        words: &[OsString],
+        inherited: &Inherited,
+        user: Option<&Identity>,
+    ) -> io::Result<Self> {
         let arguments: Vec<CString> =
             words.iter().map(|word| CString::new(word.as_bytes())).collect::<Result<_, _>>()?;
-        let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
-        pointers.push(ptr::null());
+        let environment = environment(user)?;
+        let [arguments, environment] = [&arguments, &environment].map(|words| pointers(words));
         let name = words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
         let (gate_inside, gate) = pipe2(OFlag::O_CLOEXEC)?;
         let (failure, failure_inside) = pipe2(OFlag::O_CLOEXEC)?;
@@ -129,7 +147,7 @@ impl Child {
             ForkResult::Child => {
                 drop((gate, failure));
                 let mut go = 0_u8;
-                // SAFETY: system calls with values that live through them; `pointers` ends with a null.
+                // SAFETY: system calls with values that live through them; both lists end with a null.
                 unsafe {
                     // From here on a signal that the terminal sends to all of us ends the child as well.
                     let restored = inherited.restore();
@@ -140,7 +158,10 @@ impl Child {
                     if let Err(errno) = restored {
                         give_up(&failure_inside, Step::Restore, errno);
                     }
-                    libc::execvp(pointers[0], pointers.as_ptr());
+                    if let Some(Err(errno)) = user.map(|user| user.assume()) {
+                        give_up(&failure_inside, Step::User, errno);
+                    }
+                    libc::execvpe(arguments[0], arguments.as_ptr(), environment.as_ptr());
                     give_up(&failure_inside, Step::Execute, Errno::last())
                 }
             }

@@ -23,7 +23,12 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
   ignored then (`nohup`, `&` in a script) ends neither of the two.
 - **Several runs.** `-r N` runs the command N times, each counted anew, until a signal ends one: the text then shows the mean of each figure and its
   standard error in percent, as `perf stat -r` does; CSV and JSON have a row for each run. The exit status is the last one's.
-- **On a terminal** a line shows time, page faults, RSS of all that live (what they share counts for each) and the largest peak so far.
+- **On a terminal** a line shows time, page faults, RSS of all that live (what they share counts for each) and the largest peak so far. There is
+  none with `-o`, `--no-progress`, `--quiet` or TERM=dumb, and none while a program reads the terminal's keys itself (an editor, a
+  prompt for a password) or another process group is in the foreground. `--quiet` leaves out warnings too.
+- **Another user.** `--user NAME`, `--user UID` or, under sudo, `--user sudo` (SUDO_UID and SUDO_GID) runs the command as that user with the user's
+  groups and without rss-drift's privileges; HOME, SHELL, USER and LOGNAME are the user's, the rest of the environment stays. A number that no
+  user has is a group too, and changes no variable. It takes CAP_SETUID and CAP_SETGID.
 - **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
   pages (large folios, fault-around). On per-task accounting all changes of a member that a look at a task's cache finds are one update.
   When all processes have ended, the pages added equal the pages removed (on per-task accounting: if no two CPUs changed one mm at once).

@@ -15,6 +15,7 @@ mod runner;
 mod samples;
 mod sites;
 mod text;
+mod user;
 
 use std::{
     fs::File,
@@ -38,6 +39,7 @@ use figures::FIGURES;
 use report::Report;
 use runner::{Measured, Runner};
 use sites::Sites;
+pub(crate) use user::User;
 
 /// Exit status when rss-drift itself fails: none that a command is likely to have.
 pub(crate) const FAILURE: u8 = 125;

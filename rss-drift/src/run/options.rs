@@ -2,11 +2,16 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+use super::User;
 use crate::probe::{FullOptions, Scope};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub command: Vec<OsString>,
+    /// Who the command is to be; `None`: who rss-drift is.
+    pub user: Option<User>,
+    /// Show no line on a terminal while the command runs.
+    pub no_progress: bool,
     /// Whom to measure.
     pub scope: Scope,
     /// When a run ends.

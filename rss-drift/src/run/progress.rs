@@ -1,11 +1,18 @@
 //! The line on a terminal while the command runs.
 
 use std::{
+    env,
     io::{self, IsTerminal as _, Write as _},
-    os::fd::AsRawFd as _,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     time::Duration,
 };
 
+use nix::{
+    sys::termios::{LocalFlags, tcgetattr},
+    unistd::{getpgrp, tcgetpgrp},
+};
+
+use super::Options;
 use crate::output::table::window_width;
 
 /// What the line says.
@@ -21,7 +28,7 @@ pub(super) struct Now {
     pub peak: u64,
 }
 
-/// A line that is written over; nothing where standard error is no terminal.
+/// A line that is written over; nothing where standard error is no terminal that can do that, or the report goes to a file.
 #[derive(Debug)]
 pub(super) struct Progress {
     shown: bool,
@@ -29,13 +36,21 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
-        Self { shown: false, terminal: io::stderr().is_terminal() }
+    pub(super) fn new(options: &Options) -> Self {
+        let dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
+        let wanted = !options.no_progress && options.output.is_none() && !dumb;
+        Self { shown: false, terminal: wanted && io::stderr().is_terminal() }
     }
 
-    /// Whether there is somebody to show it to.
-    pub(super) const fn is_wanted(&self) -> bool {
-        self.terminal
+    /// Whether there is somebody to show it to, and the terminal is not the command's.
+    pub(super) fn is_wanted(&mut self) -> bool {
+        if !self.terminal {
+            return false;
+        }
+        let free = !is_taken(io::stderr().as_fd());
+        // What the command has on the screen is not to be cleared.
+        self.shown &= free;
+        free
     }
 
     /// Shows it. A terminal that is gone is nobody.
@@ -57,6 +72,15 @@ impl Drop for Progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
+}
+
+/// Whether a program reads the keys of this terminal itself (an editor, a pager, a password's prompt), or another process group has the
+/// terminal in the foreground (a shell's jobs).
+fn is_taken(terminal: BorrowedFd<'_>) -> bool {
+    let line_by_line = LocalFlags::ICANON | LocalFlags::ECHO;
+    let keys = tcgetattr(terminal).is_ok_and(|now| !now.local_flags.contains(line_by_line));
+    // Not known where it is not the terminal that controls us.
+    keys || tcgetpgrp(terminal).is_ok_and(|group| group != getpgrp())
 }
 
 fn line(now: Now) -> String {

@@ -18,6 +18,7 @@ use super::{
     report::{Costs, Peak, Report},
     samples::Samples,
     sites::{self, Sites},
+    user::Identity,
 };
 use crate::{
     drift::{collect::Rules, sample::Host},
@@ -50,6 +51,7 @@ const FOR_THE_COMMAND: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
 pub(super) struct Runner<'a> {
     options: &'a Options,
     inherited: &'a Inherited,
+    user: Option<Identity>,
     session: Session,
     host: Host,
     rules: Rules,
@@ -93,6 +95,7 @@ impl Course {
 impl<'a> Runner<'a> {
     /// Attaches everything.
     pub(super) fn new(options: &'a Options, inherited: &'a Inherited) -> anyhow::Result<Self> {
+        let user = options.user.as_ref().map(Identity::find).transpose()?;
         // The forks of the start-up checks come before anything that may start a thread.
         let startup = Startup::check(Mode::Full(options.full));
         let why =
@@ -104,15 +107,15 @@ impl<'a> Runner<'a> {
         let mut rules = session.rules(Source::Stat, Wanted::default());
         rules.pending_limit = rules.unpublished(options.full.publish);
         let clock = CpuClock::begin();
-        Ok(Self { options, inherited, host: session.host(), session, rules, signals: None, clock })
+        Ok(Self { options, inherited, user, host: session.host(), session, rules, signals: None, clock })
     }
 
     /// One run.
     pub(super) fn measure_once(&mut self) -> anyhow::Result<Measured> {
         // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
         give_memory_back();
-        let mut child =
-            Child::start(&self.options.command, self.inherited).context("cannot start the command")?;
+        let mut child = Child::start(&self.options.command, self.inherited, self.user.as_ref())
+            .context("cannot start the command")?;
         // Mms that live by now get their states, so that none of them is taken for one of the command's.
         self.session.probe.snapshot()?;
         let symbols = Symbols::read().map_err(|error| error.to_string());
@@ -176,7 +179,7 @@ impl<'a> Runner<'a> {
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
         let mut next_sample = clock;
         let mut end = End::default();
-        let mut progress = Progress::new();
+        let mut progress = Progress::new(self.options);
         loop {
             if course.ended.is_none() {
                 course.ended = child.try_wait().context("cannot wait for the command")?;

@@ -1,6 +1,7 @@
 //! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
 //! that touched a known number of pages, the kernel's own words.
 
+mod commands;
 mod crowds;
 mod demo;
 mod drift;
@@ -214,6 +215,11 @@ pub const TESTS: &[Test] = tests! {
         tells_what_was_seen_until_a_signal
         writes_rows_and_text
         predicts_misses_of_programs
+    }
+    commands {
+        another_user
+        another_user_has_no_privileges
+        no_line_where_it_disturbs
     }
     repeated {
         each_run_is_counted_anew

@@ -1,0 +1,139 @@
+//! The command of `run`: who it is, and what it shares with rss-drift: a terminal, standard error.
+
+use std::{
+    fs,
+    os::{
+        fd::AsRawFd as _,
+        unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    },
+    process::{Command, Stdio},
+};
+
+use super::run::json;
+use crate::{
+    command::{Done, finish, rss_drift},
+    harness::{Outcome, Reason},
+    scratch::Scratch,
+    terminal::Terminal,
+};
+
+/// What the kernel says of who a program is, of its privileges and of its environment.
+const SHOW: [&str; 2] = ["cat", "/proc/self/status"];
+
+/// Lines of a status file that say who a process is and what it may do.
+fn who(status: &str) -> Vec<&str> {
+    let names = ["Uid:", "Gid:", "Groups:", "CapInh:", "CapPrm:", "CapEff:", "CapAmb:"];
+    status.lines().filter(|line| names.iter().any(|name| line.starts_with(name))).collect()
+}
+
+/// `cat` with these words of `run`, and this environment.
+fn shown(options: &[&str], environment: &[(&str, &str)]) -> Done {
+    let mut command = rss_drift(&[&["run", "--quiet"], options, &["--"], &SHOW].concat());
+    command.envs(environment.iter().copied());
+    finish(&mut command)
+}
+
+/// A name, a number or sudo's user: as the kernel shows it of a process that was made that user without rss-drift.
+pub fn another_user() -> Outcome {
+    const NUMBER: u32 = 54_321;
+    let mut plain = Command::new(SHOW[0]);
+    plain.args(&SHOW[1..]).uid(NUMBER).gid(NUMBER).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let plain = finish(&mut plain);
+    // The standard library drops all groups of root's; the number's own is left here.
+    let expected: Vec<_> =
+        who(&plain.stdout).into_iter().filter(|line| !line.starts_with("Groups:")).collect();
+    assert_eq!(expected.len(), 6, "{plain:#?}");
+    assert!(expected.iter().all(|line| !line.starts_with("CapEff:") || line.ends_with("0000000000000000")));
+    let number = NUMBER.to_string();
+    let sudo = [("SUDO_UID", number.as_str()), ("SUDO_GID", number.as_str())];
+    for (options, environment) in [(["--user", number.as_str()], &[][..]), (["--user", "sudo"], &sudo)] {
+        let done = shown(&options, environment);
+        assert_eq!(done.code, Some(0), "{done:#?}");
+        let mut of = who(&done.stdout);
+        let groups = of.iter().position(|line| line.starts_with("Groups:")).map(|at| of.remove(at));
+        assert_eq!(of, expected, "{done:#?}");
+        assert_eq!(groups.map(str::trim_end), Some(format!("Groups:\t{NUMBER}").as_str()));
+    }
+    // Root by name keeps what root has, and root's home comes with it.
+    let mut command =
+        rss_drift(&["run", "--quiet", "--user", "root", "--", "sh", "-c", "echo $HOME $USER $KEPT"]);
+    command.env("HOME", "/elsewhere").env("KEPT", "kept").env("PATH", "/usr/bin:/bin");
+    let done = finish(&mut command);
+    if has_root() {
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "/root root kept\n"), "{done:#?}");
+    }
+    shown(&["--user", "no-such-user"], &[]).must_say(125, &["no-such-user", "--user"]);
+    shown(&["--user", "sudo"], &[]).must_say(125, &["SUDO_UID is not set", "--user sudo"]);
+    shown(&["--user", "sudo"], &[("SUDO_UID", "x"), ("SUDO_GID", "0")]).must_say(125, &["SUDO_UID", "\"x\""]);
+    Outcome::Passed
+}
+
+/// Whether this system has a file of users with root in it: a guest has none.
+fn has_root() -> bool {
+    fs::read_to_string("/etc/passwd")
+        .is_ok_and(|text| text.lines().any(|line| line.starts_with("root:") && line.contains(":/root:")))
+}
+
+/// A file that only root may read is not read by the command, and rss-drift counts its memory all the same.
+pub fn another_user_has_no_privileges() -> Outcome {
+    let scratch = Scratch::new();
+    let secret = scratch.file("secret");
+    fs::write(&secret, "secret").expect("write a file of ours");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("hide a file of ours");
+    let secret = secret.to_str().expect("a plain path");
+    let mut command = rss_drift(&["run", "--format", "json", "--user", "54321", "--", "cat", secret]);
+    let done = finish(&mut command);
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""), "{done:#?}");
+    assert!(json(&done)["command_peak_bytes"].as_i64().is_some_and(|peak| peak > 0), "{done:#?}");
+    Outcome::Passed
+}
+
+/// A line on a terminal only where it disturbs nobody: not with `-o`, `--quiet`, `--no-progress` or TERM=dumb, and not while a program
+/// reads the keys itself.
+pub fn no_line_where_it_disturbs() -> Outcome {
+    if Terminal::open(120).is_err() {
+        return Outcome::Skipped(Reason::NoPty);
+    }
+    let scratch = Scratch::new();
+    let file = scratch.file("report.txt");
+    let file = file.to_str().expect("a plain path");
+    let shown = |options: &[&str], term: &str, raw: bool| {
+        let terminal = Terminal::open(120).expect("it could be made before");
+        if raw {
+            set_raw(terminal.inside.as_raw_fd());
+        }
+        let mut command =
+            rss_drift(&[&["run", "-i", "0.1"], options, &["--", "sh", "-c", "sleep 0.6"]].concat());
+        command.env("TERM", term).stderr(terminal.inside.try_clone().expect("a descriptor"));
+        let child = command.spawn().expect("start this very program");
+        drop(command);
+        let shown = terminal.read_to_end().expect("read the terminal");
+        let output = child.wait_with_output().expect("wait for a child");
+        assert!(output.status.success(), "{output:?}: {shown}");
+        shown
+    };
+    let line = "page faults, RSS ";
+    assert!(shown(&[], "xterm", false).contains(line));
+    for (options, term, raw) in [
+        (&["--no-progress"][..], "xterm", false),
+        (&["--quiet"], "xterm", false),
+        (&["-o", file], "xterm", false),
+        (&[], "dumb", false),
+        (&[], "xterm", true),
+    ] {
+        let shown = shown(options, term, raw);
+        assert!(!shown.contains(line) && !shown.contains("\x1b[K"), "{options:?} {term} {raw}: {shown}");
+    }
+    Outcome::Passed
+}
+
+/// As an editor does it.
+fn set_raw(terminal: i32) {
+    // SAFETY: all fields are integers: zeroes are a value; it lives through the calls.
+    unsafe {
+        let mut now: libc::termios = std::mem::zeroed();
+        assert_eq!(libc::tcgetattr(terminal, &raw mut now), 0, "ask the terminal");
+        libc::cfmakeraw(&raw mut now);
+        assert_eq!(libc::tcsetattr(terminal, libc::TCSANOW, &raw const now), 0, "set the terminal");
+    }
+}
