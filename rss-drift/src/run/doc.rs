@@ -49,7 +49,8 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
 - **Readings of RSS.** The RFC makes updates cheaper and readings dearer, so the report counts both. The kernel reads RSS for getrusage(2) whenever
   a process ends or executes a program. (It also does when memory is unmapped, for the high-water mark; that is not counted.) Others read RSS by opening
   `stat`, `statm`, `status`, `smaps` or `smaps_rollup` of a measured process. fanotify(7) reports these openings; it needs CAP_SYS_ADMIN. Openings by
-  rss-drift itself do not count. Two kinds of openings are not counted: a second opening of the same file by the same process within milliseconds, and
+  rss-drift itself do not count. The kernel's queue of openings is bounded (16,384 unless `fs.fanotify.max_queued_events` says otherwise): while
+  rss-drift is stopped it can be full, and the report says so. Two kinds of openings are not counted: a second opening of the same file by the same process within milliseconds, and
   openings of a process that ends within milliseconds.
 - **`--system`** measures every process of the host from start to end of the command, rss-drift included. The peak of a process that
   already ran is the largest since rss-drift began, also in a later run of `-r`.

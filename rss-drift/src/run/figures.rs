@@ -111,6 +111,7 @@ pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     inherited_states Number "the same: taken over by a new mm at the same address" |it, _| it.check.inherited;
     caught_updates Number "updates that found another mm than the running task's in the CPU's slot, and corrected the slot" |it, _| it.check.caught;
     own_peak_rss_bytes Bytes "largest RSS of rss-drift since its start, start-up included" |it, _| it.costs.peak_rss;
+    openings_overflows Number "self-check: how often the kernel's queue of openings was full, and lost some: then the counts of openings are too low" |it, _| it.openings.as_ref().ok().map(|of| of.overflows);
 };
 
 /// Of readings: nothing where there was none.

@@ -40,6 +40,8 @@ pub(super) struct Openings {
     pub smaps: u64,
     /// Openings of any file of /proc of which the kernel could not tell any more which it was.
     pub unnamed: u64,
+    /// How often the kernel's queue was full, and lost openings.
+    pub overflows: u64,
 }
 
 impl Openings {
@@ -62,10 +64,9 @@ impl Opened {
     /// # Errors
     /// Where the kernel has no fanotify, or /proc must not be watched (it needs `CAP_SYS_ADMIN`).
     pub(super) fn begin(measured: impl Fn(u32) -> bool + Send + 'static) -> io::Result<Self> {
-        let flags = InitFlags::FAN_CLASS_NOTIF
-            | InitFlags::FAN_UNLIMITED_QUEUE
-            | InitFlags::FAN_NONBLOCK
-            | InitFlags::FAN_CLOEXEC;
+        // The kernel bounds the queue (16,384 events unless fs.fanotify.max_queued_events says otherwise): it holds kernel memory, and
+        // nobody takes events while rss-drift is stopped.
+        let flags = InitFlags::FAN_CLASS_NOTIF | InitFlags::FAN_NONBLOCK | InitFlags::FAN_CLOEXEC;
         let group = Fanotify::init(flags, EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC)?;
         let mark = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
         group.mark(mark, MaskFlags::FAN_OPEN, AT_FDCWD, Some("/proc"))?;
@@ -74,6 +75,7 @@ impl Opened {
             stop: EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?,
             counts: Default::default(),
             unnamed: AtomicU64::new(0),
+            overflows: AtomicU64::new(0),
         });
         let thread = thread::Builder::new().name("opened".to_owned()).spawn({
             let counter = Arc::clone(&counter);
@@ -86,7 +88,9 @@ impl Opened {
     pub(super) fn end(mut self) -> Openings {
         self.stop();
         let [stat, statm, status, smaps] = [0, 1, 2, 3].map(|file| self.counter.counts[file].load(Relaxed));
-        Openings { stat, statm, status, smaps, unnamed: self.counter.unnamed.load(Relaxed) }
+        let [unnamed, overflows] =
+            [&self.counter.unnamed, &self.counter.overflows].map(|count| count.load(Relaxed));
+        Openings { stat, statm, status, smaps, unnamed, overflows }
     }
 
     fn stop(&mut self) {
@@ -109,6 +113,7 @@ struct Counter {
     stop: EventFd,
     counts: [AtomicU64; 4],
     unnamed: AtomicU64,
+    overflows: AtomicU64,
 }
 
 impl Counter {
@@ -138,6 +143,10 @@ impl Counter {
                 }
             };
             for event in &events {
+                if event.mask().contains(MaskFlags::FAN_Q_OVERFLOW) {
+                    self.overflows.fetch_add(1, Relaxed);
+                    continue;
+                }
                 if u32::try_from(event.pid()).ok() == Some(std::process::id()) {
                     continue;
                 }

@@ -245,8 +245,13 @@ fn reads(report: &Report, lines: &mut Lines) {
             let per_read = report
                 .updates_per_read()
                 .map_or_else(String::new, |rate| format!("; {rate:.1} updates per reading"));
+            let lost = match of.overflows {
+                0 => String::new(),
+                1 => ", too low: the kernel's queue was full once".to_owned(),
+                many => format!(", too low: the kernel's queue was full {many} times"),
+            };
             lines.line(&format!(
-                " readings of RSS: {kernels}; openings of stat {}, statm {}, status {}, smaps {}{unnamed}{per_read}",
+                " readings of RSS: {kernels}; openings of stat {}, statm {}, status {}, smaps {}{unnamed}{lost}{per_read}",
                 of.stat, of.statm, of.status, of.smaps
             ));
         }

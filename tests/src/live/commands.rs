@@ -1,17 +1,21 @@
 //! The command of `run`: who it is, and what it shares with rss-drift: a terminal, standard error.
 
 use std::{
+    ffi::CString,
     fs,
     os::{
         fd::AsRawFd as _,
         unix::{fs::PermissionsExt as _, process::CommandExt as _},
     },
     process::{Command, Stdio},
+    time::Duration,
 };
+
+use nix::sys::signal::Signal;
 
 use super::run::json;
 use crate::{
-    command::{Done, finish, rss_drift},
+    command::{Done, Running, finish, rss_drift},
     harness::{Outcome, Reason},
     scratch::Scratch,
     terminal::Terminal,
@@ -135,5 +139,60 @@ fn set_raw(terminal: i32) {
         assert_eq!(libc::tcgetattr(terminal, &raw mut now), 0, "ask the terminal");
         libc::cfmakeraw(&raw mut now);
         assert_eq!(libc::tcsetattr(terminal, libc::TCSANOW, &raw const now), 0, "set the terminal");
+    }
+}
+
+/// While rss-drift is stopped the kernel keeps openings of files of /proc for it: only so many, and that some are lost is said.
+pub fn a_full_queue_of_openings() -> Outcome {
+    let begun = |format: &str| {
+        let script = "echo ready; read line; sleep 0.3";
+        let mut running =
+            Running::start(&["run", "--system", "-i", "100", "--format", format, "--", "sh", "-c", script]);
+        running.read_until("ready");
+        running.signal(Signal::SIGSTOP);
+        std::thread::sleep(Duration::from_millis(100));
+        open_different_files(queue_length() + 1000);
+        running.signal(Signal::SIGCONT);
+        running.finish()
+    };
+    let report = json(&begun("json"));
+    assert_eq!(report["openings_overflows"], 1, "{report:#}");
+    let seen = report["statm_opened"].as_u64().expect("a number");
+    assert!(seen > 0, "those before are counted: {report:#}");
+    begun("text").must_say(0, &["too low: the kernel's queue was full once"]);
+    Outcome::Passed
+}
+
+/// How many events the kernel keeps (`fs/notify/fanotify/fanotify_user.c:FANOTIFY_DEFAULT_MAX_EVENTS`; since 5.13 a sysctl).
+fn queue_length() -> usize {
+    let set = fs::read_to_string("/proc/sys/fs/fanotify/max_queued_events");
+    set.map_or(16384, |text| text.trim().parse().expect("a number"))
+}
+
+/// Opens so many files of /proc that are all different: the kernel makes one event of openings of one file by one process.
+fn open_different_files(count: usize) {
+    let mut opened = 0;
+    while opened < count {
+        // A child's files are others than those of the child before, as is a child that opens its own.
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("start a program");
+        let folder = format!("/proc/{}", child.id());
+        for entry in fs::read_dir(&folder).expect("list its files") {
+            let entry = entry.expect("list its files");
+            // No event tells of a directory, and a link leads elsewhere.
+            if !entry.file_type().expect("a kind of file").is_file() {
+                continue;
+            }
+            let path = entry.path();
+            let path = CString::new(path.to_str().expect("a plain path")).expect("a path");
+            // SAFETY: a path that ends with a zero; what was opened is closed.
+            unsafe {
+                let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC);
+                if fd >= 0 {
+                    libc::close(fd);
+                    opened += 1;
+                }
+            }
+        }
+        child.kill().and_then(|()| child.wait()).expect("end a child of ours");
     }
 }

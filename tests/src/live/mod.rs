@@ -220,6 +220,7 @@ pub const TESTS: &[Test] = tests! {
         another_user
         another_user_has_no_privileges
         no_line_where_it_disturbs
+        a_full_queue_of_openings
     }
     repeated {
         each_run_is_counted_anew

@@ -99,7 +99,7 @@ fn full() -> Report {
         ended: Some(Ended { status: 9, maxrss: 1 << 20 }),
         totals: totals(),
         faults_of_living: 5,
-        openings: Ok(Openings { stat: 1, statm: 2, status: 3, smaps: 4, unnamed: 5 }),
+        openings: Ok(Openings { stat: 1, statm: 2, status: 3, smaps: 4, unnamed: 5, overflows: 6 }),
         outlived: vec![(8, "daemon".to_owned())],
         peaks: [peak(7, Some(1 << 21)), peak(9, None)],
         samples,
