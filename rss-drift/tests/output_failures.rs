@@ -54,6 +54,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
         kernel: "6.12.0".to_owned(),
         accounting: Accounting::PerCpu,
         mode: "passive",
+        step_down: None,
         page_size: 4096,
     };
     let headline = Headline {

@@ -24,6 +24,7 @@ pub(crate) fn host() -> Host {
         kernel: "6.12.0".to_owned(),
         accounting: Accounting::PerCpu,
         mode: "passive",
+        step_down: None,
         page_size: 4096,
     }
 }

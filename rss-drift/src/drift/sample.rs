@@ -169,6 +169,26 @@ impl Row {
     }
 }
 
+/// Why passive mode measures though full mode was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepDown {
+    /// Full mode could not be had at the start.
+    Unavailable,
+    /// It took more of the host's CPU time than `--max-overhead` allows.
+    Overhead,
+}
+
+impl StepDown {
+    /// The word in the column `step_down`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Overhead => "overhead",
+        }
+    }
+}
+
 /// What does not change from one interval to the next, and stands in every row of the CSV.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
@@ -181,6 +201,8 @@ pub struct Host {
     pub accounting: Accounting,
     /// `passive` or `full`.
     pub mode: &'static str,
+    /// Why the mode is passive though full was asked for.
+    pub step_down: Option<StepDown>,
     pub page_size: u64,
 }
 

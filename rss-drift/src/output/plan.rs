@@ -77,14 +77,6 @@ pub struct OutputSpec {
     pub target: Target,
 }
 
-impl OutputSpec {
-    /// Whether people see its table where rss-drift was started.
-    #[must_use]
-    pub fn is_table_on_stdout(&self) -> bool {
-        self.format == Format::Table && self.target == Target::Stdout
-    }
-}
-
 /// Words of the command line that do not go together (exit 2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {

@@ -46,6 +46,24 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
     kept
 }
 
+/// Cuts cleaned text to a width at its front; a `+` there says so. The end of a path tells more than its beginning.
+pub(super) fn cut_front(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut kept = Vec::new();
+    let mut used = 0;
+    for character in text.chars().rev() {
+        used += char_width(character);
+        if used >= columns {
+            break;
+        }
+        kept.push(character);
+    }
+    kept.extend((columns > 0).then_some('+'));
+    kept.into_iter().rev().collect()
+}
+
 /// Breaks one line of cleaned text between words so that a narrow terminal does not; further lines are indented.
 pub(super) fn flow(line: &str, columns: Option<usize>) -> Vec<String> {
     const INDENT: &str = "  ";
@@ -100,6 +118,10 @@ mod tests {
         assert_eq!(cut("abcdef", 5), "abcd+");
         assert_eq!(cut("日本語", 4), "日+");
         assert_eq!(cut("abc", 0), "");
+        assert_eq!(cut_front("abcdef", 6), "abcdef");
+        assert_eq!(cut_front("abcdef", 5), "+cdef");
+        assert_eq!(cut_front("日本語", 4), "+語");
+        assert_eq!(cut_front("abc", 0), "");
     }
 
     #[test]

@@ -40,7 +40,8 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
   pages with the RFC: one of its events was one page, while one update of a newer kernel is up to 16 pages of a file (fault-around).
 - **Sites.** The site of an update is the kernel's function that made it. rss-drift finds it in the kernel's stack, and leaves out helpers of
   the counters. The names of the RFC's sites from 5.10 to 7.2 are in rss-drift/src/kernel/rfc.rs. On per-task accounting all that a task
-  had cached came by those sites. If `/proc/kallsyms` hides addresses (kernel.kptr_restrict), the other updates are unclassified, and the
+  had cached came by those sites. If `/proc/kallsyms` hides addresses (kernel.kptr_restrict), the other updates are unclassified, what is
+  said of sites is empty, and the
   report says so.
 - **Call chains** are the kernel stacks of misses, counted in the kernel; the most frequent is printed, more with `--misses N`. `--folded FILE`
   writes all of them, a line each, the outermost function first, for flame-graph tools.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rss_drift_common::run::{Largest, MemberCounts};
+use rss_drift_common::run::{Largest, MemberCounts, kind};
 
 use super::{child::Ended, opened::Openings, samples::Samples, sites::Sites};
 use crate::{
@@ -155,6 +155,18 @@ impl Report {
     /// Whether a file is known to be approximate, so that the readings' drift is its own.
     pub(super) fn knows_drift(&self) -> bool {
         !self.sources(Precision::Approximate).is_empty()
+    }
+
+    /// Updates by the RFC's own sites; `None` where the kernel hides its functions' names. Per-task accounting needs none: what a
+    /// task has cached came by these sites.
+    pub(super) fn by_rfc_sites(&self) -> Option<MemberCounts> {
+        let known = self.sites.nameless().is_none() || self.host.accounting == Accounting::PerTask;
+        known.then(|| self.totals.of_kind(kind::RFC))
+    }
+
+    /// Updates by other functions; `None` where their names are hidden.
+    pub(super) fn by_other_sites(&self) -> Option<MemberCounts> {
+        self.sites.nameless().is_none().then(|| self.totals.of_kind(kind::OTHER))
     }
 
     /// CPUs that a reader would have visited, on average, of a sum over all readings; `None` without a reading.

@@ -387,6 +387,7 @@ impl Session {
             kernel: self.kernel.release.clone(),
             accounting: self.kernel.accounting,
             mode: if self.probe.full_mode().is_some() { "full" } else { "passive" },
+            step_down: None,
             page_size: self.kernel.page_size,
         }
     }

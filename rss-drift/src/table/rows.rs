@@ -3,7 +3,7 @@
 use rss_drift_common::Member;
 
 use super::{Column, Value, bytes, columns};
-use crate::drift::sample::{Host, Row};
+use crate::drift::sample::{Host, Row, StepDown};
 
 /// A column of `watch`.
 pub type Field = Column<Row>;
@@ -135,6 +135,8 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.band().map(|(low, _)| low), head("BAND-LOW") also(&["band_low"]);
     band_high_bytes Pages "The highest that the true drift can be: drift + uncertainty; empty for an uncertain row (full mode)"
         |row, _| row.band().map(|(_, high)| high), head("BAND-HIGH") also(&["band_high"]);
+    step_down Text "Why the mode is passive though full was asked for: unavailable (at the start) or overhead (--max-overhead)"
+        |_, host| host.step_down.map(StepDown::name), head("STEP-DOWN");
 };
 
 /// The columns that only the terminal has.
@@ -164,7 +166,7 @@ mod tests {
         bound_bytes,stat_bytes,statm_bytes,status_bytes,resident_bytes,exact_file_bytes,exact_anon_bytes,\
         exact_shmem_bytes,exact_swap_bytes,global_file_bytes,global_anon_bytes,global_shmem_bytes,\
         global_swap_bytes,peak_exact_bytes,peak_drift_bytes,vm_hwm_bytes,hits,misses,flushes,faults,missed_events,\
-        note,interval,reading_time,band_low_bytes,band_high_bytes";
+        note,interval,reading_time,band_low_bytes,band_high_bytes,step_down";
 
     #[test]
     fn the_contract_keeps_its_names_and_order() {

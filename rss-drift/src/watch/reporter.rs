@@ -8,14 +8,14 @@ use crate::{
         collect::{self, Rules, comm, reading},
         holders::{self, RowHolders},
         idle::{IdleFindings, IdleTracker},
-        sample::{Host, Note, ReportId, Row},
+        sample::{Host, Note, ReportId, Row, StepDown},
         stats::{DriftHistogram, Summary},
     },
     kernel::tunables::Cpus,
-    output::{Block, FinalSummary, Headline, OutputSpec, SelfCheck, ShadowCheck, Sink},
+    output::{Block, FinalSummary, Headline, SelfCheck, ShadowCheck, Sink},
     probe::{Mm, Probe, Snapshot},
     proc::{Precision, Source, Wanted, own_peak_rss, thread_name},
-    session::{CpuClock, Session, give_memory_back},
+    session::{CpuClock, Mode, Session, give_memory_back},
     table::bytes,
 };
 
@@ -59,8 +59,10 @@ impl Reporter {
         let wanted = Wanted { resident, cgroup: options.wants_cgroup() };
         let mut rules = session.rules(options.source, wanted);
         rules.pending_limit = rules.unpublished(options.mode.publish());
+        let passive = session.probe.full_mode().is_none();
+        let step_down = (passive && options.mode != Mode::Passive).then_some(StepDown::Unavailable);
         Ok(Self {
-            host: session.host(),
+            host: Host { step_down, ..session.host() },
             map_bytes: session.probe.footprint().bytes,
             guard: OverheadGuard::new(options.max_overhead),
             options,
@@ -222,16 +224,14 @@ impl Reporter {
         Ok(Some(ShadowCheck { programs_percent, ..ShadowCheck::new(&counts, missed, idle) }))
     }
 
-    /// Says that full mode ends with this report: among its events, and on standard error where no output on a terminal has these.
+    /// Says that full mode ends with this report: among its events, which only tables have, and on standard error.
     fn say_too_costly(&self, events: &mut Vec<String>) {
         let message = format!(
             "the BPF programs took {:.2} % of the host's CPU time, more than --max-overhead {}: passive mode from here on",
             self.guard.share().unwrap_or(0.0),
             self.options.max_overhead
         );
-        if !self.options.outputs.iter().any(OutputSpec::is_table_on_stdout) {
-            log::warn!("{message}");
-        }
+        log::warn!("{message}");
         events.push(message);
     }
 
@@ -239,7 +239,7 @@ impl Reporter {
     fn step_down(&mut self) -> anyhow::Result<()> {
         self.session.probe = Probe::open(&self.session.kernel)?;
         give_memory_back();
-        self.host.mode = self.session.host().mode;
+        self.host = Host { step_down: Some(StepDown::Overhead), ..self.session.host() };
         self.map_bytes = self.session.probe.footprint().bytes;
         Ok(())
     }

@@ -185,6 +185,7 @@ pub const TESTS: &[Test] = tests! {
     }
     labels {
         no_drift_of_files_that_may_be_exact
+        a_step_down_at_the_start_is_told
     }
     selection {
         outputs_for_machines_have_every_process

@@ -4,6 +4,7 @@ use std::{fs, thread, time::Duration};
 
 use nix::sys::signal::Signal;
 use rss_drift::kernel::Accounting;
+use serde_json::Value;
 
 use super::run::{SELF, a_program, figure, json, report};
 use crate::{
@@ -108,13 +109,21 @@ pub fn hidden_symbols_are_told() -> Outcome {
     let script = programs(&scratch);
     let hidden = Setting::change("/proc/sys/kernel/kptr_restrict", "2").expect("hide the kernel's addresses");
     let (_, found) = report(&[], &["sh", "-c", &script]);
-    let unknown = figure(&found, "unclassified_updates");
-    let cached = figure(&found, "rfc_updates");
-    assert_eq!(unknown + cached, figure(&found, "updates"), "{found:#}");
+    let (unknown, updates) = (figure(&found, "unclassified_updates"), figure(&found, "updates"));
+    let Value::Object(columns) = &found else { panic!("no object: {found:#}") };
+    let of = |start: &str| columns.iter().filter(|(name, _)| name.starts_with(start)).collect::<Vec<_>>();
+    assert!(of("other_").iter().all(|(_, value)| value.is_null()), "{found:#}");
+    assert!(of("rfc_").len() >= 8 && of("other_").len() >= 2, "{found:#}");
     match Meter::open().session.kernel.accounting {
-        Accounting::PerCpu => assert_eq!(cached, 0, "{found:#}"),
+        Accounting::PerCpu => {
+            assert!(of("rfc_").iter().all(|(_, value)| value.is_null()), "not known is not 0: {found:#}");
+            assert_eq!(unknown, updates, "{found:#}");
+        }
         // What a task has cached came by the RFC's sites: no name is needed for that.
-        Accounting::PerTask => assert!(cached > 0, "{found:#}"),
+        Accounting::PerTask => {
+            let cached = figure(&found, "rfc_updates");
+            assert!(cached > 0 && unknown + cached == updates, "{found:#}");
+        }
     }
     let done = run(&["run", "--", "sh", "-c", &script]);
     drop(hidden);

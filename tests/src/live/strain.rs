@@ -228,5 +228,18 @@ pub fn steps_down_when_it_costs_too_much() -> Outcome {
     let (full, passive) = done.stdout.split_once(words).expect("it was found");
     assert!(full.contains(", full mode,"), "{done:#?}");
     assert!(passive.contains(", passive mode,") && !passive.contains(", full mode,"), "{done:#?}");
+    assert_eq!(done.stderr.matches(words).count(), 1, "also beside a table: {done:#?}");
+    // Formats without events: a warning, and a column.
+    storm.begin_storm(100);
+    let done = run(&["-n", "4", "-i", "0.3", "--max-overhead", "0.000001", "--format", "csv"]);
+    storm.end_storm();
+    done.must_say(0, &[words]);
+    let rows = parse(&done.stdout);
+    for row in &rows {
+        let expected = if row.text("mode") == "full" { "" } else { "overhead" };
+        assert_eq!(row.text("step_down"), expected, "{row:#?}");
+    }
+    assert!(rows.iter().any(|row| row.text("mode") == "full"), "{rows:#?}");
+    assert!(rows.iter().any(|row| row.text("mode") == "passive"), "{rows:#?}");
     Outcome::Passed
 }

@@ -11,6 +11,8 @@ pub(super) struct Column {
     pub(super) width: usize,
     /// Whether its cells may be cut: text may, a figure without its last digits would lie.
     pub(super) elastic: bool,
+    /// Whether they are cut at their front.
+    pub(super) path: bool,
     /// Columns with the lowest go first.
     pub(super) priority: u8,
 }
@@ -21,28 +23,29 @@ const SHORTEST_TEXT: usize = 15;
 /// Between two columns.
 pub(super) const GAP: &str = " ";
 
-/// Makes the columns fit: first long text is cut, then the least important columns go; one always stays.
-pub(super) fn fit(columns: &mut Vec<Column>, width: usize) {
+/// Makes the columns fit: first long text is cut, then the least important columns go; one always stays. The columns that went.
+pub(super) fn fit(columns: &mut Vec<Column>, width: usize) -> Vec<Column> {
+    let mut gone = Vec::new();
     loop {
         let excess = total(columns).saturating_sub(width);
         let spare: usize = columns.iter().map(spare).sum();
         if spare >= excess {
             shrink(columns, excess);
-            return;
+            return gone;
         }
         if let [only] = columns.as_mut_slice() {
             if only.elastic {
                 only.width = only.width.min(width);
             }
-            return;
+            return gone;
         }
         // Of equals the rightmost.
         let Some(least) =
             columns.iter().enumerate().rev().min_by_key(|(_, column)| column.priority).map(|(at, _)| at)
         else {
-            return;
+            return gone;
         };
-        columns.remove(least);
+        gone.push(columns.remove(least));
     }
 }
 
@@ -68,7 +71,11 @@ fn shrink(columns: &mut [Column], mut excess: usize) {
 
 /// A cell in its column: figures to the right, text to the left and cut where the column is narrower.
 pub(super) fn pad(cell: &str, column: &Column) -> String {
-    let cell = if column.elastic { text::cut(cell, column.width) } else { cell.to_owned() };
+    let cell = match (column.elastic, column.path) {
+        (false, _) => cell.to_owned(),
+        (true, false) => text::cut(cell, column.width),
+        (true, true) => text::cut_front(cell, column.width),
+    };
     let blanks = " ".repeat(column.width.saturating_sub(text::width(&cell)));
     if column.elastic { cell + &blanks } else { blanks + &cell }
 }
@@ -80,7 +87,7 @@ mod tests {
     use super::*;
 
     fn column(index: usize, width: usize, elastic: bool, priority: u8) -> Column {
-        Column { index, width, elastic, priority }
+        Column { index, width, elastic, path: false, priority }
     }
 
     fn left(mut columns: Vec<Column>, width: usize) -> Vec<(usize, usize)> {
@@ -116,6 +123,8 @@ mod tests {
         assert_eq!(pad("42", &column(0, 5, false, 0)), "   42");
         assert_eq!(pad("sh", &column(0, 5, true, 0)), "sh   ");
         assert_eq!(pad("abcdefgh", &column(0, 5, true, 0)), "abcd+");
+        let path = Column { path: true, ..column(0, 9, true, 0) };
+        assert_eq!(pad("/system.slice/a.service", &path), "+.service");
         assert_eq!(pad("123456", &column(0, 5, false, 0)), "123456", "a figure is never cut");
     }
 

@@ -45,9 +45,15 @@ fn processes(count: u64, selected_of: Option<u64>) -> String {
     }
 }
 
-/// The lines below a table.
-pub(super) fn footer(block: &Block<'_>) -> Vec<String> {
+/// The lines below a table; `hidden` are the heads of columns that it has no room for.
+pub(super) fn footer(block: &Block<'_>, hidden: &[&str]) -> Vec<String> {
     let mut lines = Vec::new();
+    if !hidden.is_empty() {
+        lines.push(format!(
+            "no room for {}: widen the terminal, name fewer --fields, or pipe it into `less -S`",
+            hidden.join(", ")
+        ));
+    }
     if block.not_in_table() > 0 {
         lines.push(format!("{} not shown", counted(block.not_in_table(), "more process", "more processes")));
     }

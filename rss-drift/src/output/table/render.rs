@@ -28,14 +28,14 @@ pub fn render(block: &Block<'_>, view: &View) -> String {
     for line in lines::headline(block) {
         push(&mut text, &line, width);
     }
-    push_table(&mut text, block, view, width);
+    let hidden = push_table(&mut text, block, view, width);
     for row in block.holders {
         for line in holders::lines(row, block.host.page_size, width) {
             text.push_str(&line);
             text.push('\n');
         }
     }
-    for line in lines::footer(block) {
+    for line in lines::footer(block, &hidden) {
         push(&mut text, &line, width);
     }
     text.push('\n');
@@ -60,7 +60,8 @@ fn push(text: &mut String, line: &str, width: Option<usize>) {
     }
 }
 
-fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<usize>) {
+/// The table; the heads of the columns that found no room.
+fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<usize>) -> Vec<&'static str> {
     let rows = block.table_rows();
     let fields: Vec<&'static Field> = view
         .fields
@@ -80,12 +81,12 @@ fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<u
             index,
             width: cells.iter().map(|row| text::width(&row[index])).fold(field.header.len(), usize::max),
             elastic: field.unit == Unit::Text,
+            path: field.name == "cgroup",
             priority: field.priority,
         })
         .collect();
-    if let Some(width) = width {
-        fit(&mut columns, width);
-    }
+    let mut hidden = width.map_or_else(Vec::new, |width| fit(&mut columns, width));
+    hidden.sort_by_key(|column| column.index);
     let header: Vec<_> = columns.iter().map(|column| pad(fields[column.index].header, column)).collect();
     let header = header.join(GAP);
     text.push_str(&paint(header.trim_end(), view.colour.then_some(BOLD)));
@@ -104,6 +105,7 @@ fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<u
         }
         text.push('\n');
     }
+    hidden.iter().map(|column| fields[column.index].header).collect()
 }
 
 /// A value as the terminal shows it. What is empty gets a `-`, so that every row has as many words as the header.

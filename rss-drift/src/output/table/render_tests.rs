@@ -100,7 +100,9 @@ fn a_narrow_terminal_loses_the_least_important_columns() {
     view.width = Some(32);
     let text = render(&report().block(), &view);
     assert_eq!(table_lines(&text)[0], "    PID COMM        DRIFT");
+    assert!(text.contains("\nno room for TIME: widen the\n  terminal, name fewer --fields,\n"), "{text}");
     view.width = None;
+    assert!(!render(&report().block(), &view).contains("no room for"));
     assert!(table_lines(&render(&report().block(), &view))[0].starts_with("    TIME "));
 }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     drift::{behaviour::Precisions, fixture, stats::Reading},
+    kernel::{Accounting, symbols::Symbols},
     output::ShadowCheck,
     probe::{RunTotals, Scope},
     table::csv_header,
@@ -153,4 +154,24 @@ fn where_no_file_is_known_to_be_approximate_nothing_is_called_drift() {
     }
     let text = text::text(&report);
     assert!(text.contains(" drift not known: stat, statm, status (") && !text.contains("|drift|"), "{text}");
+}
+
+#[test]
+fn where_no_site_has_a_name_nothing_is_said_of_sites() {
+    let of_sites = |accounting, symbols| {
+        let mut report = full();
+        report.host.accounting = accounting;
+        report.sites.symbols = Some(symbols);
+        let row: serde_json::Value = serde_json::from_str(&json(&report)).unwrap();
+        let row = row.as_object().unwrap();
+        let of_sites = row.iter().filter(|(key, _)| key.starts_with("rfc_") || key.starts_with("other_"));
+        let known = of_sites.filter(|(_, value)| !value.is_null());
+        known.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+    };
+    let hidden = || Err("hidden".to_owned());
+    assert_eq!(of_sites(Accounting::PerCpu, Ok(Symbols::parse(""))).len(), 10);
+    assert_eq!(of_sites(Accounting::PerCpu, hidden()), [""; 0]);
+    let cached = of_sites(Accounting::PerTask, hidden());
+    assert_eq!(cached.len(), 8);
+    assert!(cached.iter().all(|key| key.starts_with("rfc_")), "a task's cache needs no name: {cached:?}");
 }
