@@ -20,6 +20,14 @@ where
     }
 }
 
+/// A share above 0 and up to 100, with or without the sign.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').parse().ok();
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .ok_or_else(|| "give a percentage above 0 and up to 100, such as 2 or 0.5%".to_owned())
+}
+
 /// The largest number of a type: a range that ends there has no end for the user.
 pub(super) trait Limits {
     const LARGEST: Self;

@@ -49,9 +49,9 @@ struct Selection {
     /// Without this option: until the command itself has ended.
     #[arg(long)]
     wait: bool,
-    /// Kill the command this long after a signal that asks it to end
+    /// Kill the command this long after a signal
     ///
-    /// Without this option rss-drift waits as long as the command needs. A second signal ends rss-drift without the command.
+    /// After SIGINT, SIGTERM, SIGHUP or SIGQUIT. Without this option rss-drift waits as long as the command needs. A second signal ends rss-drift without the command.
     #[arg(long, value_name = "TIME", allow_negative_numbers = true, value_parser = duration::parse)]
     kill_after: Option<Duration>,
 }
@@ -100,12 +100,18 @@ struct How {
     /// While the command runs. A bare number is seconds.
     #[arg(short, long, value_name = "TIME", default_value = "0.5", allow_negative_numbers = true, value_parser = duration::parse_interval)]
     interval: Duration,
-    /// Run the command as this user: a name, a number or `sudo`
+    /// Run the command as this user, or `sudo`
     ///
-    /// With the user's groups, HOME, SHELL, USER and LOGNAME, and without rss-drift's privileges. `sudo` is who started rss-drift by
+    /// A name or a number. With the user's groups, HOME, SHELL, USER and LOGNAME, and without rss-drift's privileges. `sudo` is who started rss-drift by
     /// sudo (`SUDO_UID` and `SUDO_GID`).
     #[arg(long, value_name = "USER", value_parser = parse_user)]
     user: Option<User>,
+    /// CPU limit of the BPF programs, in percent
+    ///
+    /// When they take more of the host's CPU time than this, measuring ends and the command goes on: the report is of the time before. There
+    /// is no limit by default.
+    #[arg(long, help_heading = "Limits", value_name = "PERCENT", allow_negative_numbers = true, value_parser = number::percent)]
+    max_overhead: Option<f64>,
     /// Run the command N times
     ///
     /// The report has the mean and the spread of the figures; CSV and JSON have a row for each run.
@@ -127,6 +133,7 @@ impl Args {
             scope,
             until: if selection.wait { Until::LastDescendant } else { Until::Command },
             user: how.user,
+            max_overhead: how.max_overhead,
             no_progress: output.no_progress || output.quiet,
             kill_after: selection.kill_after,
             interval: how.interval,

@@ -137,7 +137,7 @@ struct Limits {
     /// CPU limit of the BPF programs, in percent
     ///
     /// When they take more of the host's CPU time than this, rss-drift goes on in passive mode.
-    #[arg(long, value_name = "PERCENT", default_value = "2", allow_negative_numbers = true, value_parser = parse_percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "2", allow_negative_numbers = true, value_parser = number::percent)]
     max_overhead: f64,
 }
 
@@ -211,14 +211,6 @@ fn mode(how: &How, full: FullMode) -> Mode {
         _ => FaultPrograms::Needed,
     };
     Mode::Full(FullOptions { faults, ..full.options() })
-}
-
-/// A share above 0 and up to 100, with or without the sign.
-fn parse_percent(text: &str) -> Result<f64, String> {
-    let number = text.trim().trim_end_matches('%').parse().ok();
-    number
-        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
-        .ok_or_else(|| "give a percentage above 0 and up to 100, such as 2 or 0.5%".to_owned())
 }
 
 fn parse_sort(text: &str) -> Result<Sort, String> {

@@ -23,6 +23,10 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
   ignored then (`nohup`, `&` in a script) ends neither of the two.
 - **Several runs.** `-r N` runs the command N times, each counted anew, until a signal ends one: the text then shows the mean of each figure and its
   standard error in percent, as `perf stat -r` does; CSV and JSON have a row for each run. The exit status is the last one's.
+- **`--max-overhead PERCENT`** ends measuring when the BPF programs take more of the host's CPU time. The kernel measures their run time in
+  one of ten intervals (`--interval`). The BPF programs are then unloaded, the command goes on, and the report is of the time before:
+  `measured_seconds` says how long that was. `-r` runs the command no more then. Without the option there is no limit, because a command
+  with many page faults would pass any low one.
 - **On a terminal** a line shows time, page faults, RSS of all that live (what they share counts for each) and the largest peak so far. There is
   none with `-o`, `--no-progress`, `--quiet` or TERM=dumb, and none while a program reads the terminal's keys itself (an editor, a
   prompt for a password) or another process group is in the foreground. `--quiet` leaves out warnings too.

@@ -112,6 +112,8 @@ pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     caught_updates Number "updates that found another mm than the running task's in the CPU's slot, and corrected the slot" |it, _| it.check.caught;
     own_peak_rss_bytes Bytes "largest RSS of rss-drift since its start, start-up included" |it, _| it.costs.peak_rss;
     openings_overflows Number "self-check: how often the kernel's queue of openings was full, and lost some: then the counts of openings are too low" |it, _| it.openings.as_ref().ok().map(|of| of.overflows);
+    measured_seconds Seconds "from the start of the command to the end of measuring: less than `duration_seconds` where `--max-overhead` ended it" |it, _| it.stopped.unwrap_or(it.duration);
+    programs_percent Percent "self-check: run time of the BPF programs as a share of the host's CPU time when it was measured last; empty without `--max-overhead`" |it, _| it.check.programs_percent;
 };
 
 /// Of readings: nothing where there was none.

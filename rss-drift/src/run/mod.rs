@@ -1,8 +1,10 @@
 //! `rss-drift run`: a command and all that descends from it, measured from its first instruction to its end.
 
 mod child;
+mod course;
 #[cfg(test)]
 mod doc;
+mod end;
 mod figures;
 #[cfg(test)]
 mod golden;
@@ -91,10 +93,15 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
             Format::Json => write(json(&report).as_bytes())?,
             Format::Csv => write(&csv(&report))?,
         }
+        let stopped = report.stopped.is_some();
         reports.push(report);
         if let Some(signal) = signal {
             // A command that had ended well just before is no success when others were to follow.
             code = if code == 0 && run < options.repeat { code_of(signal) } else { code };
+            break;
+        }
+        if stopped {
+            // It would cost as much again.
             break;
         }
     }

@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub command: Vec<OsString>,
     /// Who the command is to be; `None`: who rss-drift is.
     pub user: Option<User>,
+    /// The share of the host's CPU time that the BPF programs may take, in percent; `None`: what they need.
+    pub max_overhead: Option<f64>,
     /// Show no line on a terminal while the command runs.
     pub no_progress: bool,
     /// Whom to measure.

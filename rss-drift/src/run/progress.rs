@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, IsTerminal as _, Write as _},
+    mem,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     time::Duration,
 };
@@ -63,14 +64,18 @@ impl Progress {
             self.shown = true;
         }
     }
+
+    /// Takes the line away.
+    pub(super) fn take_away(&mut self) {
+        if mem::take(&mut self.shown) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 impl Drop for Progress {
-    /// Takes the line away.
     fn drop(&mut self) {
-        if self.shown {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        self.take_away();
     }
 }
 

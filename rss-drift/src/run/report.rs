@@ -30,6 +30,8 @@ pub(super) struct Report {
     pub began: SystemTime,
     /// From then to the end of the command, or of the run.
     pub duration: Duration,
+    /// When measuring ended, where `--max-overhead` ended it before the command did.
+    pub stopped: Option<Duration>,
     /// How the command ended; `None`: it still runs.
     pub ended: Option<Ended>,
     /// What the BPF programs counted.

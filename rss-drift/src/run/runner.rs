@@ -2,21 +2,21 @@
 
 use std::{
     ffi::OsString,
-    io,
-    time::{Duration, Instant, SystemTime},
+    io, mem,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use nix::sys::signal::Signal;
 
 use super::{
-    FAILURE, Options, Until,
-    child::{Child, Ended},
-    code_of,
-    opened::{Opened, Openings},
+    Options, Until,
+    child::Child,
+    course::Course,
+    end::End,
+    opened::Opened,
     progress::{Now, Progress},
     report::{Costs, Peak, Report},
-    samples::Samples,
     sites::{self, Sites},
     user::Identity,
 };
@@ -24,14 +24,12 @@ use crate::{
     drift::{collect::Rules, sample::Host},
     kernel::{symbols::Symbols, tunables::Cpus},
     output::ShadowCheck,
-    probe::{Chains, Mm, RunTotals, Scope},
+    probe::{Chains, Mm, Probe, RunTotals, Scope},
     proc::{self, Source, Wanted, faults_of_threads, own_peak_rss, thread_name},
     session::{CpuClock, Event, Inherited, Mode, Session, Signals, Startup, give_memory_back},
     table::bytes,
 };
 
-/// How long the command may take to end after a signal until the user is told that it is waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How often `--wait` asks whether anybody is left.
 const ASK: Duration = Duration::from_millis(50);
 
@@ -66,30 +64,6 @@ pub(super) enum Measured {
     Course(Box<Report>, u8, Option<Signal>),
     /// This signal came before the command was executed.
     Nothing(Signal),
-}
-
-/// How a run went.
-struct Course {
-    began: SystemTime,
-    duration: Duration,
-    ended: Option<Ended>,
-    /// The signal that ended the run.
-    signal: Option<Signal>,
-    samples: Samples,
-    /// Page faults that all who lived had before, with `--system`.
-    faults_before: Option<u64>,
-    openings: Result<Openings, String>,
-}
-
-impl Course {
-    /// The exit status: the command's own; after Ctrl-C, or where the command did not heed a signal, that of the signal.
-    fn code(&self) -> u8 {
-        match (self.signal, self.ended) {
-            (Some(signal @ Signal::SIGINT), _) | (Some(signal), None) => code_of(signal),
-            (_, Some(ended)) => ended.code(),
-            (None, None) => FAILURE,
-        }
-    }
 }
 
 impl<'a> Runner<'a> {
@@ -133,12 +107,24 @@ impl<'a> Runner<'a> {
         if let Some(signal) = self.signal(Duration::ZERO)? {
             return Ok(Measured::Nothing(signal));
         }
-        let mut course = self.follow(&mut child)?;
-        if course.ended.is_some() {
+        let mut course = self.follow(&mut child, symbols)?;
+        if course.ended.is_some() && course.stopped.is_none() {
             self.wait_for_mms(&mut course)?;
         }
         let (code, signal) = (course.code(), course.signal);
-        Ok(Measured::Course(Box::new(self.report(&child, course, symbols)?), code, signal))
+        Ok(Measured::Course(self.end(&child, course)?, code, signal))
+    }
+
+    /// The report of a run that is over.
+    fn end(&mut self, child: &Child, mut course: Course) -> anyhow::Result<Box<Report>> {
+        if let Some(mut report) = course.stopped {
+            report.ended = course.ended;
+            report.duration = course.duration;
+            // Of those that ran when measuring ended.
+            report.outlived.retain(|(pid, _)| thread_name(*pid).is_some());
+            return Ok(report);
+        }
+        self.report(child, &mut course)
     }
 
     /// The next event, before this time is over.
@@ -160,51 +146,34 @@ impl<'a> Runner<'a> {
     }
 
     /// From the start of the command to its end, or to a signal that ends the run.
-    fn follow(&mut self, child: &mut Child) -> anyhow::Result<Course> {
+    fn follow(&mut self, child: &mut Child, symbols: Result<Symbols, String>) -> anyhow::Result<Course> {
         let faults_before =
             (self.options.scope == Scope::System).then(|| self.faults_of_living()).transpose()?;
-        let opened = self.opened()?;
-        let began = SystemTime::now();
-        let clock = Instant::now();
+        let mut course = Course::begin(symbols, self.opened()?, self.options.max_overhead);
+        course.faults_before = faults_before;
         child.go().context("cannot start the command")??;
-        let mut course = Course {
-            began,
-            duration: Duration::ZERO,
-            ended: None,
-            signal: None,
-            samples: Samples::default(),
-            faults_before,
-            openings: Err(String::new()),
-        };
-        let threshold = self.options.threshold.div_ceil(self.rules.page_size);
-        let mut next_sample = clock;
+        let mut next_sample = course.clock;
         let mut end = End::default();
         let mut progress = Progress::new(self.options);
         loop {
             if course.ended.is_none() {
                 course.ended = child.try_wait().context("cannot wait for the command")?;
-                course.duration = clock.elapsed();
+                course.duration = course.clock.elapsed();
             }
-            if end.left || (course.ended.is_some() && (course.signal.is_some() || !self.waits_on()?)) {
+            let ended = course.ended.is_some();
+            if end.left || (ended && (course.signal.is_some() || !self.waits_on(&course)?)) {
                 break;
             }
             let now = Instant::now();
-            if now >= next_sample {
-                self.follow_cpus()?;
-                let rss = course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
-                if progress.is_wanted() {
-                    progress.show(self.now(&course, clock.elapsed(), rss)?);
-                }
+            if now >= next_sample && course.stopped.is_none() {
+                self.sample(child, &mut course, &mut progress)?;
                 next_sample = Instant::now() + self.options.interval;
             }
             end.time_is_over(child);
-            let mut until = next_sample;
-            if course.ended.is_some() {
-                until = until.min(now + ASK);
-            }
-            if let Some(next) = end.next() {
-                until = until.min(next);
-            }
+            // Who has no more samples to take waits for the command alone: SIGCHLD ends that.
+            let sample = if course.stopped.is_none() { next_sample } else { now + self.options.interval };
+            let ask = course.ended.is_some().then_some(now + ASK);
+            let until = [ask, end.next()].into_iter().flatten().fold(sample, Instant::min);
             let event = self.event(until.saturating_duration_since(Instant::now()))?;
             if let Some(Event::Signal { signal, by_terminal }) = event {
                 if !by_terminal && course.ended.is_none() {
@@ -217,10 +186,42 @@ impl<'a> Runner<'a> {
             }
         }
         if self.options.until == Until::LastDescendant || course.ended.is_none() {
-            course.duration = clock.elapsed();
+            course.duration = course.clock.elapsed();
         }
-        course.openings = opened.map(Opened::end).map_err(|error| error.to_string());
         Ok(course)
+    }
+
+    /// Reads what runs, shows it, and asks what measuring costs.
+    fn sample(&mut self, child: &Child, course: &mut Course, progress: &mut Progress) -> anyhow::Result<()> {
+        self.follow_cpus()?;
+        let threshold = self.options.threshold.div_ceil(self.rules.page_size);
+        let rss = course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
+        if progress.is_wanted() {
+            progress.show(self.now(course, course.clock.elapsed(), rss)?);
+        }
+        let Some(guard) = &mut course.guard else { return Ok(()) };
+        if guard.interval_over(&self.session.probe, self.rules.cpus.online.len()) {
+            progress.take_away();
+            self.stop(child, course)?;
+        }
+        Ok(())
+    }
+
+    /// Ends measuring, with its report; the command goes on. Nothing of ours stays on its way.
+    fn stop(&mut self, child: &Child, course: &mut Course) -> anyhow::Result<()> {
+        log::warn!(
+            "the BPF programs took {:.2} % of the host's CPU time, more than --max-overhead {}: the command goes on, and the report is of \
+             the time before",
+            course.overhead().unwrap_or(0.0),
+            self.options.max_overhead.unwrap_or(0.0)
+        );
+        let measured = course.clock.elapsed();
+        let mut report = self.report(child, course)?;
+        report.stopped = Some(measured);
+        course.stopped = Some(report);
+        self.session.probe = Probe::open(&self.session.kernel)?;
+        give_memory_back();
+        Ok(())
     }
 
     /// CPUs come and go, and the bound with them.
@@ -274,8 +275,9 @@ impl<'a> Runner<'a> {
     }
 
     /// Whether `--wait` has somebody to wait for.
-    fn waits_on(&self) -> anyhow::Result<bool> {
-        Ok(self.options.until == Until::LastDescendant && !self.session.probe.run_alive()?.is_empty())
+    fn waits_on(&self, course: &Course) -> anyhow::Result<bool> {
+        let wanted = self.options.until == Until::LastDescendant && course.stopped.is_none();
+        Ok(wanted && !self.session.probe.run_alive()?.is_empty())
     }
 
     /// Nobody lives: waits until their mms are gone as well. An mm outlives its process while somebody else holds it: who reads its
@@ -294,18 +296,16 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn report(
-        &mut self,
-        child: &Child,
-        mut course: Course,
-        symbols: Result<Symbols, String>,
-    ) -> anyhow::Result<Report> {
+    /// What was measured up to now.
+    fn report(&mut self, child: &Child, course: &mut Course) -> anyhow::Result<Box<Report>> {
+        let openings = course.openings();
+        let symbols = course.symbols.take().unwrap_or_else(|| Err("not read".to_owned()));
         self.follow_cpus()?;
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
         course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
         let probe = &self.session.probe;
         let alive = probe.run_alive()?;
-        let totals = self.totals(&course)?;
+        let totals = self.totals(course)?;
         let peaks = [totals.command, totals.largest].map(|of| of.map(|of| Peak::new(&of, &self.rules)));
         let [mut command, largest] = peaks;
         if let (Some(command), Some(ended)) = (&mut command, course.ended) {
@@ -321,7 +321,8 @@ impl<'a> Runner<'a> {
             printed: self.options.misses,
             symbols: Some(symbols),
         };
-        Ok(Report {
+        let check = ShadowCheck::new(&counts, probe.missed_events().unwrap_or(0), &course.samples.idle);
+        Ok(Box::new(Report {
             sites,
             host: self.host.clone(),
             command: command_line(&self.options.command),
@@ -330,16 +331,17 @@ impl<'a> Runner<'a> {
             ended: course.ended,
             faults_of_living: self.faults_of_living()?,
             scope: self.options.scope,
-            openings: course.openings,
+            openings,
             outlived: outlived(&alive, course.ended.map(|_| child.pid())),
             peaks: [command, largest],
-            check: ShadowCheck::new(&counts, probe.missed_events().unwrap_or(0), &course.samples.idle),
+            check: ShadowCheck { programs_percent: course.overhead(), ..check },
             totals,
-            samples: course.samples,
+            samples: mem::take(&mut course.samples),
+            stopped: None,
             threshold: self.options.threshold,
             rules: self.rules.clone(),
             costs: self.costs(),
-        })
+        }))
     }
 
     fn costs(&mut self) -> Costs {
@@ -352,54 +354,6 @@ impl<'a> Runner<'a> {
             maps: self.session.probe.footprint().bytes,
         }
     }
-}
-
-/// The end of a run that a signal asks for.
-#[derive(Debug, Default)]
-struct End {
-    /// A signal has come.
-    asked: bool,
-    /// When the user is told that the command is waited for.
-    notice: Option<Instant>,
-    /// When the command is killed.
-    kill: Option<Instant>,
-    /// Nobody waits for the command any more.
-    left: bool,
-}
-
-impl End {
-    /// A signal asks the command to end. It may take its time, as with `perf stat`; the second signal is not for it, but for us.
-    fn asked(&mut self, kill_after: Option<Duration>) {
-        if self.asked {
-            self.left = true;
-            return;
-        }
-        self.asked = true;
-        let now = Instant::now();
-        self.notice = Some(now + PATIENCE);
-        self.kill = kill_after.map(|time| now + time);
-    }
-
-    /// Does what is due.
-    fn time_is_over(&mut self, child: &Child) {
-        let now = Instant::now();
-        if take_due(&mut self.kill, now) {
-            child.signal(Signal::SIGKILL);
-        }
-        if take_due(&mut self.notice, now) {
-            log::warn!("waiting for the command to end; another signal ends rss-drift without it");
-        }
-    }
-
-    /// When there is something to do next.
-    fn next(&self) -> Option<Instant> {
-        [self.notice, self.kill].into_iter().flatten().min()
-    }
-}
-
-/// Whether it is time; only once.
-fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
-    at.take_if(|at| *at <= now).is_some()
 }
 
 /// The words as they were given.

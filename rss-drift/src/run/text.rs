@@ -78,6 +78,13 @@ fn head(report: &Report, lines: &mut Lines) {
         ),
     };
     lines.figure(&format!("{:.3} s", report.duration.as_secs_f64()), "elapsed", &how);
+    if let Some(measured) = report.stopped {
+        let why = format!(
+            "--max-overhead: {:.2} % of the host's CPU",
+            report.check.programs_percent.unwrap_or(0.0)
+        );
+        lines.figure(&format!("{:.3} s", measured.as_secs_f64()), "measured", &why);
+    }
     let (forks, execs) = (report.totals.forks, report.totals.execs);
     match report.scope {
         Scope::Command => {

@@ -1,6 +1,7 @@
 //! Start-up: every check that `doctor` prints, and, when all that is needed is there, a probe that measures.
 
 mod cost;
+mod guard;
 mod inherited;
 mod signals;
 
@@ -26,6 +27,7 @@ use crate::{
 };
 
 pub use cost::CpuClock;
+pub use guard::OverheadGuard;
 pub use heap::give_memory_back;
 pub use inherited::Inherited;
 pub use signals::{Event, Signals, hold};

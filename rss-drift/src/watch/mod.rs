@@ -1,6 +1,5 @@
 //! `rss-drift watch`: every interval, what the kernel reports beside what is exact.
 
-mod guard;
 mod options;
 mod reporter;
 mod schedule;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Options, guard::OverheadGuard, select::Selection};
+use super::{Options, select::Selection};
 use crate::{
     drift::{
         collect::{self, Rules, comm, reading},
@@ -15,7 +15,7 @@ use crate::{
     output::{Block, FinalSummary, Headline, SelfCheck, ShadowCheck, Sink},
     probe::{Mm, Probe, Snapshot},
     proc::{Precision, Source, Wanted, own_peak_rss, thread_name},
-    session::{CpuClock, Mode, Session, give_memory_back},
+    session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
 };
 

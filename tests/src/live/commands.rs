@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 
-use super::run::json;
+use super::{run::json, runs::Objects};
 use crate::{
     command::{Done, Running, finish, rss_drift},
     harness::{Outcome, Reason},
+    measure::wait_until,
     scratch::Scratch,
     terminal::Terminal,
 };
@@ -160,6 +161,41 @@ pub fn a_full_queue_of_openings() -> Outcome {
     let seen = report["statm_opened"].as_u64().expect("a number");
     assert!(seen > 0, "those before are counted: {report:#}");
     begun("text").must_say(0, &["too low: the kernel's queue was full once"]);
+    Outcome::Passed
+}
+
+/// What is allowed next to nothing is over soon: the command goes on with nothing of ours on its way, and keeps its exit status.
+pub fn goes_on_without_us_when_it_costs_too_much() -> Outcome {
+    let script = "echo ready; n=0; while [ $n -lt 20 ]; do sh -c :; sleep 0.02; n=$((n + 1)); done; read line; sleep 3; exit 5";
+    let options =
+        ["run", "-r", "3", "-i", "0.1", "--max-overhead", "0.000001", "--format", "json", "--", "sh", "-c"];
+    let mut running = Running::start(&[&options[..], &[script]].concat());
+    running.read_until("ready");
+    let objects = Objects::of_process(running.pid());
+    assert!(objects.are_left(), "it measures: {objects:?}");
+    wait_until("the BPF programs are gone", || !objects.are_left());
+    let command = super::run::only_child_of(running.pid());
+    assert!(kill(command, None).is_ok(), "the command goes on");
+    let done = running.finish();
+    done.must_say(5, &["more than --max-overhead 0.000001: the command goes on"]);
+    // Of the one run that there was.
+    assert_eq!(done.stderr.lines().filter(|line| line.starts_with('{')).count(), 1, "{done:#?}");
+    let report = json(&done);
+    let seconds = |name: &str| report[name].as_f64().expect("a number");
+    assert_eq!(report["exit_status"], 5, "{report:#}");
+    assert!(seconds("programs_percent") > 0.000_001, "{report:#}");
+    assert!(seconds("duration_seconds") >= 3.0, "{report:#}");
+    assert!(seconds("measured_seconds") < seconds("duration_seconds") - 1.0, "{report:#}");
+    assert!(seconds("updates") > 0.0, "{report:#}");
+
+    // What is allowed all is never over.
+    let (done, report) = super::run::report(&["-i", "0.1", "--max-overhead", "100"], &["sleep", "0.5"]);
+    assert_eq!(
+        (done.code, &report["measured_seconds"]),
+        (Some(0), &report["duration_seconds"]),
+        "{report:#}"
+    );
+    assert!(report["programs_percent"].as_f64().is_some(), "{report:#}");
     Outcome::Passed
 }
 

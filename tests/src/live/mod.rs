@@ -222,6 +222,7 @@ pub const TESTS: &[Test] = tests! {
         another_user_has_no_privileges
         no_line_where_it_disturbs
         a_full_queue_of_openings
+        goes_on_without_us_when_it_costs_too_much
     }
     repeated {
         each_run_is_counted_anew

@@ -231,7 +231,7 @@ pub fn waits_for_memory_that_somebody_holds() -> Outcome {
 }
 
 /// The only child of a process.
-fn only_child_of(pid: u32) -> Pid {
+pub(super) fn only_child_of(pid: u32) -> Pid {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("ask for children");
     Pid::from_raw(children.trim().parse().unwrap_or_else(|error| panic!("{children:?}: {error}")))
 }

@@ -32,6 +32,7 @@ fn sparse() -> Report {
         scope: Scope::Command,
         began: fixture::time(),
         duration: Duration::from_millis(1500),
+        stopped: None,
         ended: None,
         totals: RunTotals::default(),
         sites: Sites::default(),
@@ -97,6 +98,7 @@ fn full() -> Report {
     Report {
         command: "sh -c 'echo \"a, b\"'".to_owned(),
         scope: Scope::System,
+        stopped: Some(Duration::from_millis(1250)),
         ended: Some(Ended { status: 9, maxrss: 1 << 20 }),
         totals: totals(),
         faults_of_living: 5,

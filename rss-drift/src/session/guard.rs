@@ -11,7 +11,7 @@ const EVERY: u64 = 10;
 
 /// Measures the BPF programs' run time now and then.
 #[derive(Debug)]
-pub(super) struct OverheadGuard {
+pub struct OverheadGuard {
     /// Percent of all CPUs' time that is allowed.
     limit: f64,
     measuring: Option<(Counting, Instant, Duration)>,
@@ -22,12 +22,12 @@ pub(super) struct OverheadGuard {
 impl OverheadGuard {
     /// A guard that allows this share, in percent of the CPU time that the host has.
     #[must_use]
-    pub(super) const fn new(limit: f64) -> Self {
+    pub const fn new(limit: f64) -> Self {
         Self { limit, measuring: None, intervals: 0, last: None }
     }
 
     /// To be called once per interval; true when the BPF programs cost more than is allowed.
-    pub(super) fn interval_over(&mut self, probe: &Probe, cpus: usize) -> bool {
+    pub fn interval_over(&mut self, probe: &Probe, cpus: usize) -> bool {
         let run_time =
             || probe.program_statistics().into_iter().map(|(_, one)| one).sum::<ProgramStatistics>().run_time;
         if let Some((_counting, began, before)) = self.measuring.take() {
@@ -43,7 +43,7 @@ impl OverheadGuard {
 
     /// What the last measurement came to, in percent of the host's CPU time.
     #[must_use]
-    pub(super) const fn share(&self) -> Option<f64> {
+    pub const fn share(&self) -> Option<f64> {
         self.last
     }
 }
