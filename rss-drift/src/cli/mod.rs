@@ -21,7 +21,7 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    output::{OutputError, UsageError, print},
+    output::{OutputError, UsageError, print, with_causes},
     session::Inherited,
     table::fields_help,
 };
@@ -120,7 +120,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::ClosedPipe)) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
-            let _ = writeln!(io::stderr(), "rss-drift: {error:#}");
+            let _ = writeln!(io::stderr(), "rss-drift: {}", with_causes(&error));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     table::Field,
 };
 
+mod cause;
 mod error;
 mod file;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod plan;
 pub mod table;
 mod text;
 
+pub use cause::with_causes;
 pub use error::OutputError;
 pub use file::ignore_file_size_signal;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};

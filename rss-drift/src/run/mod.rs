@@ -32,7 +32,7 @@ use nix::sys::signal::Signal;
 pub(crate) use options::{Format, Options, Until};
 
 use crate::{
-    output::{ReportFile, ignore_file_size_signal},
+    output::{ReportFile, ignore_file_size_signal, with_causes},
     session::Inherited,
     table::{csv_header, csv_rows, json_object},
 };
@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options, inherited: &Inherited) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
-            let _ = writeln!(io::stderr(), "rss-drift: {error:#}");
+            let _ = writeln!(io::stderr(), "rss-drift: {}", with_causes(&error));
             ExitCode::from(error.downcast_ref().map_or(FAILURE, NotExecuted::code))
         }
     }
