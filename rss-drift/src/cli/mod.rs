@@ -23,7 +23,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use crate::{
     output::{OutputError, UsageError, print, with_causes},
     session::Inherited,
-    table::fields_help,
+    table::{clean_lines, fields_help},
 };
 
 /// Show how far the RSS that Linux reports is from the exact value, for every process.
@@ -86,7 +86,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // clap knows where its text goes: help to standard output, errors to standard error. A closed pipe ends us.
-            let _ = error.print();
+            if error.use_stderr() && args.iter().any(moves_the_cursor) {
+                // clap repeats the words that it refuses as they are.
+                let _ = write!(io::stderr(), "{}", clean_lines(&error.render().to_string()));
+            } else {
+                let _ = error.print();
+            }
             if error.kind() == ErrorKind::UnknownArgument {
                 let _ = writeln!(io::stderr(), "{}", valid::options(Cli::command(), &args));
             }
@@ -103,7 +108,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         _ => log::LevelFilter::Debug,
     };
     // A second call in one process (tests) keeps the first logger.
-    let _ = env_logger::Builder::new().filter_level(level).format_timestamp(None).try_init();
+    let _ = env_logger::Builder::new()
+        .filter_level(level)
+        .format(|out, record| {
+            let text = clean_lines(&record.args().to_string());
+            writeln!(out, "[{:<5} {}] {text}", record.level(), record.target())
+        })
+        .try_init();
     let outcome = match cli.verb {
         None => watch(cli.watch),
         Some(Verb::Watch(args)) => watch(*args),
@@ -120,10 +131,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::ClosedPipe)) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
-            let _ = writeln!(io::stderr(), "rss-drift: {}", with_causes(&error));
+            let _ = writeln!(io::stderr(), "rss-drift: {}", clean_lines(&with_causes(&error)));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Whether a word of the command line has something that a terminal does not show as it is.
+fn moves_the_cursor(word: &OsString) -> bool {
+    let word = word.to_string_lossy();
+    clean_lines(&word) != word
 }
 
 /// `watch`, or the list of its fields.

@@ -13,9 +13,8 @@ use crate::{
         sample::{Host, Row},
     },
     kernel::tunables::Cpus,
-    output::clean,
     proc::{Precision, Source},
-    table::{Column, bytes, columns, json_object},
+    table::{Column, bytes, clean, clean_json, columns, json_object},
 };
 
 /// What `ps` said of the RFC's demo (10,000 threads x 32 pages), in KiB.
@@ -177,7 +176,8 @@ impl Report {
         ];
         let mut report = json_object(FIGURES, self, &self.host);
         report.extend(nested.map(|(name, value)| (name.to_owned(), value)));
-        Ok(serde_json::to_string_pretty(&report).context("cannot write the report as JSON")? + "\n")
+        let text = serde_json::to_string_pretty(&report).context("cannot write the report as JSON")?;
+        Ok(clean_json(&text) + "\n")
     }
 }
 

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 
 use crate::{
     kernel::checks::Check,
-    output::{ReportFormat, clean, print},
+    output::{ReportFormat, print},
     probe::FullOptions,
     session::{Mode, Startup},
+    table::{clean, clean_json},
 };
 
 /// Runs the checks and prints them.
@@ -29,7 +30,7 @@ fn lines(startup: &Startup) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{:<8} {name:<width$}  {}", state.name(), clean(found));
         if let Some(remedy) = remedy {
-            let _ = writeln!(text, "{:<8} {:<width$}  remedy: {remedy}", "", "");
+            let _ = writeln!(text, "{:<8} {:<width$}  remedy: {}", "", "", clean(remedy));
         }
     }
     text + if startup.works() { "measuring works\n" } else { "measuring does not work\n" }
@@ -50,5 +51,5 @@ fn json(startup: &Startup) -> anyhow::Result<String> {
         .collect();
     let report = serde_json::json!({ "works": startup.works(), "checks": checks });
     let text = serde_json::to_string_pretty(&report).context("cannot write the checks as JSON")?;
-    Ok(text + "\n")
+    Ok(clean_json(&text) + "\n")
 }

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use nix::errno::Errno;
 
-use super::Target;
+use super::{Target, plan::shown_path};
 
 /// An output that cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum OutputError {
         uncut: Option<String>,
     },
     /// The file holds something else than our rows.
-    #[error("cannot append to {}: {why}; it is left as it is: name another file", path.display())]
+    #[error("cannot append to {}: {why}; it is left as it is: name another file", shown_path(path))]
     OtherContent {
         path: PathBuf,
         /// What is different.
@@ -51,7 +51,7 @@ pub enum OutputError {
     #[error(
         "cannot append to {}: its last line is not complete; it is left as it is: complete or remove that line, or name \
          another file",
-        path.display()
+        shown_path(path)
     )]
     PartialLine { path: PathBuf },
     /// Two outputs are one file.

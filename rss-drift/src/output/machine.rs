@@ -1,5 +1,7 @@
 //! The outputs for machines: all columns of the contract, one row per process and interval.
 
+use std::io::IsTerminal as _;
+
 use serde_json::Map;
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     drift::sample::{Host, Row},
-    table::{CONTRACT, csv_header, csv_rows, json_line},
+    table::{CONTRACT, Names, csv_header, csv_rows, json_line},
 };
 
 /// An output of CSV or of JSON lines.
@@ -21,8 +23,13 @@ pub(super) struct Machine {
 impl Machine {
     /// Opens an output of CSV; what is empty gets the header, a file with another header is refused.
     pub(super) fn csv(target: &Target) -> Result<Self, OutputError> {
-        let encode = |rows: &[Row], host: &Host| csv_rows(CONTRACT, rows, host);
-        Ok(Self { blocks: Blocks::with_header(target, &csv_header(CONTRACT))?, encode })
+        let blocks = Blocks::with_header(target, &csv_header(CONTRACT))?;
+        let encode: fn(&[Row], &Host) -> Vec<u8> = if blocks.file().is_terminal() {
+            |rows, host| csv_rows(CONTRACT, rows, host, Names::Escaped)
+        } else {
+            |rows, host| csv_rows(CONTRACT, rows, host, Names::Whole)
+        };
+        Ok(Self { blocks, encode })
     }
 
     /// Opens an output of JSON lines; a file whose first line is not an object with our keys is refused.

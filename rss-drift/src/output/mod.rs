@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -34,7 +34,6 @@ pub use cause::with_causes;
 pub use error::OutputError;
 pub use file::ignore_file_size_signal;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
-pub use text::clean;
 
 use file::{Blocks, Identity};
 use machine::Machine;
@@ -79,6 +78,12 @@ impl ReportFile {
     /// Opens it. `header`: what an empty file gets, and one with content must begin with.
     pub fn open(path: &Path, header: &[u8]) -> Result<Self, OutputError> {
         Blocks::with_header(&Target::File(path.to_owned()), header).map(Self)
+    }
+
+    /// Whether people see it at once.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.0.file().is_terminal()
     }
 
     /// Appends a report: all of it, or in a regular file nothing.

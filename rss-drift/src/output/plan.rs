@@ -5,6 +5,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use crate::table::shown;
+
 /// How reports are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -52,9 +54,14 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
-            Self::File(path) => path.display().fmt(f),
+            Self::File(path) => f.write_str(&shown_path(path)),
         }
     }
+}
+
+/// A path as people see it.
+pub(super) fn shown_path(path: &Path) -> String {
+    shown(&path.to_string_lossy())
 }
 
 impl Target {
@@ -81,10 +88,10 @@ pub struct OutputSpec {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
     /// The ending does not say which format is meant.
-    #[error("cannot tell the format of '{}' from its ending: end it in .csv, .jsonl, .json or .txt, or give --format table|csv|jsonl", .0.display())]
+    #[error("cannot tell the format of '{}' from its ending: end it in .csv, .jsonl, .json or .txt, or give --format table|csv|jsonl", shown_path(.0))]
     UnknownEnding(PathBuf),
     /// The ending says another format than `--format`, and no other output needs `--format`.
-    #[error("--format {} does not go with '{}': leave it out, or end the file otherwise", .format.name(), .path.display())]
+    #[error("--format {} does not go with '{}': leave it out, or end the file otherwise", .format.name(), shown_path(.path))]
     OtherFormat {
         /// What `--format` says.
         format: Format,
@@ -95,7 +102,7 @@ pub enum UsageError {
     #[error("two outputs go to standard output: name a file for one of them (-o FILE)")]
     TwiceStdout,
     /// Two outputs go to one file.
-    #[error("'{}' is given twice: each output needs a file of its own", .0.display())]
+    #[error("'{}' is given twice: each output needs a file of its own", shown_path(.0))]
     TwiceFile(PathBuf),
     /// A file without a name.
     #[error("an output's file name is empty")]
@@ -241,6 +248,22 @@ mod tests {
             assert_eq!(plan(None, &["a.csv"], Some(same)), Err(UsageError::TwiceFile("a.csv".into())));
         }
         assert_eq!(plan(None, &["x/./a.csv", "x/a.csv"], None), Err(UsageError::TwiceFile("x/a.csv".into())));
+    }
+
+    #[test]
+    fn no_control_byte_of_a_path_is_told() {
+        let path = || PathBuf::from("a\x1b[2J\u{9b}\n");
+        for told in [
+            Target::File(path()).to_string(),
+            UsageError::UnknownEnding(path()).to_string(),
+            UsageError::OtherFormat { format: Format::Csv, path: path() }.to_string(),
+            UsageError::TwiceFile(path()).to_string(),
+        ] {
+            assert!(
+                told.contains("a\\u{1b}[2J\\u{9b}\\n") && !told.chars().any(char::is_control),
+                "{told:?}"
+            );
+        }
     }
 
     #[test]

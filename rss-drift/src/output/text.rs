@@ -1,20 +1,6 @@
-//! Text for the terminal: nothing in it can move the cursor, and its width is known.
+//! Cleaned text for the terminal, whose width is known.
 
 use unicode_width::UnicodeWidthChar as _;
-
-/// Makes text harmless to a terminal: what is not printable (control characters, line breaks, marks that turn the
-/// direction of writing) and the backslash are escaped as in Rust. A process may name itself "\x1b[2J".
-#[must_use]
-pub fn clean(text: &str) -> String {
-    let mut cleaned = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\'' | '"' => cleaned.push(character),
-            _ => cleaned.extend(character.escape_debug()),
-        }
-    }
-    cleaned
-}
 
 /// Columns that a terminal uses for cleaned text.
 pub(super) fn width(text: &str) -> usize {
@@ -95,22 +81,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn what_moves_the_cursor_is_escaped() {
-        assert_eq!(clean("\x1b[2J"), "\\u{1b}[2J");
-        assert_eq!(clean("a\nb\tc\r\u{7f}\u{9b}"), "a\\nb\\tc\\r\\u{7f}\\u{9b}");
-        assert_eq!(clean("\u{202e}gnp"), "\\u{202e}gnp");
-        assert_eq!(clean("e\u{301}\u{200b}"), "e\\u{301}\\u{200b}");
-        assert_eq!(clean("\\n"), "\\\\n", "an escape that the process wrote itself is told from ours");
-    }
-
-    #[test]
-    fn what_is_printable_stays() {
-        for text in ["kworker/0:1-events", "it's \"a\" name", "größe", "日本", "(sd-pam)"] {
-            assert_eq!(clean(text), text);
-        }
-    }
+    use crate::table::clean;
 
     #[test]
     fn a_cut_is_marked_and_fits() {
@@ -132,11 +103,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn cleaned_text_has_nothing_to_move_a_cursor(text in any::<String>()) {
-            prop_assert!(!clean(&text).chars().any(char::is_control));
-        }
-
         #[test]
         fn lines_fit(text in any::<String>(), columns in 3..100usize) {
             for line in flow(&clean(&text), Some(columns)) {

@@ -21,7 +21,7 @@ mod user;
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     slice,
@@ -34,7 +34,7 @@ pub(crate) use options::{Format, Options, Until};
 use crate::{
     output::{ReportFile, ignore_file_size_signal, with_causes},
     session::Inherited,
-    table::{csv_header, csv_rows, json_object},
+    table::{Names, clean_json, clean_lines, csv_header, csv_rows, json_object, shown},
 };
 use child::NotExecuted;
 use figures::FIGURES;
@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options, inherited: &Inherited) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Nobody is left to tell when standard error is closed too.
-            let _ = writeln!(io::stderr(), "rss-drift: {}", with_causes(&error));
+            let _ = writeln!(io::stderr(), "rss-drift: {}", clean_lines(&with_causes(&error)));
             ExitCode::from(error.downcast_ref().map_or(FAILURE, NotExecuted::code))
         }
     }
@@ -66,6 +66,8 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
     let mut runner = Runner::new(options, inherited)?;
     let mut reports = Vec::new();
     let mut code = 0;
+    let terminal = file.as_ref().map_or_else(|| io::stderr().is_terminal(), ReportFile::is_terminal);
+    let names = Names::of(terminal);
     let mut write = |bytes: &[u8]| {
         if let Some(file) = &mut file {
             file.append(bytes)?;
@@ -91,7 +93,7 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
             Format::Text if options.repeat > 1 => {}
             Format::Text => write(text::text(&report).as_bytes())?,
             Format::Json => write(json(&report).as_bytes())?,
-            Format::Csv => write(&csv(&report))?,
+            Format::Csv => write(&csv(&report, names))?,
         }
         let stopped = report.stopped.is_some();
         reports.push(report);
@@ -120,13 +122,13 @@ fn code_of(signal: Signal) -> u8 {
 }
 
 /// The row of CSV.
-fn csv(report: &Report) -> Vec<u8> {
-    csv_rows(FIGURES, slice::from_ref(report), &report.host)
+fn csv(report: &Report, names: Names) -> Vec<u8> {
+    csv_rows(FIGURES, slice::from_ref(report), &report.host, names)
 }
 
 /// One JSON object in one line.
 fn json(report: &Report) -> String {
-    serde_json::Value::Object(json_object(FIGURES, report, &report.host)).to_string() + "\n"
+    clean_json(&serde_json::Value::Object(json_object(FIGURES, report, &report.host)).to_string()) + "\n"
 }
 
 /// The file of `--folded`: made before the command begins, so that it does not run in vain.
@@ -137,13 +139,14 @@ struct Folded<'a> {
 
 impl<'a> Folded<'a> {
     fn create(path: &'a PathBuf) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        let file = File::create(path)
+            .with_context(|| format!("cannot create {}", shown(&path.to_string_lossy())))?;
         Ok(Self { path, file })
     }
 
     fn write(&mut self, sites: &Sites) -> anyhow::Result<()> {
         self.file
             .write_all(sites.folded().as_bytes())
-            .with_context(|| format!("cannot write {}", self.path.display()))
+            .with_context(|| format!("cannot write {}", shown(&self.path.to_string_lossy())))
     }
 }

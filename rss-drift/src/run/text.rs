@@ -12,10 +12,10 @@ use super::{
     sites::Caller,
 };
 use crate::{
-    output::{Detail, clean},
+    output::Detail,
     probe::Scope,
     proc::Precision,
-    table::bytes,
+    table::{bytes, shown},
 };
 
 /// Columns of the figures.
@@ -61,8 +61,8 @@ pub(super) fn title(report: &Report, note: &str) -> String {
     };
     format!(
         "\n rss-drift run of '{}'{note}{scope}:\n kernel {}, {} accounting, {} CPUs online; sizes in KiB\n",
-        clean(&report.command),
-        clean(&report.host.kernel),
+        shown(&report.command),
+        shown(&report.host.kernel),
         report.host.accounting.name(),
         report.rules.cpus.online.len()
     )
@@ -96,7 +96,7 @@ fn head(report: &Report, lines: &mut Lines) {
         }
     }
     for (pid, comm) in &report.outlived {
-        lines.line(&format!("{:WIDTH$}   still runs: pid {pid} ({})", "", clean(comm)));
+        lines.line(&format!("{:WIDTH$}   still runs: pid {pid} ({})", "", shown(comm)));
     }
 }
 
@@ -279,7 +279,7 @@ fn peaks(report: &Report, lines: &mut Lines) {
             None => line(["-", "-", "-", "-"], name),
             Some(Peak { pid, comm, exact, error, vm_hwm, maxrss }) => {
                 let [exact, error] = [Some(*exact), Some(*error)].map(cell);
-                let of = format!("{name}, pid {pid} ({})", clean(comm));
+                let of = format!("{name}, pid {pid} ({})", shown(comm));
                 line([&exact, &error, &cell(*vm_hwm), &cell(*maxrss)], &of);
             }
         }
@@ -318,7 +318,7 @@ fn drift(report: &Report, lines: &mut Lines) {
                 " the largest by events: {}, pid {} ({})",
                 bytes(of.drift, page_size) / 1024,
                 peak.pid,
-                clean(&peak.comm)
+                shown(&peak.comm)
             ));
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use csv::{Terminator, WriterBuilder};
 
-use super::{Column, Value, rfc3339};
+use super::{Column, Value, clean, rfc3339};
 use crate::drift::sample::Host;
 
 /// The header's bytes, line break included.
@@ -13,14 +13,33 @@ pub fn csv_header<R>(columns: &[Column<R>]) -> Vec<u8> {
     lines(std::iter::once(columns.iter().map(|column| column.name.into()).collect()))
 }
 
+/// How text that processes gave is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Byte for byte.
+    Whole,
+    /// Without what would move the cursor of a terminal.
+    Escaped,
+}
+
+impl Names {
+    /// What an output takes.
+    #[must_use]
+    pub const fn of(is_terminal: bool) -> Self {
+        if is_terminal { Self::Escaped } else { Self::Whole }
+    }
+}
+
 /// The bytes of records, without the header.
 #[must_use]
-pub fn csv_rows<R>(columns: &[Column<R>], records: &[R], host: &Host) -> Vec<u8> {
-    lines(records.iter().map(|record| columns.iter().map(|column| cell(column.get(record, host))).collect()))
+pub fn csv_rows<R>(columns: &[Column<R>], records: &[R], host: &Host, names: Names) -> Vec<u8> {
+    let cells =
+        |record| columns.iter().map(|column: &Column<R>| cell(column.get(record, host), names)).collect();
+    lines(records.iter().map(cells))
 }
 
 /// A value as CSV has it, before quoting.
-fn cell(value: Value<'_>) -> Cow<'_, str> {
+fn cell(value: Value<'_>, names: Names) -> Cow<'_, str> {
     match value {
         // A lower bound is no figure to calculate with.
         Value::Empty | Value::AtLeast(_) => Cow::Borrowed(""),
@@ -29,6 +48,7 @@ fn cell(value: Value<'_>) -> Cow<'_, str> {
         Value::Real(number) => number.to_string().into(),
         Value::Flag(flag) => flag.to_string().into(),
         Value::Time(time) => rfc3339(time).into(),
+        Value::Text(text) if names == Names::Escaped => clean(&text).into(),
         Value::Text(text) => text,
     }
 }
@@ -72,7 +92,7 @@ mod tests {
     }
 
     fn rows(rows: &[Row], host: &Host) -> Vec<u8> {
-        csv_rows(CONTRACT, rows, host)
+        csv_rows(CONTRACT, rows, host, Names::Whole)
     }
 
     #[test]
@@ -109,6 +129,19 @@ mod tests {
     fn quotes_commas_and_line_breaks_are_quoted() {
         let bytes = rows(&[fixture::row(1, "a\"b,c\nd", 1, 1)], &fixture::host());
         assert!(String::from_utf8(bytes).unwrap().contains(",\"a\"\"b,c\nd\","));
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_byte_of_a_name() {
+        let bytes = csv_rows(
+            CONTRACT,
+            &[fixture::row(1, "\x1b[2J\u{9b}\u{7f}\n", 1, 1)],
+            &fixture::host(),
+            Names::Escaped,
+        );
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains(",\\u{1b}[2J\\u{9b}\\u{7f}\\n,"), "{text}");
+        assert!(!text.trim_end_matches("\r\n").chars().any(char::is_control), "{text:?}");
     }
 
     proptest! {

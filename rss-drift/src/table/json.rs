@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::{Column, Value, rfc3339};
+use super::{Column, Value, clean_json, rfc3339};
 use crate::drift::sample::Host;
 
 /// An object in one line, its keys in the columns' order.
@@ -11,7 +11,7 @@ pub fn json_line<R>(columns: &[Column<R>], record: &R, host: &Host) -> String {
     // Written by hand, because serde_json's map would sort the keys.
     let pairs =
         columns.iter().map(|column| format!("\"{}\":{}", column.name, json(column.get(record, host))));
-    format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(","))
+    clean_json(&format!("{{{}}}\n", pairs.collect::<Vec<_>>().join(",")))
 }
 
 /// An object whose keys are sorted.
@@ -76,6 +76,7 @@ mod tests {
         fn names_come_back_as_they_were(name in any::<String>()) {
             let lines = rows(&[fixture::row(1, &name, 5, 4)], &fixture::host());
             prop_assert_eq!(lines.matches('\n').count(), 1);
+            prop_assert!(!lines.trim_end_matches('\n').chars().any(char::is_control));
             let object: serde_json::Value = serde_json::from_str(&lines).unwrap();
             prop_assert_eq!(object["comm"].as_str(), Some(name.as_str()));
         }

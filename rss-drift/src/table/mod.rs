@@ -13,14 +13,16 @@ use crate::drift::sample::Host;
 
 mod csv;
 mod doc;
+mod escape;
 mod json;
 mod parse;
 mod rows;
 
-pub use csv::{csv_header, csv_rows};
+pub use csv::{Names, csv_header, csv_rows};
 #[cfg(test)]
 pub(crate) use doc::{check_doc, markdown};
 pub use doc::{csv_doc, fields_help};
+pub use escape::{clean, clean_json, clean_lines, shown};
 pub use json::{json_line, json_object};
 pub use parse::{FieldError, default_fields, find, parse_fields};
 pub use rows::{CONTRACT, Field, fields};

@@ -206,7 +206,9 @@ impl Reporter {
         for pid in gone {
             match self.last_rows.remove(pid) {
                 Some(mut row) => {
-                    events.push(format!("pid {pid} ({}) is gone; its last row is above", row.process.comm));
+                    // Names are cleaned where events are printed.
+                    let comm = if row.process.comm.is_empty() { "-" } else { &row.process.comm };
+                    events.push(format!("pid {pid} ({comm}) is gone; its last row is above"));
                     row.notes.push(Note::Died);
                     rows.push(row);
                 }

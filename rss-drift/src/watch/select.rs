@@ -8,9 +8,9 @@ use crate::{
         collect::{Prediction, Rules, comm},
         sample::{Host, Row},
     },
-    output::clean,
     probe::{Mm, Snapshot},
     proc::{NoMemory, why_no_memory},
+    table::clean,
 };
 
 /// Longest name that the kernel keeps, in bytes; longer ones on the command line are cut likewise, as `ps -C` does.

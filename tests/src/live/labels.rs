@@ -1,11 +1,13 @@
 //! What a figure is called: nothing is called drift that may be none.
 
-use std::{io, os::unix::process::CommandExt as _, process::Command};
+use std::{fs, io, os::unix::process::CommandExt as _, process::Command};
 
 use crate::{
-    command::{finish, rss_drift},
-    harness::Outcome,
+    command::{Running, finish, rss_drift, run},
+    harness::{Outcome, Reason},
+    helper::Helper,
     records::parse,
+    terminal::Terminal,
 };
 
 /// Where no child can be forked, nobody knows which files of /proc are exact: their figures stand there, and none is called drift.
@@ -58,6 +60,87 @@ pub fn a_step_down_at_the_start_is_told() -> Outcome {
     let done = finish(filtered(&mut rss_drift(&["--passive", "-n", "1", "--format", "csv"]), &NO_TRACEPOINT));
     done.must_be_fine();
     assert!(parse(&done.stdout).iter().all(|row| row.text("step_down").is_empty()), "{done:#?}");
+    Outcome::Passed
+}
+
+/// What a name, an argument or a path may hold to move a terminal's cursor: the start of a code in one byte and in two, and DEL.
+const ROGUE: &str = "\x1b[2J\u{9b}\u{7f}x";
+/// How it is shown.
+const SHOWN: &str = "\\u{1b}[2J\\u{9b}\\u{7f}x";
+
+/// Asserts that nothing in it moves a cursor but line breaks and, where they are taken out before, colours.
+fn assert_harmless(text: &str) {
+    let codes: Vec<_> = text.chars().filter(|it| it.is_control() && !['\n', '\r'].contains(it)).collect();
+    assert!(codes.is_empty(), "{codes:?} in {text:?}");
+}
+
+/// On a terminal every format escapes names; in a file CSV has them byte for byte.
+pub fn no_name_moves_the_cursor() -> Outcome {
+    if Terminal::open(80).is_err() {
+        return Outcome::Skipped(Reason::NoPty);
+    }
+    let helper = Helper::start_as(ROGUE);
+    let pid = helper.pid().to_string();
+    let watch = ["--passive", "-p", &pid, "-n", "1", "--format"];
+    for (format, name) in [("table", SHOWN), ("csv", SHOWN), ("jsonl", "\\u001b[2J\\u009b\\u007fx")] {
+        let terminal = Terminal::open(1000).expect("it could be made before");
+        let mut command = rss_drift(&[&watch[..], &[format]].concat());
+        command.stdout(terminal.inside.try_clone().expect("a descriptor")).env("NO_COLOR", "1");
+        let child = command.spawn().expect("start this very program");
+        drop(command);
+        let shown = terminal.read_to_end().expect("read the terminal");
+        assert!(child.wait_with_output().expect("wait for a child").status.success(), "{shown}");
+        assert_harmless(&shown);
+        assert!(shown.contains(name), "{name} in {shown}");
+    }
+    let csv = run(&[&watch[..], &["csv"]].concat());
+    csv.must_be_fine();
+    assert_eq!(parse(&csv.stdout)[0].text("comm"), ROGUE, "no terminal: as it is");
+    Outcome::Passed
+}
+
+/// Words of the command line come back in error texts: escaped.
+pub fn no_argument_moves_the_cursor() -> Outcome {
+    let gone = format!("/gone/{ROGUE}.csv");
+    let unknown = format!("--{ROGUE}");
+    for arguments in [
+        &["-o", ROGUE][..],
+        &["-o", &gone, "-n", "1"],
+        &["-o", "a.csv", "-o", "a.csv", &unknown],
+        &["--fields", ROGUE],
+        &["--sort", ROGUE],
+        &["--source", ROGUE],
+        &["-i", ROGUE],
+        &["--comm", ROGUE, "-n", "1"],
+        &[ROGUE],
+        &["run", "--", ROGUE],
+        &["run", "-o", &gone, "--", "true"],
+        &["run", "--folded", &gone, "--", "true"],
+        &["demo", "--threads", ROGUE],
+    ] {
+        let done = run(arguments);
+        assert_ne!(done.code, Some(0), "{done:?}");
+        assert_harmless(&done.stderr);
+        assert!(done.stderr.contains(SHOWN), "{arguments:?}: {}", done.stderr);
+    }
+    Outcome::Passed
+}
+
+/// A process without a name has a word in its row all the same.
+pub fn an_empty_name_is_a_dash() -> Outcome {
+    let helper = Helper::start_as("");
+    let pid = helper.pid();
+    let comm = fs::read_to_string(format!("/proc/{pid}/comm")).expect("read /proc");
+    assert_eq!(comm, "\n", "it has no name");
+    let mut running =
+        Running::start(&["-p", &pid.to_string(), "-i", "0.05", "--fields", "pid,comm,exact", "--where"]);
+    let row = running.read_until(&format!("{pid} "));
+    assert_eq!(row.split_whitespace().nth(1), Some("-"), "{row:?}");
+    running.read_until(&format!("pid {pid} (-): "));
+    drop(helper);
+    running.read_until(&format!("pid {pid} (-) is gone"));
+    let done = running.finish();
+    assert!(done.stdout.contains(&format!("pid {pid} (-) at ")), "{}", done.stdout);
     Outcome::Passed
 }
 

@@ -186,6 +186,9 @@ pub const TESTS: &[Test] = tests! {
     labels {
         no_drift_of_files_that_may_be_exact
         a_step_down_at_the_start_is_told
+        no_name_moves_the_cursor
+        no_argument_moves_the_cursor
+        an_empty_name_is_a_dash
     }
     selection {
         outputs_for_machines_have_every_process

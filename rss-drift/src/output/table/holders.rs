@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use rss_drift_common::{Member, Pages, member};
 
 use super::{
-    super::{clean, counted, text},
+    super::{counted, text},
     lines::kib,
 };
 use crate::{
     drift::holders::{NamedHolder, RowHolders},
     probe::Holder,
-    table::bytes,
+    table::{bytes, shown},
 };
 
 /// The longest bar, in columns of the terminal.
@@ -54,7 +54,7 @@ pub(super) fn lines(holders: &RowHolders, page_size: u64, width: Option<usize>) 
 }
 
 fn head(holders: &RowHolders, held: i64, missing: i64) -> String {
-    let who = format!("pid {} ({})", holders.pid, clean(&holders.comm));
+    let who = format!("pid {} ({})", holders.pid, shown(&holders.comm));
     let mut line = match holders.count() {
         0 => format!("{who}: nothing is held back from the global count"),
         count => {
@@ -77,7 +77,7 @@ fn label(named: &NamedHolder, pid: u32) -> String {
     match named.holder {
         Holder::Cpu(number) => format!("CPU {number}"),
         Holder::Task { tid, tgid, kernel_thread } => {
-            let name = named.comm.as_deref().map_or_else(|| "-".to_owned(), clean);
+            let name = shown(named.comm.as_deref().unwrap_or_default());
             if kernel_thread {
                 format!("{tid} {name} (kernel)")
             } else if tgid == pid {

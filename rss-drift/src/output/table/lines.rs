@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::{Block, Detail, FinalSummary, SelfCheck, clean, counted};
+use super::super::{Block, Detail, FinalSummary, SelfCheck, counted};
 use crate::{
     drift::stats::{Distribution, Percentiles},
-    table::bytes,
+    table::{bytes, clean, shown},
 };
 
 /// The lines above a table.
@@ -17,8 +17,8 @@ pub(super) fn headline(block: &Block<'_>) -> Vec<String> {
         format!(
             "{} {}, kernel {}, {} accounting, {} mode, exact /proc files: {}",
             clock(block.time),
-            clean(&host.hostname),
-            clean(&host.kernel),
+            shown(&host.hostname),
+            shown(&host.kernel),
             host.accounting.name(),
             host.mode,
             if exact.is_empty() { "none".to_owned() } else { exact.join(", ") },
@@ -82,7 +82,7 @@ pub(super) fn summary(summary: &FinalSummary<'_>) -> Vec<String> {
             kib(bytes(largest.reading.drift(), page_size)),
             kib(bytes(largest.reading.exact, page_size)),
             largest.pid,
-            clean(&largest.comm),
+            shown(&largest.comm),
             clock(largest.time),
         ));
     }
@@ -164,18 +164,23 @@ fn duration(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
 
-/// The local time of day.
+/// The local time of day; `-` of a year that the system cannot tell.
 pub(super) fn clock(time: SystemTime) -> String {
     let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => libc::time_t::try_from(since.as_secs()).unwrap_or(0),
-        Err(_) => 0,
+        Ok(since) => libc::time_t::try_from(since.as_secs()),
+        // A part of a second before a whole one is in the second before.
+        Err(error) => {
+            let before = error.duration();
+            libc::time_t::try_from(before.as_secs() + u64::from(before.subsec_nanos() > 0)).map(|it| -it)
+        }
     };
+    let Ok(seconds) = seconds else { return "-".to_owned() };
     // SAFETY: all fields of `tm` are integers and one pointer that may be null: zeroes are a valid value.
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
     // SAFETY: both point to values that live through the call; localtime_r keeps neither.
     let result = unsafe { libc::localtime_r(&raw const seconds, &raw mut local) };
     if result.is_null() {
-        return String::new();
+        return "-".to_owned();
     }
     format!("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec)
 }
@@ -183,6 +188,18 @@ pub(super) fn clock(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::super::ShadowCheck, *};
+
+    #[test]
+    fn the_time_of_day_is_told_of_every_year() {
+        let day = Duration::from_secs(86400);
+        let [before, epoch, after] =
+            [SystemTime::UNIX_EPOCH - day, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + day];
+        assert_eq!([clock(before), clock(after)], [clock(epoch), clock(epoch)], "a day apart");
+        let half = Duration::from_millis(500);
+        assert_eq!(clock(before - half), clock(before - 2 * half), "the second that it is in");
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 62);
+        assert_eq!(clock(far), "-");
+    }
 
     #[test]
     fn one_is_not_many() {

@@ -1,14 +1,14 @@
 //! A block as text: pure, so that what the terminal shows is tested without one.
 
 use super::{
-    super::{Block, FinalSummary, clean, text},
+    super::{Block, FinalSummary, text},
     MIN_WIDTH, View, holders,
     layout::{Column, GAP, fit, pad},
     lines::{self, clock, kib},
 };
 use crate::{
     drift::sample::{Host, Row},
-    table::{Field, Unit, Value, rfc3339},
+    table::{Field, Unit, Value, rfc3339, shown},
 };
 
 const BOLD: &str = "\x1b[1m";
@@ -118,8 +118,8 @@ fn cell(field: &Field, row: &Row, host: &Host) -> String {
         Value::Real(number) => format!("{number:.2}"),
         Value::Flag(flag) => flag.to_string(),
         Value::Time(time) if field.unit == Unit::Clock => clock(time),
-        Value::Time(time) => rfc3339(time),
-        Value::Text(text) => clean(&text),
+        Value::Time(time) => shown(&rfc3339(time)),
+        Value::Text(text) => shown(&text),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     kernel::{Accounting, symbols::Symbols},
     output::ShadowCheck,
     probe::{RunTotals, Scope},
-    table::csv_header,
+    table::{Names, csv_header},
 };
 
 /// What could not be read is missing.
@@ -134,7 +134,7 @@ fn full() -> Report {
 
 #[test]
 fn the_csv_never_changes() {
-    let csv = [csv_header(FIGURES), csv(&full()), csv(&sparse())].concat();
+    let csv = [csv_header(FIGURES), csv(&full(), Names::Whole), csv(&sparse(), Names::Whole)].concat();
     assert_eq!(String::from_utf8(csv).unwrap(), include_str!("reports.csv"));
 }
 
