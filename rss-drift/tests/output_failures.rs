@@ -19,7 +19,7 @@ use rss_drift::{
         stats::Summary,
     },
     kernel::accounting::Accounting,
-    output::{Block, Format, Headline, OutputError, OutputSpec, SelfCheck, Target, open_all},
+    output::{Block, Format, Headline, OutputError, OutputSpec, Outputs, SelfCheck, Target},
     proc::{Precision, ProcFigures, Source},
 };
 
@@ -65,8 +65,8 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
         summary: Summary::default(),
     };
     let rows = vec![row("a \"name\",\nof two lines"); ROWS];
-    let mut sinks = match open_all(&[OutputSpec { format, target }], None) {
-        Ok(sinks) => sinks,
+    let mut outputs = match Outputs::open(&[OutputSpec { format, target }], None) {
+        Ok(outputs) => outputs,
         Err(error) => return error,
     };
     for interval in 1.. {
@@ -82,7 +82,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
             events: &[],
             check: &SelfCheck::default(),
         };
-        if let Err(error) = sinks[0].block(&block) {
+        if let Err(error) = outputs.report(&block) {
             return error;
         }
     }
@@ -218,6 +218,6 @@ fn two_names_of_one_file_are_refused() {
     fs::write(&one, "").unwrap();
     fs::hard_link(&one, &two).unwrap();
     let spec = |path: PathBuf| OutputSpec { format: Format::Csv, target: Target::File(path) };
-    let error = open_all(&[spec(one), spec(two)], None).err().unwrap();
+    let error = Outputs::open(&[spec(one), spec(two)], None).err().unwrap();
     assert!(matches!(error, OutputError::SameFile { .. }), "{error}");
 }

@@ -21,7 +21,7 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    output::{OutputError, UsageError, print, with_causes},
+    output::{OutputError, UsageError, print, stderr, with_causes},
     session::Inherited,
     table::{clean_lines, fields_help},
 };
@@ -74,6 +74,12 @@ enum Verb {
 /// Runs the command line `args`, of which the first is the program's name. Exit: 0 done, 1 cannot measure or cannot
 /// write, 2 usage.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let code = dispatch(args);
+    stderr::flush();
+    code
+}
+
+fn dispatch(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let inherited = match Inherited::note() {
         Ok(inherited) => inherited,
@@ -108,12 +114,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         _ => log::LevelFilter::Debug,
     };
     // A second call in one process (tests) keeps the first logger.
+    let log = env_logger::Target::Pipe(Box::new(stderr::Log));
     let _ = env_logger::Builder::new()
         .filter_level(level)
         .format(|out, record| {
             let text = clean_lines(&record.args().to_string());
             writeln!(out, "[{:<5} {}] {text}", record.level(), record.target())
         })
+        .target(log)
         .try_init();
     let outcome = match cli.verb {
         None => watch(cli.watch),
@@ -130,8 +138,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) if matches!(error.downcast_ref(), Some(OutputError::ClosedPipe)) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when standard error is closed too.
-            let _ = writeln!(io::stderr(), "rss-drift: {}", clean_lines(&with_causes(&error)));
+            stderr::say(&format!("rss-drift: {}\n", clean_lines(&with_causes(&error))));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }

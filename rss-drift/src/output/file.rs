@@ -2,22 +2,31 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
+    io::{self, IsTerminal as _, Seek as _, SeekFrom},
     os::{
-        fd::AsFd as _,
+        fd::{AsFd as _, BorrowedFd},
         unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::Path,
+    thread,
+    time::Duration,
 };
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
-use super::{OutputError, Target};
+use super::{OutputError, Target, content::Content, pipe};
 
 /// What bytes are written to. A file, or in tests something that fails on demand.
 pub(super) trait Medium {
     /// As write(2).
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Waits until it may take something again. `again`: it said so before, and then took nothing.
+    fn wait(&mut self, again: bool);
+    /// Waits until it takes so many pieces, where it can tell.
+    fn wait_for_room(&mut self, pieces: usize);
     /// Where the last write ended, and where the medium ends.
     fn ends(&mut self) -> io::Result<(u64, u64)>;
     /// Makes it end here, for the next write too.
@@ -27,6 +36,28 @@ pub(super) trait Medium {
 impl Medium for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         io::Write::write(self, bytes)
+    }
+
+    fn wait(&mut self, again: bool) {
+        /// A terminal may have room for one byte and take none of a line break, which it makes two of.
+        const PAUSE: Duration = Duration::from_millis(10);
+        if again {
+            thread::sleep(PAUSE);
+        }
+        // Whatever it ends with: the next write says what is wrong.
+        let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
+    }
+
+    fn wait_for_room(&mut self, pieces: usize) {
+        /// Nothing tells us when a reader has taken enough.
+        const ASK: u16 = 20;
+        while pipe::may_begin(&*self, pieces).is_ok_and(|may_begin| !may_begin) {
+            // Only the end of its readers is an event.
+            let mut fds = [PollFd::new(self.as_fd(), PollFlags::empty())];
+            if poll(&mut fds, PollTimeout::from(ASK)).is_ok_and(|events| events > 0) {
+                break;
+            }
+        }
     }
 
     fn ends(&mut self) -> io::Result<(u64, u64)> {
@@ -43,51 +74,52 @@ impl Medium for File {
 /// Device and inode: which file it is, whatever its name.
 pub(super) type Identity = (u64, u64);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A regular file: it can be cut back.
+    File(Identity),
+    Pipe,
+    /// A terminal, a socket, a device.
+    Other,
+}
+
 /// An output that is written in whole blocks.
 #[derive(Debug)]
 pub(super) struct Blocks<M = File> {
     target: Target,
+    content: Content,
     medium: M,
-    /// `None` for what cannot be cut back: pipes, terminals, devices.
-    identity: Option<Identity>,
+    kind: Kind,
+    /// Whether it has the preamble.
+    begun: bool,
     /// Whole rows that this run wrote.
     rows: u64,
 }
 
 impl Blocks {
-    /// Opens an output that begins with this header, or with anything where there is none.
-    pub(super) fn with_header(target: &Target, header: &[u8]) -> Result<Self, OutputError> {
-        Self::open(target, header, |first| {
-            if header.is_empty() || first == header {
-                return Ok(());
-            }
-            let found = String::from_utf8_lossy(&first[..first.len().min(60)]).into_owned();
-            Err(format!("its first line is not the header of our CSV ({:?})", found.trim_end()))
-        })
+    /// Opens an output. A file that has content is appended to where that agrees with ours; an empty one gets the preamble at once,
+    /// all else by [`Blocks::begin`].
+    pub(super) fn open(target: &Target, content: Content) -> Result<Self, OutputError> {
+        match target {
+            Target::Stdout => Self::standard(target, content, io::stdout().as_fd()),
+            Target::Stderr => Self::standard(target, content, io::stderr().as_fd()),
+            Target::File(path) => Self::at(path, target, content),
+        }
     }
 
-    /// Opens an output. A file that has content is appended to if `accept` agrees with its first line (with its line
-    /// break); `preamble` is written into what is empty, and to standard output.
-    pub(super) fn open(
-        target: &Target,
-        preamble: &[u8],
-        accept: impl FnOnce(&[u8]) -> Result<(), String>,
-    ) -> Result<Self, OutputError> {
-        let Target::File(path) = target else {
-            let failed = |source| OutputError::Open { target: target.clone(), source };
-            let stdout = io::stdout();
-            // Past the standard library's line buffer: a block is one write here as well.
-            let file = File::from(stdout.as_fd().try_clone_to_owned().map_err(failed)?);
-            let mut blocks = Self::new(target, file)?;
-            blocks.write(preamble, 0)?;
-            return Ok(blocks);
-        };
+    /// Past the standard library's buffer: a block is one write here as well.
+    fn standard(target: &Target, content: Content, fd: BorrowedFd<'_>) -> Result<Self, OutputError> {
+        let owned = fd.try_clone_to_owned();
+        let owned = owned.map_err(|source| OutputError::Open { target: target.clone(), source })?;
+        Self::new(target, content, owned.into())
+    }
+
+    fn at(path: &Path, target: &Target, content: Content) -> Result<Self, OutputError> {
         // While another run looks into the file and writes its header, we wait. Where locks are not supported we go on
         // without: then two runs that start at once on one new file may write two headers.
         let file = open(path).map_err(|source| OutputError::Open { target: target.clone(), source })?;
-        let mut blocks = Self::new(target, file)?;
-        if blocks.identity.is_none() {
-            blocks.write(preamble, 0)?;
+        let mut blocks = Self::new(target, content, file)?;
+        if blocks.identity().is_none() {
             return Ok(blocks);
         }
         let lock =
@@ -98,9 +130,10 @@ impl Blocks {
             .map_err(|source| OutputError::Read { target: target.clone(), source })?
             .len();
         if len == 0 {
-            blocks.write(preamble, 0)?;
+            blocks.begin()?;
         } else {
-            check(&mut blocks.medium, path, accept)?;
+            blocks.content.check(&mut blocks.medium, path)?;
+            blocks.begun = true;
         }
         if let Some(lock) = lock {
             // The lock belongs to the open file, which stays open: it has to be given back by name.
@@ -109,41 +142,79 @@ impl Blocks {
         Ok(blocks)
     }
 
-    fn new(target: &Target, file: File) -> Result<Self, OutputError> {
+    fn new(target: &Target, content: Content, file: File) -> Result<Self, OutputError> {
         let metadata =
             file.metadata().map_err(|source| OutputError::Open { target: target.clone(), source })?;
-        let identity = metadata.is_file().then(|| (metadata.dev(), metadata.ino()));
-        Ok(Self { target: target.clone(), medium: file, identity, rows: 0 })
+        let kind = if metadata.is_file() {
+            Kind::File((metadata.dev(), metadata.ino()))
+        } else if metadata.file_type().is_fifo() {
+            Kind::Pipe
+        } else {
+            Kind::Other
+        };
+        Ok(Self { target: target.clone(), content, medium: file, kind, begun: false, rows: 0 })
     }
 
     /// Which regular file it is; `None` of pipes, terminals and devices.
     pub(super) fn identity(&self) -> Option<Identity> {
-        self.identity
+        if let Kind::File(identity) = self.kind { Some(identity) } else { None }
     }
 
-    /// The open file, to ask whether it is a terminal.
-    pub(super) fn file(&self) -> &File {
-        &self.medium
+    /// The terminal, where it is one: its window may change.
+    pub(super) fn terminal(&self) -> Option<File> {
+        if self.medium.is_terminal() { self.medium.try_clone().ok() } else { None }
     }
 }
 
 impl<M: Medium> Blocks<M> {
+    /// Writes the preamble, where it is not there yet.
+    pub(super) fn begin(&mut self) -> Result<(), OutputError> {
+        if !self.begun {
+            let preamble = self.content.preamble.clone();
+            self.write(&preamble, 0)?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
     /// Writes the bytes of whole rows: all of them, or (in a regular file) none.
     pub(super) fn write(&mut self, bytes: &[u8], rows: u64) -> Result<(), OutputError> {
         let mut written = 0;
-        while written < bytes.len() {
-            // After a short write the next one says why it was short, or writes the rest.
-            match self.medium.write(&bytes[written..]) {
-                Ok(0) => return Err(self.failed(io::ErrorKind::WriteZero.into(), written)),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    return Err(OutputError::ClosedPipe);
-                }
-                Err(error) => return Err(self.failed(error, written)),
+        if self.kind == Kind::Pipe {
+            let ends = pipe::ends_of_pieces(bytes, &self.content);
+            self.medium.wait_for_room(ends.len());
+            for end in ends {
+                self.write_until(end, bytes, &mut written)?;
             }
+        } else {
+            self.write_until(bytes.len(), bytes, &mut written)?;
         }
         self.rows += rows;
+        Ok(())
+    }
+
+    /// Writes up to there.
+    fn write_until(&mut self, end: usize, bytes: &[u8], written: &mut usize) -> Result<(), OutputError> {
+        let mut full = false;
+        while *written < end {
+            // After a short write the next one says why it was short, or writes the rest.
+            match self.medium.write(&bytes[*written..end]) {
+                Ok(0) => return Err(self.failed(io::ErrorKind::WriteZero.into(), *written)),
+                Ok(count) => {
+                    *written += count;
+                    full = false;
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => {
+                        self.medium.wait(full);
+                        full = true;
+                    }
+                    io::ErrorKind::BrokenPipe => return Err(OutputError::ClosedPipe),
+                    _ => return Err(self.failed(error, *written)),
+                },
+            }
+        }
         Ok(())
     }
 
@@ -154,7 +225,7 @@ impl<M: Medium> Blocks<M> {
     }
 
     fn cut_back(&mut self, written: usize) -> Result<(), String> {
-        if self.identity.is_none() {
+        if !matches!(self.kind, Kind::File(_)) {
             return Err("it is not a file, and cannot be cut back".to_owned());
         }
         let text = |error: io::Error| format!("cutting it back failed: {error}");
@@ -180,25 +251,6 @@ fn open(path: &Path) -> io::Result<File> {
         options.read(true).create(true).mode(0o644);
     }
     options.open(path)
-}
-
-/// Looks into a file that has content: whether its last line is complete, and its first one agreed to.
-fn check(
-    file: &mut File,
-    path: &Path,
-    accept: impl FnOnce(&[u8]) -> Result<(), String>,
-) -> Result<(), OutputError> {
-    /// No first line of ours is as long.
-    const LONGEST: u64 = 64 * 1024;
-    let failed = |source| OutputError::Read { target: Target::File(path.to_owned()), source };
-    let mut first = Vec::new();
-    file.rewind().map_err(failed)?;
-    BufReader::new(&*file).take(LONGEST).read_until(b'\n', &mut first).map_err(failed)?;
-    accept(&first).map_err(|why| OutputError::OtherContent { path: path.to_owned(), why })?;
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1)).map_err(failed)?;
-    file.read_exact(&mut last).map_err(failed)?;
-    if last == *b"\n" { Ok(()) } else { Err(OutputError::PartialLine { path: path.to_owned() }) }
 }
 
 /// A write beyond `RLIMIT_FSIZE` is to fail with an error that we can tell, not to kill us.

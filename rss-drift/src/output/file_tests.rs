@@ -24,6 +24,10 @@ impl Medium for Disk {
         Ok(count)
     }
 
+    fn wait(&mut self, _: bool) {}
+
+    fn wait_for_room(&mut self, _: usize) {}
+
     fn ends(&mut self) -> io::Result<(u64, u64)> {
         let ours = self.bytes.len() as u64;
         self.bytes.extend(self.foreign);
@@ -36,14 +40,17 @@ impl Medium for Disk {
     }
 }
 
-fn disk(room: usize, at_once: usize, identity: Option<Identity>) -> Blocks<Disk> {
+const REGULAR: Kind = Kind::File((1, 1));
+
+fn disk(room: usize, at_once: usize, kind: Kind) -> Blocks<Disk> {
     let medium = Disk { bytes: Vec::new(), room, at_once, error: libc::ENOSPC, foreign: b"" };
-    Blocks { target: Target::File(PathBuf::from("/x/y.csv")), medium, identity, rows: 0 }
+    let target = Target::File(PathBuf::from("/x/y.csv"));
+    Blocks { target, content: Content::text(), medium, kind, begun: true, rows: 0 }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "as the outputs' own checks have it")]
-fn agree(_: &[u8]) -> Result<(), String> {
-    Ok(())
+/// Rows behind this first line, or behind nothing.
+fn content(preamble: &[u8]) -> Content {
+    Content { preamble: preamble.to_vec(), ..Content::text() }
 }
 
 proptest! {
@@ -53,7 +60,7 @@ proptest! {
         room in 0..200usize,
         at_once in 1..50usize,
     ) {
-        let mut file = disk(room, at_once, Some((1, 1)));
+        let mut file = disk(room, at_once, REGULAR);
         let mut whole = String::new();
         let mut rows = 0;
         for block in &blocks {
@@ -78,19 +85,19 @@ proptest! {
 
 #[test]
 fn what_is_not_a_file_says_that_a_part_is_left() {
-    let error = disk(4, 100, None).write(b"123456\n", 1).unwrap_err().to_string();
+    let error = disk(4, 100, Kind::Other).write(b"123456\n", 1).unwrap_err().to_string();
     assert!(error.contains("a part of a row behind them (it is not a file"), "{error}");
 }
 
 #[test]
 fn nothing_is_told_of_a_part_where_nothing_was_written() {
-    let error = disk(0, 100, None).write(b"123456\n", 1).unwrap_err().to_string();
+    let error = disk(0, 100, Kind::Other).write(b"123456\n", 1).unwrap_err().to_string();
     assert!(error.contains("no space left on device") && !error.contains("part"), "{error}");
 }
 
 #[test]
 fn the_rows_of_another_process_are_not_cut() {
-    let mut file = disk(4, 100, Some((1, 1)));
+    let mut file = disk(4, 100, REGULAR);
     file.medium.foreign = b"other\n";
     let error = file.write(b"123456\n", 1).unwrap_err().to_string();
     assert!(error.contains("another process has written behind it"), "{error}");
@@ -99,7 +106,7 @@ fn the_rows_of_another_process_are_not_cut() {
 
 #[test]
 fn a_closed_pipe_is_no_failure() {
-    let mut file = disk(0, 1, None);
+    let mut file = disk(0, 1, Kind::Pipe);
     file.medium.error = libc::EPIPE;
     assert!(matches!(file.write(b"x\n", 1), Err(OutputError::ClosedPipe)));
 }
@@ -110,11 +117,11 @@ fn a_new_file_gets_the_preamble_once_and_mode_644_at_most() {
     let path = directory.path().join("y.csv");
     let target = Target::File(path.clone());
     for row in [b"one\n", b"two\n"] {
-        let mut file = Blocks::open(&target, b"head\n", |first| {
+        let accept = |_: &Content, first: &[u8]| {
             assert_eq!(first, b"head\n");
             Ok(())
-        })
-        .unwrap();
+        };
+        let mut file = Blocks::open(&target, Content { accept, ..content(b"head\n") }).unwrap();
         file.write(row, 1).unwrap();
     }
     assert_eq!(fs::read(&path).unwrap(), b"head\none\ntwo\n");
@@ -127,11 +134,15 @@ fn other_content_and_partial_lines_are_refused_and_left() {
     let path = directory.path().join("y.csv");
     let target = Target::File(path.clone());
     fs::write(&path, "other\n").unwrap();
-    let refused = Blocks::open(&target, b"head\n", |_| Err("it is of others".to_owned())).unwrap_err();
+    let refused = Blocks::open(
+        &target,
+        Content { accept: |_, _| Err("it is of others".to_owned()), ..content(b"head\n") },
+    )
+    .unwrap_err();
     assert!(refused.to_string().contains("y.csv: it is of others; it is left as it is"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), b"other\n");
     fs::write(&path, "head\npart").unwrap();
-    let refused = Blocks::open(&target, b"head\n", agree).unwrap_err();
+    let refused = Blocks::open(&target, content(b"head\n")).unwrap_err();
     assert!(matches!(refused, OutputError::PartialLine { .. }), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), b"head\npart");
 }
@@ -140,18 +151,19 @@ fn other_content_and_partial_lines_are_refused_and_left() {
 fn a_missing_directory_and_a_directory_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let gone = directory.path().join("gone/y.csv");
-    let error = Blocks::open(&Target::File(gone.clone()), b"", agree).unwrap_err().to_string();
+    let error = Blocks::open(&Target::File(gone.clone()), Content::text()).unwrap_err().to_string();
     assert!(error.contains(gone.to_str().unwrap()) && error.contains("its directory must be there first"));
-    let error = Blocks::open(&Target::File(directory.path().to_owned()), b"", agree).unwrap_err().to_string();
+    let error =
+        Blocks::open(&Target::File(directory.path().to_owned()), Content::text()).unwrap_err().to_string();
     assert!(error.contains("is a directory; name a file in it"), "{error}");
 }
 
 #[test]
 fn a_full_device_is_told() {
     let target = Target::File(PathBuf::from("/dev/full"));
-    let error = Blocks::open(&target, b"head\n", agree).unwrap_err().to_string();
+    let error = Blocks::open(&target, content(b"head\n")).and_then(|mut blocks| blocks.begin());
     assert_eq!(
-        error,
+        error.unwrap_err().to_string(),
         "cannot write /dev/full: no space left on device; no row of this run is in it; make room and start again"
     );
 }
@@ -162,7 +174,8 @@ fn two_names_of_one_file_are_one() {
     let (one, two) = (directory.path().join("one"), directory.path().join("two"));
     fs::write(&one, "").unwrap();
     std::os::unix::fs::symlink(&one, &two).unwrap();
-    let open = |path: &PathBuf| Blocks::open(&Target::File(path.clone()), b"", agree).unwrap().identity();
+    let open =
+        |path: &PathBuf| Blocks::open(&Target::File(path.clone()), Content::text()).unwrap().identity();
     assert!(open(&one).is_some());
     assert_eq!(open(&one), open(&two));
 }

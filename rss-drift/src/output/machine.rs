@@ -1,43 +1,41 @@
 //! The outputs for machines: all columns of the contract, one row per process and interval.
 
-use std::io::IsTerminal as _;
-
 use serde_json::Map;
 
-use super::{
-    Block, FinalSummary, OutputError, Sink, Target,
-    file::{Blocks, Identity},
-};
+use super::{Block, FinalSummary, content::Content, outputs::Encoder};
 use crate::{
     drift::sample::{Host, Row},
     table::{CONTRACT, Names, csv_header, csv_rows, json_line},
 };
 
-/// An output of CSV or of JSON lines.
+/// CSV or JSON lines.
 #[derive(Debug)]
-pub(super) struct Machine {
-    blocks: Blocks,
-    encode: fn(&[Row], &Host) -> Vec<u8>,
-}
+pub(super) struct Machine(fn(&[Row], &Host) -> Vec<u8>);
 
 impl Machine {
-    /// Opens an output of CSV; what is empty gets the header, a file with another header is refused.
-    pub(super) fn csv(target: &Target) -> Result<Self, OutputError> {
-        let blocks = Blocks::with_header(target, &csv_header(CONTRACT))?;
-        let encode: fn(&[Row], &Host) -> Vec<u8> = if blocks.file().is_terminal() {
+    /// On a terminal names are escaped.
+    pub(super) fn csv(terminal: bool) -> Self {
+        Self(if terminal {
             |rows, host| csv_rows(CONTRACT, rows, host, Names::Escaped)
         } else {
             |rows, host| csv_rows(CONTRACT, rows, host, Names::Whole)
-        };
-        Ok(Self { blocks, encode })
+        })
     }
 
-    /// Opens an output of JSON lines; a file whose first line is not an object with our keys is refused.
-    pub(super) fn jsonl(target: &Target) -> Result<Self, OutputError> {
-        let encode = |rows: &[Row], host: &Host| {
+    /// What is empty gets the header, a file with another header is refused.
+    pub(super) fn csv_content() -> Content {
+        Content::csv(csv_header(CONTRACT))
+    }
+
+    pub(super) fn jsonl() -> Self {
+        Self(|rows, host| {
             rows.iter().map(|row| json_line(CONTRACT, row, host)).collect::<String>().into_bytes()
-        };
-        Ok(Self { blocks: Blocks::open(target, &[], accept)?, encode })
+        })
+    }
+
+    /// A file whose first line is not an object with our keys is refused.
+    pub(super) fn jsonl_content() -> Content {
+        Content { accept: |_, first| accept(first), ..Content::text() }
     }
 }
 
@@ -54,17 +52,13 @@ fn accept(first: &[u8]) -> Result<(), String> {
     }
 }
 
-impl Sink for Machine {
-    fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError> {
-        self.blocks.write(&(self.encode)(block.rows, block.host), block.rows.len() as u64)
+impl Encoder for Machine {
+    fn block(&mut self, block: &Block<'_>) -> (Vec<u8>, u64) {
+        ((self.0)(block.rows, block.host), block.rows.len() as u64)
     }
 
-    fn finish(&mut self, _: &FinalSummary<'_>) -> Result<(), OutputError> {
-        Ok(())
-    }
-
-    fn identity(&self) -> Option<Identity> {
-        self.blocks.identity()
+    fn finish(&mut self, _: &FinalSummary<'_>) -> Vec<u8> {
+        Vec::new()
     }
 }
 

@@ -1,9 +1,7 @@
-//! Outputs: a [`Sink`] per format. They take plain rows and know of no command, no probe and no /proc.
+//! Outputs: an encoder per format and a thread per output. They take plain rows and know of no command, no probe and no /proc.
 
 use std::{
-    collections::HashMap,
-    io::{self, IsTerminal as _, Write as _},
-    path::Path,
+    io::{self, Write as _},
     time::{Duration, SystemTime},
 };
 
@@ -17,38 +15,31 @@ use crate::{
         stats::{Distribution, Largest, Summary},
     },
     proc::Source,
-    table::Field,
 };
 
 mod cause;
+mod content;
 mod error;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod machine;
+mod outputs;
+mod pipe;
 mod plan;
+mod report;
+pub mod stderr;
 pub mod table;
 mod text;
+mod writer;
 
 pub use cause::with_causes;
 pub use error::OutputError;
 pub use file::ignore_file_size_signal;
+pub use outputs::{Outputs, Skipped};
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
-
-use file::{Blocks, Identity};
-use machine::Machine;
-
-/// Where reports go. After an error nothing more is to be sent to the sink; what it wrote before stays whole.
-pub trait Sink {
-    /// Writes the report of one interval.
-    fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError>;
-
-    /// Ends the output; where the format has one, with a summary of the whole run.
-    fn finish(&mut self, summary: &FinalSummary<'_>) -> Result<(), OutputError>;
-
-    /// Which regular file it writes to; `None` where it is none.
-    fn identity(&self) -> Option<Identity>;
-}
+pub(crate) use report::ReportOutput;
+pub use writer::{any_change, await_end, take_change};
 
 /// How a report that is printed once is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,28 +59,6 @@ pub fn print(text: &str) -> Result<(), OutputError> {
         io::ErrorKind::BrokenPipe => OutputError::ClosedPipe,
         _ => OutputError::Print(error),
     })
-}
-
-/// A file that whole reports are appended to.
-#[derive(Debug)]
-pub struct ReportFile(Blocks);
-
-impl ReportFile {
-    /// Opens it. `header`: what an empty file gets, and one with content must begin with.
-    pub fn open(path: &Path, header: &[u8]) -> Result<Self, OutputError> {
-        Blocks::with_header(&Target::File(path.to_owned()), header).map(Self)
-    }
-
-    /// Whether people see it at once.
-    #[must_use]
-    pub fn is_terminal(&self) -> bool {
-        self.0.file().is_terminal()
-    }
-
-    /// Appends a report: all of it, or in a regular file nothing.
-    pub fn append(&mut self, report: &[u8]) -> Result<(), OutputError> {
-        self.0.write(report, 1)
-    }
 }
 
 /// The report of one interval.
@@ -278,6 +247,8 @@ pub struct FinalSummary<'a> {
     pub check: &'a SelfCheck,
     /// Our CPU time, user and system.
     pub cpu_time: Duration,
+    /// The outputs that missed reports so far.
+    pub skipped: &'a [Skipped],
 }
 
 impl<'a> Block<'a> {
@@ -292,29 +263,4 @@ impl<'a> Block<'a> {
     pub fn not_in_table(&self) -> u64 {
         self.left_out + self.rows.len().saturating_sub(self.shown) as u64
     }
-}
-
-/// Opens all outputs; the table has these columns (`None`: the default ones). Nothing is written anywhere before
-/// all are open, except the headers of CSV files, which are open already.
-///
-/// CSV and JSON always have the whole contract: `--fields` chooses the table's columns.
-pub fn open_all(
-    specs: &[OutputSpec],
-    fields: Option<&[&'static Field]>,
-) -> Result<Vec<Box<dyn Sink>>, OutputError> {
-    let mut opened: HashMap<Identity, &Target> = HashMap::new();
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    for spec in specs {
-        let sink: Box<dyn Sink> = match spec.format {
-            Format::Table => Box::new(table::Table::open(&spec.target, fields)?),
-            Format::Csv => Box::new(Machine::csv(&spec.target)?),
-            Format::Jsonl => Box::new(Machine::jsonl(&spec.target)?),
-        };
-        // Two names of one file (a link, another spelling of the path) are known only once they are open.
-        if let Some(other) = sink.identity().and_then(|identity| opened.insert(identity, &spec.target)) {
-            return Err(OutputError::SameFile { one: other.clone(), two: spec.target.clone() });
-        }
-        sinks.push(sink);
-    }
-    Ok(sinks)
 }

@@ -46,6 +46,8 @@ impl Format {
 pub enum Target {
     /// Standard output.
     Stdout,
+    /// Standard error.
+    Stderr,
     /// A file, which is appended to.
     File(PathBuf),
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
+            Self::Stderr => f.write_str("standard error"),
             Self::File(path) => f.write_str(&shown_path(path)),
         }
     }
@@ -144,7 +147,7 @@ pub fn plan_outputs(
                 format_used = true;
                 format.ok_or_else(|| UsageError::UnknownEnding(path.clone()))?
             }
-            (Target::Stdout, _) => {
+            (Target::Stdout | Target::Stderr, _) => {
                 format_used = true;
                 format.unwrap_or(Format::Table)
             }
@@ -166,7 +169,7 @@ pub fn plan_outputs(
     for (index, spec) in specs.iter().enumerate() {
         if specs[..index].iter().any(|earlier| earlier.target == spec.target) {
             return Err(match &spec.target {
-                Target::Stdout => UsageError::TwiceStdout,
+                Target::Stdout | Target::Stderr => UsageError::TwiceStdout,
                 Target::File(path) => UsageError::TwiceFile(path.clone()),
             });
         }

@@ -23,6 +23,8 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
   ignored then (`nohup`, `&` in a script) ends neither of the two.
 - **Several runs.** `-r N` runs the command N times, each counted anew, until a signal ends one: the text then shows the mean of each figure and its
   standard error in percent, as `perf stat -r` does; CSV and JSON have a row for each run. The exit status is the last one's.
+- **A reader that stalls** (standard error is a full pipe, or a terminal stopped by Ctrl-S) does not hold up measuring. At the end rss-drift
+  waits until the report is read; a signal ends the wait at once, and the report is lost.
 - **`--max-overhead PERCENT`** ends measuring when the BPF programs take more of the host's CPU time. The kernel measures their run time in
   one of ten intervals (`--interval`). The BPF programs are then unloaded, the command goes on, and the report is of the time before:
   `measured_seconds` says how long that was. `-r` runs the command no more then. Without the option there is no limit, because a command

@@ -21,7 +21,7 @@ mod user;
 
 use std::{
     fs::File,
-    io::{self, IsTerminal as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     slice,
@@ -32,7 +32,7 @@ use nix::sys::signal::Signal;
 pub(crate) use options::{Format, Options, Until};
 
 use crate::{
-    output::{ReportFile, ignore_file_size_signal, with_causes},
+    output::{ReportOutput, Target, ignore_file_size_signal, stderr, with_causes},
     session::Inherited,
     table::{Names, clean_json, clean_lines, csv_header, csv_rows, json_object, shown},
 };
@@ -51,8 +51,7 @@ pub(crate) fn run(options: &Options, inherited: &Inherited) -> ExitCode {
     match measure(options, inherited) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Nobody is left to tell when standard error is closed too.
-            let _ = writeln!(io::stderr(), "rss-drift: {}", clean_lines(&with_causes(&error)));
+            stderr::say(&format!("rss-drift: {}\n", clean_lines(&with_causes(&error))));
             ExitCode::from(error.downcast_ref().map_or(FAILURE, NotExecuted::code))
         }
     }
@@ -61,39 +60,27 @@ pub(crate) fn run(options: &Options, inherited: &Inherited) -> ExitCode {
 fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
     ignore_file_size_signal();
     let header = if options.format == Format::Csv { csv_header(FIGURES) } else { Vec::new() };
-    let mut file = options.output.as_ref().map(|path| ReportFile::open(path, &header)).transpose()?;
+    let target = options.output.clone().map_or(Target::Stderr, Target::File);
+    let mut output = ReportOutput::open(&target, header)?;
     let mut folded = options.folded.as_ref().map(Folded::create).transpose()?;
     let mut runner = Runner::new(options, inherited)?;
     let mut reports = Vec::new();
-    let mut code = 0;
-    let terminal = file.as_ref().map_or_else(|| io::stderr().is_terminal(), ReportFile::is_terminal);
-    let names = Names::of(terminal);
-    let mut write = |bytes: &[u8]| {
-        if let Some(file) = &mut file {
-            file.append(bytes)?;
-        } else {
-            // A closed standard error is nobody who wants the report.
-            let _ = io::stderr().write_all(bytes);
-        }
-        anyhow::Ok(())
-    };
-    if options.output.is_none() {
-        write(&header)?;
-    }
+    let (mut code, mut signal) = (0, None);
+    let names = Names::of(output.is_terminal());
     for run in 1..=options.repeat {
-        let (report, course_code, signal) = match runner.measure_once()? {
+        let (report, course_code, course_signal) = match runner.measure_once()? {
             Measured::Course(report, code, signal) => (*report, code, signal),
-            Measured::Nothing(signal) => {
-                code = code_of(signal);
+            Measured::Nothing(came) => {
+                (code, signal) = (code_of(came), Some(came));
                 break;
             }
         };
-        code = course_code;
+        (code, signal) = (course_code, course_signal);
         match options.format {
             Format::Text if options.repeat > 1 => {}
-            Format::Text => write(text::text(&report).as_bytes())?,
-            Format::Json => write(json(&report).as_bytes())?,
-            Format::Csv => write(&csv(&report, names))?,
+            Format::Text => output.append(text::text(&report).into_bytes()),
+            Format::Json => output.append(json(&report).into_bytes()),
+            Format::Csv => output.append(csv(&report, names)),
         }
         let stopped = report.stopped.is_some();
         reports.push(report);
@@ -108,12 +95,21 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
         }
     }
     if options.repeat > 1 && options.format == Format::Text && !reports.is_empty() {
-        write(repeat::text(&reports).as_bytes())?;
+        output.append(repeat::text(&reports).into_bytes());
     }
     if let (Some(folded), Some(last)) = (&mut folded, reports.last()) {
         folded.write(&last.sites)?;
     }
-    Ok(code)
+    let drained = || output.is_drained() && stderr::is_drained();
+    let came = match &mut runner.into_signals() {
+        Some(signals) => {
+            signals.wait_for_outputs(signal.is_some(), drained).context("cannot receive signals")?
+        }
+        None => None,
+    };
+    output.check()?;
+    // Ctrl-C is the status also where only the report was left to be written.
+    Ok(if came == Some(Signal::SIGINT) { code_of(Signal::SIGINT) } else { code })
 }
 
 /// The exit status after a signal, as shells give it.

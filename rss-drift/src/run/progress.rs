@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     mem,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
     time::Duration,
@@ -14,7 +14,7 @@ use nix::{
 };
 
 use super::Options;
-use crate::output::table::window_width;
+use crate::output::{stderr, table::window_width};
 
 /// What the line says.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl Progress {
             // One that is too long would go on in the next line, and stay.
             let columns = window_width(io::stderr().as_raw_fd()).unwrap_or(80);
             let line: String = line(now).chars().take(columns.saturating_sub(1)).collect();
-            let _ = write!(io::stderr(), "\r{line}\x1b[K");
+            stderr::show(&format!("\r{line}\x1b[K"));
             self.shown = true;
         }
     }
@@ -68,7 +68,7 @@ impl Progress {
     /// Takes the line away.
     pub(super) fn take_away(&mut self) {
         if mem::take(&mut self.shown) {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            stderr::say("\r\x1b[K");
         }
     }
 }

@@ -84,6 +84,11 @@ impl<'a> Runner<'a> {
         Ok(Self { options, inherited, user, host: session.host(), session, rules, signals: None, clock })
     }
 
+    /// Nothing is measured any more: what is left are the signals, if a run has begun.
+    pub(super) fn into_signals(self) -> Option<Signals> {
+        self.signals
+    }
+
     /// One run.
     pub(super) fn measure_once(&mut self) -> anyhow::Result<Measured> {
         // The command is forked from us, and the kernel takes our size for one of its own (`ru_maxrss`).
@@ -139,7 +144,7 @@ impl<'a> Runner<'a> {
         loop {
             match self.event(end.saturating_duration_since(Instant::now()))? {
                 Some(Event::Signal { signal, .. }) => return Ok(Some(signal)),
-                Some(Event::Child) => {}
+                Some(Event::Child | Event::Output) => {}
                 None => return Ok(None),
             }
         }

@@ -1,6 +1,10 @@
 //! Signals, taken one after the other where we wait anyway.
 
-use std::{io, os::fd::AsFd as _, time::Duration};
+use std::{
+    io,
+    os::fd::AsFd as _,
+    time::{Duration, Instant},
+};
 
 use nix::{
     errno::Errno,
@@ -12,11 +16,17 @@ use nix::{
 };
 
 use super::inherited::is_ignored;
+use crate::output::{any_change, await_end, stderr, take_change};
+
+/// How long outputs are waited for after a signal, which is to end us within a second.
+const AFTER_SIGNAL: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A child has ended, or stopped, or goes on.
     Child,
+    /// An output has failed, or has written all that it got.
+    Output,
     /// A signal. `by_terminal`: the terminal sent it to the command as well.
     Signal {
         signal: Signal,
@@ -48,22 +58,64 @@ impl Signals {
         Ok(Self { fd })
     }
 
-    /// Waits for the next one; `None`: none came.
+    /// Waits for the next one, or for an output; `None`: nothing came.
     pub fn wait(&mut self, longest: Duration) -> io::Result<Option<Event>> {
         // Rounded up: the last millisecond is not to be waited for in a loop.
         let longest = longest.saturating_add(Duration::from_micros(999));
         let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], timeout) {
+        let fds = [Some(self.fd.as_fd()), any_change()].into_iter().flatten();
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut fds, timeout) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
-        let Some(info) = self.fd.read_signal()? else { return Ok(None) };
+        let changed = fds.get(1).is_some_and(|fd| fd.any().unwrap_or(false));
+        let Some(info) = self.fd.read_signal()? else {
+            if changed {
+                take_change();
+            }
+            return Ok(changed.then_some(Event::Output));
+        };
         let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
         Ok(signal.map(|signal| match signal {
             Signal::SIGCHLD => Event::Child,
             signal => Event::Signal { signal, by_terminal: info.ssi_code == SI_KERNEL },
         }))
+    }
+}
+
+impl Signals {
+    /// Waits until outputs have taken everything: a slow reader is waited for as long as it takes, but after a signal (`signalled`: one
+    /// has come already) not longer than a moment. Returns the signal that came meanwhile.
+    pub fn wait_for_outputs(
+        &mut self,
+        signalled: bool,
+        mut are_drained: impl FnMut() -> bool,
+    ) -> io::Result<Option<Signal>> {
+        /// Where nothing tells that an output is done.
+        const ASK: Duration = Duration::from_millis(50);
+        await_end();
+        let mut end = signalled.then(|| Instant::now() + AFTER_SIGNAL);
+        let mut came = None;
+        if signalled {
+            stderr::hurry();
+        }
+        while !are_drained() {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            let wait = if any_change().is_some() { Duration::MAX } else { ASK };
+            if let Some(Event::Signal { signal, .. }) = self.wait(left.map_or(wait, |left| left.min(wait)))?
+                && !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)
+            {
+                stderr::hurry();
+                came = came.or(Some(signal));
+                end = end.or_else(|| Some(Instant::now() + AFTER_SIGNAL));
+            }
+        }
+        Ok(came)
     }
 }
 

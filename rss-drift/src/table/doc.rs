@@ -50,7 +50,12 @@ Rows of one report have one `interval` and one `reading_time`. Both formats have
 - If a write is incomplete (a full disk, a limit), the file is cut back to the last whole interval,
   and the run ends with an error. What is in the file parses, and the next run appends to it.
 - A file with another header, or whose last line is not complete, is refused and left as it is.
-- Pipes and devices cannot be cut back; a closed pipe ends the run quietly.
+- Pipes and devices cannot be cut back. Into a pipe go whole rows only, and a report is begun only where the pipe has room for all of it
+  (a report larger than the pipe is begun at once).
+- An output whose reader stalls (a full pipe, a terminal stopped by Ctrl-S) holds up nothing else. It misses the reports for which its queue
+  (1 MiB) has no room: whole reports, whose numbers are missing in `interval`. Standard error says so once, and how many they were at the end.
+- When the reader of a pipe or FIFO has closed it, that output ends and the others go on. The last output's end is the end of the run, without
+  an error.
 
 ## Columns
 

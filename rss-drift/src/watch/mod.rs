@@ -12,12 +12,14 @@ use nix::sys::signal::Signal;
 pub(crate) use options::{Options, Sort};
 
 use crate::{
-    output::{ignore_file_size_signal, open_all},
+    output::{Outputs, ignore_file_size_signal},
     session::{Event, Signals, Startup, give_memory_back, hold},
 };
 use reporter::Reporter;
 pub(crate) use schedule::{Due, Schedule};
 
+/// The signals that end it.
+const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 /// The signal that asks for a report.
 const REPORT_NOW: Signal = Signal::SIGUSR1;
 
@@ -27,14 +29,22 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     hold(REPORT_NOW).context("cannot receive signals")?;
     // The fork of the start-up checks comes before anything that may start a thread.
     let session = Startup::check(options.mode).session()?;
-    let sinks = open_all(&options.outputs, options.columns.as_deref())?;
-    let mut reporter = Reporter::new(options, session, sinks)?;
+    let outputs = Outputs::open(&options.outputs, options.columns.as_deref())?;
+    let mut reporter = Reporter::new(options, session, outputs)?;
     give_memory_back();
-    // What an output could not take is not tried again with a summary.
-    let end = report(&mut reporter)?;
-    reporter.finish()?;
+    let signals = [&ENDS[..], &[REPORT_NOW]].concat();
+    let mut signals = Signals::block(&signals).context("cannot receive signals")?;
+    let outcome = report(&mut reporter, &mut signals);
+    let found_any = reporter.found_any();
+    // What an output could not take is not tried again with a summary; the others get what they were given.
+    let mut outputs = if outcome.is_ok() { reporter.finish() } else { reporter.abandon() };
+    let hurry = !matches!(outcome, Ok(End::AsAsked));
+    signals.wait_for_outputs(hurry, || outputs.are_drained()).context("cannot receive signals")?;
+    outputs.say_skipped();
+    let end = outcome?;
+    outputs.check()?;
     // Who asked for reports of processes that never were has got none; a signal ends what went on.
-    Ok(ExitCode::from(u8::from(end == End::AsAsked && !reporter.found_any())))
+    Ok(ExitCode::from(u8::from(end == End::AsAsked && !found_any)))
 }
 
 /// Why there are no more reports.
@@ -46,15 +56,16 @@ enum End {
 }
 
 /// Reports until the last report is made or a signal ends it. SIGUSR1 asks for a report now; the next one stays when it is due.
-fn report(reporter: &mut Reporter) -> anyhow::Result<End> {
-    const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-    let signals = [&ENDS[..], &[REPORT_NOW]].concat();
-    let mut signals = Signals::block(&signals).context("cannot receive signals")?;
+fn report(reporter: &mut Reporter, signals: &mut Signals) -> anyhow::Result<End> {
     let mut schedule = Schedule::begin(Instant::now(), reporter.interval(), reporter.duration());
     loop {
         let event = signals.wait(schedule.wait(Instant::now())).context("cannot receive signals")?;
         let signal = match event {
             Some(Event::Signal { signal, .. }) => Some(signal),
+            Some(Event::Output) => {
+                reporter.check_outputs()?;
+                None
+            }
             Some(Event::Child) | None => None,
         };
         if signal.is_some_and(|signal| ENDS.contains(&signal)) {

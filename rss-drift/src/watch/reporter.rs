@@ -12,7 +12,7 @@ use crate::{
         stats::{DriftHistogram, Summary},
     },
     kernel::tunables::Cpus,
-    output::{Block, FinalSummary, Headline, SelfCheck, ShadowCheck, Sink},
+    output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
     proc::{Precision, Source, Wanted, own_peak_rss, thread_name},
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Reporter {
     options: Options,
     session: Session,
-    sinks: Vec<Box<dyn Sink>>,
+    outputs: Outputs,
     host: Host,
     rules: Rules,
     selection: Selection,
@@ -44,11 +44,7 @@ pub(super) struct Reporter {
 
 impl Reporter {
     /// Prepares the first report; one pid of `-p` must be there.
-    pub(super) fn new(
-        options: Options,
-        mut session: Session,
-        sinks: Vec<Box<dyn Sink>>,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(options: Options, mut session: Session, outputs: Outputs) -> anyhow::Result<Self> {
         let snapshot = session.probe.snapshot()?;
         let selection = Selection::new(&options, &snapshot)?;
         if options.holders {
@@ -67,7 +63,7 @@ impl Reporter {
             guard: OverheadGuard::new(options.max_overhead),
             options,
             session,
-            sinks,
+            outputs,
             rules,
             selection,
             clock: CpuClock::begin(),
@@ -146,9 +142,7 @@ impl Reporter {
             events: &events,
             check: &check,
         };
-        for sink in &mut self.sinks {
-            sink.block(&block)?;
-        }
+        self.outputs.report(&block)?;
         if too_costly {
             // Behind the report, which is one of full mode.
             self.step_down()?;
@@ -281,8 +275,18 @@ impl Reporter {
         check
     }
 
-    /// Ends every output with the summary of all intervals.
-    pub(super) fn finish(&mut self) -> anyhow::Result<()> {
+    /// Whether all outputs work.
+    pub(super) fn check_outputs(&mut self) -> anyhow::Result<()> {
+        Ok(self.outputs.check()?)
+    }
+
+    /// Measuring is over because something failed: the outputs are left, which may still write.
+    pub(super) fn abandon(self) -> Outputs {
+        self.outputs
+    }
+
+    /// Ends every output with the summary of all intervals. Measuring is over: the outputs are left, which may still write.
+    pub(super) fn finish(mut self) -> Outputs {
         let (cpu_time, duration, cpu_percent) = self.clock.total();
         self.check.cpu_percent = cpu_percent;
         self.check.map_bytes = Some(self.map_bytes);
@@ -296,10 +300,9 @@ impl Reporter {
             largest: self.drift.largest(),
             check: &self.check,
             cpu_time,
+            skipped: &self.outputs.skipped(false),
         };
-        for sink in &mut self.sinks {
-            sink.finish(&summary)?;
-        }
-        Ok(())
+        self.outputs.finish(&summary);
+        self.outputs
     }
 }

@@ -26,6 +26,7 @@ mod shadow;
 mod signals;
 mod sites;
 mod slots;
+mod stalled;
 mod startup;
 mod strain;
 mod system;
@@ -195,6 +196,13 @@ pub const TESTS: &[Test] = tests! {
         a_given_top_is_that_of_all_outputs
         figures_are_those_of_the_selection
         a_name_that_matches_nothing_is_told_once
+    }
+    stalled {
+        a_pipe_that_nobody_reads
+        fifos_without_a_reader
+        a_stopped_terminal
+        run_with_a_blocked_standard_error
+        an_output_that_does_not_block
     }
     runs {
         as_many_reports_as_asked_for

@@ -91,6 +91,10 @@ pub(super) fn summary(summary: &FinalSummary<'_>) -> Vec<String> {
         self_check(summary.check),
         summary.cpu_time.as_secs_f64()
     ));
+    let skipped = summary.skipped.iter();
+    lines.extend(
+        skipped.map(|it| format!("skipped: {} of {} reports of {}", it.reports, it.of, clean(&it.output))),
+    );
     lines
 }
 

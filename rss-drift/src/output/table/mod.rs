@@ -2,14 +2,11 @@
 
 use std::{
     env,
-    io::IsTerminal as _,
+    fs::File,
     os::fd::{AsRawFd as _, RawFd},
 };
 
-use super::{
-    Block, FinalSummary, OutputError, Sink, Target,
-    file::{Blocks, Identity},
-};
+use super::{Block, FinalSummary, Target, outputs::Encoder};
 use crate::table::{Field, default_fields};
 
 mod holders;
@@ -51,49 +48,41 @@ impl View {
 
 /// A table as an output.
 #[derive(Debug)]
-pub struct Table {
-    blocks: Blocks,
+pub(super) struct Table {
     view: View,
-    terminal: bool,
+    /// The terminal that it goes to, if it goes to one.
+    terminal: Option<File>,
 }
 
 impl Table {
-    /// Opens the output with these columns; `None` are the default ones. A text file is appended to, whatever is in it.
-    pub fn open(target: &Target, fields: Option<&[&'static Field]>) -> Result<Self, OutputError> {
-        let blocks = Blocks::with_header(target, &[])?;
-        let terminal = blocks.file().is_terminal();
+    /// A table with these columns; `None` are the default ones.
+    pub(super) fn new(target: &Target, terminal: Option<File>, fields: Option<&[&'static Field]>) -> Self {
         let mut view = View::plain(fields);
-        view.colour = terminal && colour_is_welcome(|name| env::var(name).ok());
+        view.colour = terminal.is_some() && colour_is_welcome(|name| env::var(name).ok());
         // As ps: what runs us in a pipe of its own (watch(1)) says by COLUMNS how much it can show.
         if *target == Target::Stdout {
             view.width = columns(env::var("COLUMNS").ok().as_deref());
         }
-        Ok(Self { blocks, view, terminal })
+        Self { view, terminal }
     }
 
     /// The view of this moment: a terminal's window may have changed.
     fn refresh(&mut self) {
-        if self.terminal
-            && let Some(width) = window_width(self.blocks.file().as_raw_fd())
-        {
+        if let Some(width) = self.terminal.as_ref().and_then(|terminal| window_width(terminal.as_raw_fd())) {
             self.view.width = Some(width);
         }
     }
 }
 
-impl Sink for Table {
-    fn block(&mut self, block: &Block<'_>) -> Result<(), OutputError> {
+impl Encoder for Table {
+    fn block(&mut self, block: &Block<'_>) -> (Vec<u8>, u64) {
         self.refresh();
-        self.blocks.write(render(block, &self.view).as_bytes(), block.table_rows().len() as u64)
+        (render(block, &self.view).into_bytes(), block.table_rows().len() as u64)
     }
 
-    fn finish(&mut self, summary: &FinalSummary<'_>) -> Result<(), OutputError> {
+    fn finish(&mut self, summary: &FinalSummary<'_>) -> Vec<u8> {
         self.refresh();
-        self.blocks.write(render_summary(summary, &self.view).as_bytes(), 0)
-    }
-
-    fn identity(&self) -> Option<Identity> {
-        self.blocks.identity()
+        render_summary(summary, &self.view).into_bytes()
     }
 }
 

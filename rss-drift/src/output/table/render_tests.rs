@@ -8,7 +8,7 @@ use crate::{
         sample::Note,
         stats::{DriftHistogram, Reading},
     },
-    output::{SelfCheck, fixture},
+    output::{SelfCheck, Skipped, fixture},
     table::{fields as all_fields, parse_fields},
 };
 
@@ -151,12 +151,16 @@ fn the_summary_names_the_largest_drift_and_whose_it_was() {
         largest: all.largest(),
         check: &SelfCheck::default(),
         cpu_time: Duration::from_millis(1230),
+        skipped: &[],
     };
     let text = render_summary(&summary, &View::plain(None));
     assert!(text.starts_with("run of 1m 1s: 2 intervals, 1 process, 2 readings\n"), "{text}");
     assert!(text.contains("p50 40 p95 120 p99 120 max 120, % of exact p50 10.00 p95 30.00"), "{text}");
     assert!(text.contains("largest drift: -120 KiB of exact 400 KiB, pid 2 (\\u{1b}x) at "), "{text}");
     assert!(text.ends_with("CPU time 1.23 s\n"), "{text}");
+    let skipped = Skipped { output: "/x/\x1bf".to_owned(), reports: 3, of: 7 };
+    let text = render_summary(&FinalSummary { skipped: &[skipped], ..summary }, &View::plain(None));
+    assert!(text.ends_with("\nskipped: 3 of 7 reports of /x/\\u{1b}f\n"), "{text}");
 }
 
 proptest! {

@@ -1,0 +1,90 @@
+//! Where the reports of `run` go. Each is made once, so none is left out because its reader is slow, and none is lost with its file.
+
+use std::{
+    io::{self, IsTerminal as _},
+    mem,
+};
+
+use super::{
+    OutputError, Target,
+    content::Content,
+    file::Blocks,
+    stderr,
+    writer::{Unit, Writer, waits_for_reader},
+};
+
+/// An output for whole reports: a file, standard output, or standard error, where all goes that a file does not take.
+#[derive(Debug)]
+pub(crate) struct ReportOutput {
+    /// What CSV on standard error begins with, until that is said.
+    header: Vec<u8>,
+    /// `None`: standard error.
+    writer: Option<Writer>,
+    terminal: bool,
+    /// What the output has not taken yet, as far as is known.
+    unwritten: Vec<Vec<u8>>,
+    /// Reports before these.
+    written: u64,
+}
+
+impl ReportOutput {
+    /// Opens it. `header`: what an empty file gets, and one with content must begin with.
+    pub(crate) fn open(target: &Target, header: Vec<u8>) -> Result<Self, OutputError> {
+        let content = if header.is_empty() { Content::text() } else { Content::csv(header.clone()) };
+        let (writer, terminal) = match target {
+            Target::Stderr => (None, io::stderr().is_terminal()),
+            Target::File(path) if waits_for_reader(path) => {
+                let of = target.clone();
+                (Some(Writer::start(target, Box::new(move || Blocks::open(&of, content)))), false)
+            }
+            _ => {
+                let blocks = Blocks::open(target, content)?;
+                let terminal = blocks.terminal().is_some();
+                (Some(Writer::of(blocks, target)), terminal)
+            }
+        };
+        Ok(Self { header, writer, terminal, unwritten: Vec::new(), written: 0 })
+    }
+
+    /// Whether people see it at once.
+    pub(crate) const fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Appends a report: all of it, or in a regular file nothing.
+    pub(crate) fn append(&mut self, report: Vec<u8>) {
+        let Some(writer) = &self.writer else { return self.deliver(report) };
+        self.unwritten.push(report.clone());
+        writer.report(Unit { bytes: report, rows: 1, counts: true });
+    }
+
+    /// Whether all that it got is written, or nothing can be.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.writer.as_ref().is_none_or(Writer::is_drained)
+    }
+
+    /// Whether it works. After an error the reports that it has not taken are on standard error, and so are the next ones.
+    pub(crate) fn check(&mut self) -> Result<(), OutputError> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let failure = writer.take_failure();
+        let written = writer.written();
+        let news = usize::try_from(written - self.written).unwrap_or(usize::MAX);
+        self.unwritten.drain(..news.min(self.unwritten.len()));
+        self.written = written;
+        let Some(error) = failure else { return Ok(()) };
+        self.writer = None;
+        for report in mem::take(&mut self.unwritten) {
+            self.deliver(report);
+        }
+        Err(error)
+    }
+
+    /// Gives a report to standard error.
+    fn deliver(&mut self, report: Vec<u8>) {
+        let header = mem::take(&mut self.header);
+        if !header.is_empty() {
+            stderr::deliver(header);
+        }
+        stderr::deliver(report);
+    }
+}
