@@ -42,6 +42,8 @@ pub struct Rules {
     pub pending_limit: u64,
     /// Clock ticks per second in /proc.
     pub ticks_per_second: u64,
+    /// What /proc adds to the start of a process in our time namespace, in nanoseconds.
+    pub boottime_offset: i64,
     /// What to read beside the figures.
     pub wanted: Wanted,
 }
@@ -259,7 +261,7 @@ fn of_record(mm: &Mm, rules: &Rules) -> Row {
         time: SystemTime::UNIX_EPOCH,
         process: Process {
             pid: mm.tgid,
-            start_ticks: start_ticks(mm.start_boottime_ns, rules.ticks_per_second),
+            start_ticks: start_ticks(mm.start_boottime_ns, rules.boottime_offset, rules.ticks_per_second),
             mm_generation: mm.exec_id,
             comm: comm(mm),
             uid: None,
@@ -295,9 +297,10 @@ fn disagreements(first: &Mm, second: &Mm, figures: &ProcFigures, precisions: Pre
         .count() as u64
 }
 
-/// Start of a process as `/proc/PID/stat` prints it (`fs/proc/array.c:do_task_stat`, `nsec_to_clock_t`).
-fn start_ticks(start_boottime_ns: u64, ticks_per_second: u64) -> u64 {
-    start_boottime_ns / (1_000_000_000 / ticks_per_second.clamp(1, 1_000_000_000))
+/// Start of a process as `/proc/PID/stat` prints it (`fs/proc/array.c:do_task_stat`, `timens_add_boottime_ns`, `nsec_to_clock_t`): a
+/// process that began before the namespace's clock did wraps there too.
+fn start_ticks(start_boottime_ns: u64, offset: i64, ticks_per_second: u64) -> u64 {
+    start_boottime_ns.wrapping_add_signed(offset) / (1_000_000_000 / ticks_per_second.clamp(1, 1_000_000_000))
 }
 
 /// The leader's name.

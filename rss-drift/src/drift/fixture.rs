@@ -42,6 +42,7 @@ pub(crate) fn rules() -> Rules {
         page_size: 4096,
         pending_limit: 0,
         ticks_per_second: 100,
+        boottime_offset: 0,
         wanted: Wanted::default(),
     }
 }

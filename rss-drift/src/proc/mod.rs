@@ -1,5 +1,6 @@
 //! Readers of /proc: what the kernel reports of one process. Pages inside; `None` is unreadable, never 0.
 
+mod namespace;
 mod source;
 
 use std::{
@@ -7,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use namespace::boottime_offset;
 use procfs::{
     FromRead,
     process::{SmapsRollup, Stat, StatM, Status},
@@ -96,9 +98,9 @@ impl TaskFolder {
         rollup.memory_map_rollup.iter().next()?.extension.map.get("Rss").copied()
     }
 
-    /// The path in the cgroup v2 hierarchy, else that of the v1 memory controller.
+    /// The path of the group that limits its memory. A group may have a name that is not UTF-8.
     fn cgroup(&self) -> Option<String> {
-        cgroup_of(&fs::read_to_string(self.0.join("cgroup")).ok()?)
+        cgroup_of(&String::from_utf8_lossy(&fs::read(self.0.join("cgroup")).ok()?))
     }
 }
 
@@ -222,6 +224,16 @@ mod tests {
         assert_eq!(cgroup_of("4:memory:/a:b\n3:cpu,cpuacct:/x\n0::/\n").as_deref(), Some("/a:b"));
         assert_eq!(cgroup_of(""), None);
         assert_eq!(cgroup_of("3:cpu:/x\n"), None);
+    }
+
+    #[test]
+    fn a_cgroup_that_is_not_utf_8_is_read() {
+        let folder = std::env::temp_dir().join(format!("rss-drift-cgroup-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("cgroup"), b"0::/a\xff/b\n").unwrap();
+        let found = TaskFolder(folder.clone()).cgroup();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found.as_deref(), Some("/a\u{fffd}/b"));
     }
 
     #[test]

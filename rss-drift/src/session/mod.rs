@@ -23,7 +23,10 @@ use crate::{
         tunables::ticks_per_second,
     },
     probe::{FullOptions, Probe, ProbeError, Publish, heap},
-    proc::{NoMemory, Precision, Source, Wanted, read_line, why_no_memory, with_any_pid, with_memory},
+    proc::{
+        NoMemory, Precision, Source, Wanted, boottime_offset, read_line, why_no_memory, with_any_pid,
+        with_memory,
+    },
 };
 
 pub use cost::CpuClock;
@@ -375,6 +378,7 @@ impl Session {
             page_size: self.kernel.page_size,
             pending_limit: 0,
             ticks_per_second: ticks_per_second(),
+            boottime_offset: boottime_offset(),
             wanted,
         }
     }

@@ -63,13 +63,13 @@ pub static CONTRACT: &[Field] = columns! { Row;
     accounting Text "Where the kernel caches updates of RSS: per-task or per-cpu"
         |_, host| host.accounting.name(), head("ACCOUNTING");
     pid Number "Thread group id" |row, _| u64::from(row.process.pid), head("PID") keep(100);
-    start_time Number "Start of the process in clock ticks since boot, field 22 of /proc/PID/stat"
+    start_time Number "Start of the process in clock ticks since boot, field 22 of /proc/PID/stat as rss-drift's time namespace has it"
         |row, _| row.process.start_ticks, head("START") also(&["start"]);
     mm_generation Number "Rises with every execve: a new address space under the same pid"
         |row, _| row.process.mm_generation, head("GENERATION") also(&["generation"]);
     comm Text "Name of the process, as it set it itself" |row, _| row.process.comm.as_str(), head("COMM") keep(90);
     uid Number "Effective user id" |row, _| row.process.uid.map(u64::from), head("UID");
-    cgroup Text "Path of the control group: of v2, else of the memory controller"
+    cgroup Text "Path of the control group that limits memory, as /proc/PID/cgroup prints it: in a cgroup namespace from its root on"
         |row, _| row.process.cgroup.as_deref(), head("CGROUP");
     threads Number "Threads of the process" |row, _| u64::from(row.process.threads), head("THREADS");
     source Text "The /proc file whose figure is the reported one: stat, statm or status"

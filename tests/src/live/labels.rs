@@ -8,11 +8,15 @@ use crate::{
     helper::Helper,
     records::parse,
     terminal::Terminal,
+    truth::stat_field,
 };
 
 /// Where no child can be forked, nobody knows which files of /proc are exact: their figures stand there, and none is called drift.
 pub fn no_drift_of_files_that_may_be_exact() -> Outcome {
     const ARGUMENTS: [&str; 4] = ["-n", "2", "-i", "0.05"];
+    if Reason::NoSeccomp.holds() {
+        return Outcome::Skipped(Reason::NoSeccomp);
+    }
     for source in ["stat", "status"] {
         let csv = finish(filtered(
             &mut rss_drift(&[&ARGUMENTS[..], &["--source", source, "--format", "csv"]].concat()),
@@ -43,6 +47,9 @@ pub fn no_drift_of_files_that_may_be_exact() -> Outcome {
 
 /// Full mode that was asked for and cannot be had: standard error says so beside every format, and a column does.
 pub fn a_step_down_at_the_start_is_told() -> Outcome {
+    if Reason::NoSeccomp.holds() {
+        return Outcome::Skipped(Reason::NoSeccomp);
+    }
     for format in ["table", "csv", "jsonl"] {
         let arguments = ["-n", "1", "--format", format];
         let done = finish(filtered(&mut rss_drift(&arguments), &NO_TRACEPOINT));
@@ -141,6 +148,57 @@ pub fn an_empty_name_is_a_dash() -> Outcome {
     running.read_until(&format!("pid {pid} (-) is gone"));
     let done = running.finish();
     assert!(done.stdout.contains(&format!("pid {pid} (-) at ")), "{}", done.stdout);
+    Outcome::Passed
+}
+
+/// In a time namespace field 22 of a process's stat is by the namespace's clock, and so is the column.
+pub fn a_start_in_a_time_namespace() -> Outcome {
+    const SECONDS: i64 = 1000;
+    if Reason::NoNamespaces.holds() || fs::metadata("/proc/self/timens_offsets").is_err() {
+        return Outcome::Skipped(Reason::NoNamespaces);
+    }
+    let helper = Helper::start();
+    let pid = helper.pid().to_string();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("read /proc");
+    let outside = stat_field(&stat, 22).expect("field 22");
+    let ticks =
+        nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).expect("a number").expect("it is there");
+    let arguments = ["--passive", "-p", &pid, "-n", "1", "--format", "csv"];
+    let done = run(&arguments);
+    done.must_be_fine();
+    assert_eq!(parse(&done.stdout)[0].must("start_time"), outside);
+    let mut command = rss_drift(&arguments);
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe {
+        command.pre_exec(|| {
+            const CLONE_NEWTIME: libc::c_int = 0x80;
+            let offsets = c"/proc/self/timens_offsets".as_ptr();
+            let line = "boottime 1000 0\n";
+            if libc::unshare(CLONE_NEWTIME) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let file = libc::open(offsets, libc::O_WRONLY);
+            if file < 0 || libc::write(file, line.as_ptr().cast(), line.len()) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            libc::close(file);
+            // The namespace is that of children; only later kernels take it at exec, too.
+            match libc::fork() {
+                -1 => Err(io::Error::last_os_error()),
+                0 => Ok(()),
+                child => {
+                    // The pipe by which the standard library learns of the exec is the child's alone.
+                    libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
+                    let mut status = 0;
+                    libc::waitpid(child, &raw mut status, 0);
+                    libc::_exit(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 1 })
+                }
+            }
+        });
+    }
+    let done = finish(&mut command);
+    done.must_be_fine();
+    assert_eq!(parse(&done.stdout)[0].must("start_time"), outside + SECONDS * ticks, "{}", done.stdout);
     Outcome::Passed
 }
 

@@ -190,6 +190,7 @@ pub const TESTS: &[Test] = tests! {
         no_name_moves_the_cursor
         no_argument_moves_the_cursor
         an_empty_name_is_a_dash
+        a_start_in_a_time_namespace
     }
     selection {
         outputs_for_machines_have_every_process
