@@ -52,7 +52,7 @@ pub(super) static FIGURES: &[Column<Report>] = columns! { Report;
     command_vm_hwm_bytes Bytes "its VmHWM as the kernel would have printed it last" |it, _| it.peaks[COMMAND].as_ref().and_then(|peak| peak.vm_hwm);
     command_maxrss_bytes Bytes "its ru_maxrss" |it, _| it.peaks[COMMAND].as_ref().and_then(|peak| peak.maxrss);
     largest_pid Number "pid of the process with the largest peak" |it, _| it.peaks[LARGEST].as_ref().map(|peak| peak.pid);
-    largest_comm Text "its name" |it, _| it.peaks[LARGEST].as_ref().map(|peak| peak.comm.as_str());
+    largest_comm Text "its name, as last seen while it ran" |it, _| it.peaks[LARGEST].as_ref().map(|peak| peak.comm.as_str());
     largest_peak_bytes Bytes "its largest RSS, from events" |it, _| it.peaks[LARGEST].as_ref().map(|peak| peak.exact);
     largest_peak_error_bytes Bytes "by how much that may be wrong" |it, _| it.peaks[LARGEST].as_ref().map(|peak| peak.error);
     largest_vm_hwm_bytes Bytes "its VmHWM as the kernel would have printed it last" |it, _| it.peaks[LARGEST].as_ref().and_then(|peak| peak.vm_hwm);

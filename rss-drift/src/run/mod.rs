@@ -8,6 +8,7 @@ mod end;
 mod figures;
 #[cfg(test)]
 mod golden;
+mod names;
 mod opened;
 mod options;
 mod progress;

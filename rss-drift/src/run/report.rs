@@ -46,6 +46,8 @@ pub(super) struct Report {
     pub outlived: Vec<(u32, String)>,
     /// True peaks: of the command itself, and of the process with the largest.
     pub peaks: [Option<Peak>; 2],
+    /// Name of the process with the largest drift by events; empty without one.
+    pub drift_comm: String,
     /// What was seen while it ran.
     pub samples: Samples,
     /// From when on a |drift| counts as above, in bytes.
@@ -85,10 +87,9 @@ pub(super) struct Peak {
 }
 
 impl Peak {
-    /// Of what the BPF programs kept.
-    pub(super) fn new(of: &Largest, rules: &Rules) -> Self {
+    /// Of what the BPF programs kept, by this name.
+    pub(super) fn new(of: &Largest, comm: String, rules: &Rules) -> Self {
         let size = |pages: i64| bytes(pages, rules.page_size);
-        let end = of.comm.iter().position(|&byte| byte == 0).unwrap_or(of.comm.len());
         let vm_hwm = if of.ended == 0 {
             // It lives on: the kernel still says it.
             let pid = u32::try_from(of.tgid).unwrap_or(0);
@@ -111,7 +112,7 @@ impl Peak {
         };
         Self {
             pid: of.tgid,
-            comm: String::from_utf8_lossy(&of.comm[..end]).into_owned(),
+            comm,
             exact: size(exact),
             error: bytes(
                 others

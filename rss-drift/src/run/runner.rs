@@ -200,7 +200,7 @@ impl<'a> Runner<'a> {
     fn sample(&mut self, child: &Child, course: &mut Course, progress: &mut Progress) -> anyhow::Result<()> {
         self.follow_cpus()?;
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
-        let rss = course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
+        let rss = course.samples.take(&mut self.session.probe, &self.rules, child.pid(), threshold)?;
         if progress.is_wanted() {
             progress.show(self.now(course, course.clock.elapsed(), rss)?);
         }
@@ -307,11 +307,12 @@ impl<'a> Runner<'a> {
         let symbols = course.symbols.take().unwrap_or_else(|| Err("not read".to_owned()));
         self.follow_cpus()?;
         let threshold = self.options.threshold.div_ceil(self.rules.page_size);
-        course.samples.take(&mut self.session.probe, &self.rules, threshold)?;
+        course.samples.take(&mut self.session.probe, &self.rules, child.pid(), threshold)?;
         let probe = &self.session.probe;
         let alive = probe.run_alive()?;
         let totals = self.totals(course)?;
-        let peaks = [totals.command, totals.largest].map(|of| of.map(|of| Peak::new(&of, &self.rules)));
+        let peaks = [totals.command, totals.largest]
+            .map(|of| of.map(|of| Peak::new(&of, course.samples.names.by_peak(&of), &self.rules)));
         let [mut command, largest] = peaks;
         if let (Some(command), Some(ended)) = (&mut command, course.ended) {
             // What whoever waits for the command is told.
@@ -340,6 +341,7 @@ impl<'a> Runner<'a> {
             outlived: outlived(&alive, course.ended.map(|_| child.pid())),
             peaks: [command, largest],
             check: ShadowCheck { programs_percent: course.overhead(), ..check },
+            drift_comm: totals.drift.map(|of| course.samples.names.by_drift(&of)).unwrap_or_default(),
             totals,
             samples: mem::take(&mut course.samples),
             stopped: None,

@@ -1,5 +1,6 @@
 //! Samples that are taken while the command runs: its drift, and whether our shadow is right.
 
+use super::names::Names;
 use crate::{
     drift::{
         collect::{Rules, comm, reading},
@@ -21,17 +22,21 @@ pub(super) struct Samples {
     pub above: u64,
     /// The largest bound of the approximate reader, in pages.
     pub bound: u64,
+    /// What those call themselves that the report will name.
+    pub names: Names,
     /// What was found on idle mms, over the whole host.
     pub idle: IdleFindings,
     tracker: IdleTracker,
 }
 
 impl Samples {
-    /// Takes a sample: the RSS of all measured processes together. `threshold` and that are in pages.
+    /// Takes a sample while the process `command` and its descendants run: the RSS of all measured processes together. `threshold` and
+    /// that are in pages.
     pub(super) fn take(
         &mut self,
         probe: &mut Probe,
         rules: &Rules,
+        command: u32,
         threshold: u64,
     ) -> Result<u64, ProbeError> {
         let snapshot = probe.snapshot()?;
@@ -39,6 +44,9 @@ impl Samples {
         for mm in snapshot.measured() {
             let Some(reading) = reading(mm, Precision::Approximate) else { continue };
             self.readings += 1;
+            if let Some(shadow) = snapshot.shadow(mm.tgid) {
+                self.names.see(command, mm, shadow);
+            }
             rss += mm.exact_rss().max(0).unsigned_abs();
             self.above += u64::from(reading.drift().unsigned_abs() >= threshold);
             self.bound = self.bound.max(rules.batching().bound(Precision::Approximate, mm.tasks));

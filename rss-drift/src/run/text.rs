@@ -313,12 +313,11 @@ fn drift(report: &Report, lines: &mut Lines) {
         }
         lines.line(&text);
         if let Some(of) = report.totals.drift {
-            let peak = Peak::new(&of, &report.rules);
             lines.line(&format!(
                 " the largest by events: {}, pid {} ({})",
                 bytes(of.drift, page_size) / 1024,
-                peak.pid,
-                shown(&peak.comm)
+                of.tgid,
+                shown(&report.drift_comm)
             ));
         }
     }

@@ -2,11 +2,14 @@
 
 use std::{fs, io, os::unix::process::CommandExt as _, process::Command};
 
+use serde_json::Value;
+
 use crate::{
     command::{Running, finish, rss_drift, run},
     harness::{Outcome, Reason},
     helper::Helper,
     records::parse,
+    scratch::Scratch,
     terminal::Terminal,
     truth::stat_field,
 };
@@ -199,6 +202,25 @@ pub fn a_start_in_a_time_namespace() -> Outcome {
     let done = finish(&mut command);
     done.must_be_fine();
     assert_eq!(parse(&done.stdout)[0].must("start_time"), outside + SECONDS * ticks, "{}", done.stdout);
+    Outcome::Passed
+}
+
+/// `run` names the largest process as it calls itself, not as it was called when it executed its program: while it lives, and when
+/// it has ended.
+pub fn a_name_that_a_process_gave_itself() -> Outcome {
+    // What it holds is given back before it ends, so that its peak is behind it when it is seen.
+    const GROW: &str =
+        "printf live-renamed >/proc/self/comm; x=$(head -c 8000000 /dev/zero | tr '\\0' x); x=; sleep";
+    let scratch = Scratch::new();
+    let path = scratch.file("report.json");
+    for script in [format!("{GROW} 1; exit 0"), format!("({GROW} 6; exit 0) & sleep 2")] {
+        let _ = fs::remove_file(&path);
+        let report = path.to_str().expect("UTF-8");
+        run(&["run", "-i", "0.05", "--format", "json", "-o", report, "--", "sh", "-c", &script]);
+        let text = fs::read_to_string(&path).expect("read the report");
+        let found: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(found["largest_comm"], "live-renamed", "{found:#}");
+    }
     Outcome::Passed
 }
 

@@ -191,6 +191,7 @@ pub const TESTS: &[Test] = tests! {
         no_argument_moves_the_cursor
         an_empty_name_is_a_dash
         a_start_in_a_time_namespace
+        a_name_that_a_process_gave_itself
     }
     selection {
         outputs_for_machines_have_every_process

@@ -40,6 +40,7 @@ fn sparse() -> Report {
         openings: Err("no fanotify".to_owned()),
         outlived: Vec::new(),
         peaks: [None, None],
+        drift_comm: String::new(),
         samples: Samples::default(),
         threshold: 1 << 20,
         rules,
