@@ -205,31 +205,3 @@ pub struct Host {
     pub step_down: Option<StepDown>,
     pub page_size: u64,
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{super::fixture, *};
-
-    #[test]
-    fn the_band_is_drift_and_what_moved_on_both_sides() {
-        let mut row = fixture::row(1, "sh", 100, 90);
-        assert_eq!(row.band(), None, "passive mode knows a lower bound of the movement only");
-        row.shadow = Some(ShadowFigures { uncertainty: Some(3), ..ShadowFigures::default() });
-        assert_eq!(row.band(), Some((7, 13)));
-        row.notes = vec![Note::Uncertain];
-        assert_eq!(row.band(), None, "the reading is not of one instant");
-        row.notes.clear();
-        row.files.stat = None;
-        assert_eq!(row.band(), None, "unreadable");
-    }
-
-    #[test]
-    fn a_file_of_unknown_precision_has_no_drift() {
-        let mut row = fixture::row(1, "sh", 100, 90);
-        row.shadow = Some(ShadowFigures { uncertainty: Some(3), ..ShadowFigures::default() });
-        assert_eq!((row.drift(), row.drift_percent()), (Some(10), Some(10.0)));
-        row.precision = Precision::Unknown;
-        assert_eq!((row.drift(), row.drift_percent(), row.band()), (None, None, None));
-        assert_eq!(row.reported(), Some(90), "what it printed stays");
-    }
-}

@@ -257,7 +257,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{drift::fixture, proc::ProcFigures};
+    use crate::{
+        drift::{
+            fixture,
+            sample::{Note, ShadowFigures},
+        },
+        proc::{Precision, ProcFigures},
+    };
 
     #[test]
     fn pages_stop_at_the_end_of_the_range() {
@@ -291,6 +297,29 @@ mod tests {
             assert_eq!(find(name).unwrap().get(&row, &host), Value::Empty, "{name}");
         }
         assert_eq!(find("exact").unwrap().get(&row, &host), Value::Bytes(100 * 4096));
+    }
+
+    #[test]
+    fn the_band_is_drift_and_what_moved_on_both_sides() {
+        let mut row = fixture::row(1, "sh", 100, 90);
+        assert_eq!(row.band(), None, "passive mode knows a lower bound of the movement only");
+        row.shadow = Some(ShadowFigures { uncertainty: Some(3), ..ShadowFigures::default() });
+        assert_eq!(row.band(), Some((7, 13)));
+        row.notes = vec![Note::Uncertain];
+        assert_eq!(row.band(), None, "the reading is not of one instant");
+        row.notes.clear();
+        row.files.stat = None;
+        assert_eq!(row.band(), None, "unreadable");
+    }
+
+    #[test]
+    fn a_file_of_unknown_precision_has_no_drift() {
+        let mut row = fixture::row(1, "sh", 100, 90);
+        row.shadow = Some(ShadowFigures { uncertainty: Some(3), ..ShadowFigures::default() });
+        assert_eq!((row.drift(), row.drift_percent()), (Some(10), Some(10.0)));
+        row.precision = Precision::Unknown;
+        assert_eq!((row.drift(), row.drift_percent(), row.band()), (None, None, None));
+        assert_eq!(row.reported(), Some(90), "what it printed stays");
     }
 
     #[test]
