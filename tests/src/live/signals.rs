@@ -174,7 +174,7 @@ const FEWEST: u64 = 12;
 /// What is started, and whether its first words on standard output say that it measures.
 const STARTED: [&[&str]; 4] = [
     &["-i", "0.05", "--format", "csv"],
-    &["run", "--format", "json", "--", "sleep", "1000"],
+    &["run", "--format", "json", "--", "sleep", "60"],
     &["demo", "--threads", "50"],
     &["run", "-r", "1000", "--format", "json", "--", "sleep", "0.02"],
 ];
