@@ -10,7 +10,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rss_drift::{
@@ -65,7 +65,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
         summary: Summary::default(),
     };
     let rows = vec![row("a \"name\",\nof two lines"); ROWS];
-    let mut outputs = match Outputs::open(&[OutputSpec { format, target }], None) {
+    let mut outputs = match Outputs::open(&[OutputSpec { format, target }], None, Duration::ZERO) {
         Ok(outputs) => outputs,
         Err(error) => return error,
     };
@@ -218,6 +218,6 @@ fn two_names_of_one_file_are_refused() {
     fs::write(&one, "").unwrap();
     fs::hard_link(&one, &two).unwrap();
     let spec = |path: PathBuf| OutputSpec { format: Format::Csv, target: Target::File(path) };
-    let error = Outputs::open(&[spec(one), spec(two)], None).err().unwrap();
+    let error = Outputs::open(&[spec(one), spec(two)], None, Duration::ZERO).err().unwrap();
     assert!(matches!(error, OutputError::SameFile { .. }), "{error}");
 }

@@ -4,6 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use super::{duration, full::FullMode, number, values};
 use crate::{
+    output::Target,
     probe::{FullOptions, Scope},
     run::{Format, Options, Until, User},
 };
@@ -67,9 +68,14 @@ struct Output {
     format: Option<Format>,
     /// Append the report to this file
     ///
-    /// Instead of writing it to standard error.
+    /// Instead of writing it to standard error. `-` is standard output.
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     file: Option<PathBuf>,
+    /// How long to wait for another process's lock on an output
+    ///
+    /// A process that appends to the same file may hold a lock (flock(2)) on it. A bare number is seconds.
+    #[arg(long, value_name = "TIME", default_value = "10", allow_negative_numbers = true, hide_short_help = true, value_parser = duration::parse)]
+    lock_timeout: Duration,
     /// Print the N most frequent call chains of misses
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = number::within(0..=usize::MAX))]
     misses: usize,
@@ -142,7 +148,8 @@ impl Args {
             misses: output.misses,
             folded: output.folded,
             format: output.format.unwrap_or_else(|| of_ending(output.file.as_ref())),
-            output: output.file,
+            output: output.file.as_deref().map(Target::new),
+            lock_timeout: output.lock_timeout,
             command,
         }
     }

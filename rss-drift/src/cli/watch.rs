@@ -90,6 +90,11 @@ struct Output {
     /// `-` is standard output. Several are allowed; the ending decides the format: .csv, .jsonl, .txt
     #[arg(short, long = "output", value_name = "FILE")]
     outputs: Vec<PathBuf>,
+    /// How long to wait for another process's lock on an output
+    ///
+    /// A process that appends to the same file may hold a lock (flock(2)) on it. A bare number is seconds.
+    #[arg(long, value_name = "TIME", default_value = "10", allow_negative_numbers = true, hide_short_help = true, value_parser = duration::parse)]
+    lock_timeout: Duration,
 }
 
 /// What is measured, and how.
@@ -196,6 +201,7 @@ impl Args {
             holders: output.holders,
             columns,
             outputs,
+            lock_timeout: output.lock_timeout,
             max_overhead: limits.max_overhead,
         })
     }

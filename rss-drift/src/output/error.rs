@@ -1,10 +1,10 @@
 //! What can go wrong with an output, told with the file, the failure and what to do.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use nix::errno::Errno;
 
-use super::{Target, plan::shown_path};
+use super::{Target, place::Refused, plan::shown_path};
 
 /// An output that cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +21,30 @@ pub enum OutputError {
         /// Which output.
         target: Target,
         source: io::Error,
+    },
+    /// The file's path has another user's link in a folder where everybody may make one.
+    #[error(
+        "cannot open {target}: {} is a symbolic link of user {user} in a folder where every user may make one: name the file that is meant",
+        shown_path(link)
+    )]
+    ForeignLink {
+        /// Which output.
+        target: Target,
+        link: PathBuf,
+        /// Whose link it is.
+        user: u32,
+    },
+    /// Another process holds a lock on the file.
+    #[error(
+        "cannot append to {target}: another process has held a lock on it for {}: wait until it is done, name another file, or \
+         raise --lock-timeout",
+        humantime::format_duration(*longest)
+    )]
+    Locked {
+        /// Which output.
+        target: Target,
+        /// How long it was waited for.
+        longest: Duration,
     },
     /// What the file holds already cannot be read, so that it cannot be told whether it may be appended to.
     #[error("cannot read {target} to see whether it can be appended to: {}", reason(.source))]
@@ -62,6 +86,17 @@ pub enum OutputError {
         /// The second.
         two: Target,
     },
+}
+
+impl OutputError {
+    /// Of a file that was not opened.
+    pub(super) fn of(refused: Refused, target: &Target) -> Self {
+        let target = target.clone();
+        match refused {
+            Refused::Failed(source) => Self::Open { target, source },
+            Refused::ForeignLink { link, user } => Self::ForeignLink { target, link, user },
+        }
+    }
 }
 
 /// The kernel's words without the number that `io::Error` adds.

@@ -1,23 +1,25 @@
 //! Whole intervals into a file: one write per interval, and after a short write the file is cut back.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, IsTerminal as _, Seek as _, SeekFrom},
     os::{
         fd::{AsFd as _, BorrowedFd},
-        unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
+        unix::fs::{FileTypeExt as _, MetadataExt as _},
     },
     path::Path,
     thread,
     time::Duration,
 };
 
-use nix::{
-    fcntl::{Flock, FlockArg},
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{OutputError, Target, content::Content, pipe};
+use super::{
+    OutputError, Target,
+    content::Content,
+    lock::{lock, unlock},
+    pipe, place,
+};
 
 /// What bytes are written to. A file, or in tests something that fails on demand.
 pub(super) trait Medium {
@@ -94,55 +96,83 @@ pub(super) struct Blocks<M = File> {
     begun: bool,
     /// Whole rows that this run wrote.
     rows: u64,
+    /// How long a lock of another process is waited for.
+    lock_timeout: Duration,
 }
 
 impl Blocks {
     /// Opens an output. A file that has content is appended to where that agrees with ours; an empty one gets the preamble at once,
     /// all else by [`Blocks::begin`].
-    pub(super) fn open(target: &Target, content: Content) -> Result<Self, OutputError> {
+    pub(super) fn open(
+        target: &Target,
+        content: Content,
+        lock_timeout: Duration,
+    ) -> Result<Self, OutputError> {
         match target {
-            Target::Stdout => Self::standard(target, content, io::stdout().as_fd()),
-            Target::Stderr => Self::standard(target, content, io::stderr().as_fd()),
-            Target::File(path) => Self::at(path, target, content),
+            Target::Stdout => Self::standard(target, content, io::stdout().as_fd(), lock_timeout),
+            Target::Stderr => Self::standard(target, content, io::stderr().as_fd(), lock_timeout),
+            Target::File(path) => Self::at(path, target, content, lock_timeout),
         }
     }
 
     /// Past the standard library's buffer: a block is one write here as well.
-    fn standard(target: &Target, content: Content, fd: BorrowedFd<'_>) -> Result<Self, OutputError> {
+    fn standard(
+        target: &Target,
+        content: Content,
+        fd: BorrowedFd<'_>,
+        lock_timeout: Duration,
+    ) -> Result<Self, OutputError> {
         let owned = fd.try_clone_to_owned();
         let owned = owned.map_err(|source| OutputError::Open { target: target.clone(), source })?;
-        Self::new(target, content, owned.into())
+        Self::new(target, content, owned.into(), lock_timeout)
     }
 
-    fn at(path: &Path, target: &Target, content: Content) -> Result<Self, OutputError> {
-        // While another run looks into the file and writes its header, we wait. Where locks are not supported we go on
-        // without: then two runs that start at once on one new file may write two headers.
-        let file = open(path).map_err(|source| OutputError::Open { target: target.clone(), source })?;
-        let mut blocks = Self::new(target, content, file)?;
+    fn at(
+        path: &Path,
+        target: &Target,
+        content: Content,
+        lock_timeout: Duration,
+    ) -> Result<Self, OutputError> {
+        let file = place::append(path).map_err(|refused| OutputError::of(refused, target))?;
+        let mut blocks = Self::new(target, content, file, lock_timeout)?;
         if blocks.identity().is_none() {
             return Ok(blocks);
         }
-        let lock =
-            blocks.medium.try_clone().ok().and_then(|file| Flock::lock(file, FlockArg::LockExclusive).ok());
-        let len = blocks
-            .medium
-            .metadata()
-            .map_err(|source| OutputError::Read { target: target.clone(), source })?
-            .len();
-        if len == 0 {
-            blocks.begin()?;
-        } else {
-            blocks.content.check(&mut blocks.medium, path)?;
-            blocks.begun = true;
+        // While another run looks into the file and writes its header, we wait.
+        let lock = lock(&blocks.medium, target, lock_timeout)?;
+        if blocks.length()? > 0
+            && let Some(end) = blocks.content.check(&mut blocks.medium, path)?
+        {
+            let cut = blocks.length()? - end;
+            blocks
+                .medium
+                .set_len(end)
+                .map_err(|source| OutputError::Open { target: target.clone(), source })?;
+            log::warn!(
+                "{target}: cut back by {cut} bytes to its last whole row: it ended in NUL bytes, as a crash leaves them"
+            );
         }
-        if let Some(lock) = lock {
-            // The lock belongs to the open file, which stays open: it has to be given back by name.
-            let _ = lock.unlock();
-        }
+        blocks.begun = blocks.length()? > 0;
+        blocks.begin()?;
+        unlock(lock);
         Ok(blocks)
     }
 
-    fn new(target: &Target, content: Content, file: File) -> Result<Self, OutputError> {
+    /// Opens an output that replaces what was there.
+    pub(super) fn replacing(target: &Target) -> Result<Self, OutputError> {
+        let Target::File(path) = target else {
+            return Self::open(target, Content::text(), Duration::ZERO);
+        };
+        let file = place::replace(path).map_err(|refused| OutputError::of(refused, target))?;
+        Self::new(target, Content::text(), file, Duration::ZERO)
+    }
+
+    fn new(
+        target: &Target,
+        content: Content,
+        file: File,
+        lock_timeout: Duration,
+    ) -> Result<Self, OutputError> {
         let metadata =
             file.metadata().map_err(|source| OutputError::Open { target: target.clone(), source })?;
         let kind = if metadata.is_file() {
@@ -152,7 +182,50 @@ impl Blocks {
         } else {
             Kind::Other
         };
-        Ok(Self { target: target.clone(), content, medium: file, kind, begun: false, rows: 0 })
+        let target = target.clone();
+        Ok(Self { target, content, medium: file, kind, begun: false, rows: 0, lock_timeout })
+    }
+
+    fn length(&self) -> Result<u64, OutputError> {
+        let read = self.medium.metadata();
+        Ok(read.map_err(|source| OutputError::Read { target: self.target.clone(), source })?.len())
+    }
+
+    /// Writes the bytes of whole rows into the file that has the output's name now. A file that was renamed or deleted (log rotation) is
+    /// followed by a new one, and one that was emptied (copytruncate) begins again.
+    pub(super) fn report(&mut self, bytes: &[u8], rows: u64) -> Result<(), OutputError> {
+        if let (Kind::File(open), Target::File(path)) = (self.kind, &self.target) {
+            let named = fs::metadata(path).map(|found| (found.dev(), found.ino()));
+            let gone = named.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            if gone || named.is_ok_and(|named| named != open) {
+                *self = Self::open(&self.target, self.content.clone(), self.lock_timeout)?;
+            }
+        }
+        if self.kind == Kind::Pipe || !self.was_emptied()? {
+            return self.write(bytes, rows);
+        }
+        let lock = lock(&self.medium, &self.target, self.lock_timeout)?;
+        let written = if self.was_emptied()? {
+            self.write(&[&self.content.preamble, bytes].concat(), rows)
+        } else {
+            self.write(bytes, rows)
+        };
+        unlock(lock);
+        written
+    }
+
+    /// Whether a file that had our preamble has nothing. The next write goes to where it ends now, also where it is not in `O_APPEND`: a
+    /// shell opened standard output.
+    fn was_emptied(&mut self) -> Result<bool, OutputError> {
+        if !matches!(self.kind, Kind::File(_)) {
+            return Ok(false);
+        }
+        let failed = |source| OutputError::Read { target: self.target.clone(), source };
+        let (ours, end) = self.medium.ends().map_err(failed)?;
+        if ours > end {
+            self.medium.seek(SeekFrom::Start(end)).map_err(failed)?;
+        }
+        Ok(end == 0 && self.begun && !self.content.preamble.is_empty())
     }
 
     /// Which regular file it is; `None` of pipes, terminals and devices.
@@ -237,20 +310,6 @@ impl<M: Medium> Blocks<M> {
         let start = start.ok_or_else(|| "its start is not known".to_owned())?;
         self.medium.cut(start).map_err(text)
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let regular = fs::metadata(path).is_ok_and(|found| {
-        let kind = found.file_type();
-        !(kind.is_fifo() || kind.is_char_device() || kind.is_block_device() || kind.is_socket())
-    });
-    let mut options = OpenOptions::new();
-    options.append(true);
-    if regular || !path.exists() {
-        // Reading tells what is in it already. A pipe opened for reading as well would never be closed to us.
-        options.read(true).create(true).mode(0o644);
-    }
-    options.open(path)
 }
 
 /// A write beyond `RLIMIT_FSIZE` is to fail with an error that we can tell, not to kill us.

@@ -45,7 +45,20 @@ const REGULAR: Kind = Kind::File((1, 1));
 fn disk(room: usize, at_once: usize, kind: Kind) -> Blocks<Disk> {
     let medium = Disk { bytes: Vec::new(), room, at_once, error: libc::ENOSPC, foreign: b"" };
     let target = Target::File(PathBuf::from("/x/y.csv"));
-    Blocks { target, content: Content::text(), medium, kind, begun: true, rows: 0 }
+    Blocks {
+        target,
+        content: Content::text(),
+        medium,
+        kind,
+        begun: true,
+        rows: 0,
+        lock_timeout: Duration::ZERO,
+    }
+}
+
+/// Opens an output, and waits for no lock.
+fn open(target: &Target, content: Content) -> Result<Blocks, OutputError> {
+    Blocks::open(target, content, Duration::ZERO)
 }
 
 /// Rows behind this first line, or behind nothing.
@@ -112,7 +125,7 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
-fn a_new_file_gets_the_preamble_once_and_mode_644_at_most() {
+fn a_new_file_gets_the_preamble_once_and_the_mode_of_all_new_files() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("y.csv");
     let target = Target::File(path.clone());
@@ -121,11 +134,14 @@ fn a_new_file_gets_the_preamble_once_and_mode_644_at_most() {
             assert_eq!(first, b"head\n");
             Ok(())
         };
-        let mut file = Blocks::open(&target, Content { accept, ..content(b"head\n") }).unwrap();
+        let mut file = open(&target, Content { accept, ..content(b"head\n") }).unwrap();
         file.write(row, 1).unwrap();
     }
     assert_eq!(fs::read(&path).unwrap(), b"head\none\ntwo\n");
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777 & !0o644, 0);
+    // What the umask leaves.
+    fs::write(directory.path().join("other"), "").unwrap();
+    let mode = |name: &str| fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("y.csv"), mode("other"));
 }
 
 #[test]
@@ -134,15 +150,13 @@ fn other_content_and_partial_lines_are_refused_and_left() {
     let path = directory.path().join("y.csv");
     let target = Target::File(path.clone());
     fs::write(&path, "other\n").unwrap();
-    let refused = Blocks::open(
-        &target,
-        Content { accept: |_, _| Err("it is of others".to_owned()), ..content(b"head\n") },
-    )
-    .unwrap_err();
+    let refused =
+        open(&target, Content { accept: |_, _| Err("it is of others".to_owned()), ..content(b"head\n") })
+            .unwrap_err();
     assert!(refused.to_string().contains("y.csv: it is of others; it is left as it is"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), b"other\n");
     fs::write(&path, "head\npart").unwrap();
-    let refused = Blocks::open(&target, content(b"head\n")).unwrap_err();
+    let refused = open(&target, content(b"head\n")).unwrap_err();
     assert!(matches!(refused, OutputError::PartialLine { .. }), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), b"head\npart");
 }
@@ -151,17 +165,16 @@ fn other_content_and_partial_lines_are_refused_and_left() {
 fn a_missing_directory_and_a_directory_are_told() {
     let directory = tempfile::tempdir().unwrap();
     let gone = directory.path().join("gone/y.csv");
-    let error = Blocks::open(&Target::File(gone.clone()), Content::text()).unwrap_err().to_string();
+    let error = open(&Target::File(gone.clone()), Content::text()).unwrap_err().to_string();
     assert!(error.contains(gone.to_str().unwrap()) && error.contains("its directory must be there first"));
-    let error =
-        Blocks::open(&Target::File(directory.path().to_owned()), Content::text()).unwrap_err().to_string();
+    let error = open(&Target::File(directory.path().to_owned()), Content::text()).unwrap_err().to_string();
     assert!(error.contains("is a directory; name a file in it"), "{error}");
 }
 
 #[test]
 fn a_full_device_is_told() {
     let target = Target::File(PathBuf::from("/dev/full"));
-    let error = Blocks::open(&target, content(b"head\n")).and_then(|mut blocks| blocks.begin());
+    let error = open(&target, content(b"head\n")).and_then(|mut blocks| blocks.begin());
     assert_eq!(
         error.unwrap_err().to_string(),
         "cannot write /dev/full: no space left on device; no row of this run is in it; make room and start again"
@@ -174,8 +187,7 @@ fn two_names_of_one_file_are_one() {
     let (one, two) = (directory.path().join("one"), directory.path().join("two"));
     fs::write(&one, "").unwrap();
     std::os::unix::fs::symlink(&one, &two).unwrap();
-    let open =
-        |path: &PathBuf| Blocks::open(&Target::File(path.clone()), Content::text()).unwrap().identity();
+    let open = |path: &PathBuf| open(&Target::File(path.clone()), Content::text()).unwrap().identity();
     assert!(open(&one).is_some());
     assert_eq!(open(&one), open(&two));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::{Block, FinalSummary, content::Content, outputs::Encoder};
+use super::{Block, FinalSummary, content::Content, encoder::Encoder};
 use crate::{
     drift::sample::{Host, Row},
     table::{CONTRACT, Names, csv_header, csv_rows, json_line},

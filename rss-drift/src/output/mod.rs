@@ -19,13 +19,17 @@ use crate::{
 
 mod cause;
 mod content;
+mod encoder;
 mod error;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod lock;
 mod machine;
+mod once;
 mod outputs;
 mod pipe;
+mod place;
 mod plan;
 mod report;
 pub mod stderr;
@@ -36,7 +40,8 @@ mod writer;
 pub use cause::with_causes;
 pub use error::OutputError;
 pub use file::ignore_file_size_signal;
-pub use outputs::{Outputs, Skipped};
+pub(crate) use once::OnceFile;
+pub use outputs::Outputs;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub(crate) use report::ReportOutput;
 pub use writer::{any_change, await_end, take_change};
@@ -249,6 +254,16 @@ pub struct FinalSummary<'a> {
     pub cpu_time: Duration,
     /// The outputs that missed reports so far.
     pub skipped: &'a [Skipped],
+}
+
+/// Reports that an output missed, because its reader was too slow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The output, by its name.
+    pub output: String,
+    pub reports: u64,
+    /// Of so many.
+    pub of: u64,
 }
 
 impl<'a> Block<'a> {

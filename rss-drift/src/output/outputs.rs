@@ -1,35 +1,17 @@
 //! All outputs of a run: each gets every report that it has room for, and none waits for another.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use super::{
-    Block, FinalSummary, Format, OutputError, OutputSpec, Target,
+    Block, FinalSummary, Format, OutputError, OutputSpec, Skipped, Target,
     content::Content,
+    encoder::Encoder,
     file::{Blocks, Identity},
     machine::Machine,
     table::Table,
     writer::{Unit, Writer, waits_for_reader},
 };
 use crate::table::Field;
-
-/// A format: makes text of reports.
-pub(super) trait Encoder {
-    /// The report of one interval, and how many rows it has.
-    fn block(&mut self, block: &Block<'_>) -> (Vec<u8>, u64);
-
-    /// What ends the output: where the format has one, a summary of the whole run.
-    fn finish(&mut self, summary: &FinalSummary<'_>) -> Vec<u8>;
-}
-
-/// Reports that an output missed, because its reader was too slow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// The output, by its name.
-    pub output: String,
-    pub reports: u64,
-    /// Of so many.
-    pub of: u64,
-}
 
 /// Where the reports of a run go.
 pub struct Outputs(Vec<Output>);
@@ -46,7 +28,13 @@ impl Outputs {
     /// all are open, except the headers of CSV files, which are open already. Only a FIFO is opened later: when somebody reads it.
     ///
     /// CSV and JSON always have the whole contract: `--fields` chooses the table's columns.
-    pub fn open(specs: &[OutputSpec], fields: Option<&[&'static Field]>) -> Result<Self, OutputError> {
+    ///
+    /// A lock of another process is waited for, but not longer than `lock_timeout`.
+    pub fn open(
+        specs: &[OutputSpec],
+        fields: Option<&[&'static Field]>,
+        lock_timeout: Duration,
+    ) -> Result<Self, OutputError> {
         let mut opened: HashMap<Identity, &Target> = HashMap::new();
         let mut outputs = Vec::new();
         for OutputSpec { format, target } in specs {
@@ -57,7 +45,7 @@ impl Outputs {
             };
             let blocks = match target {
                 Target::File(path) if waits_for_reader(path) => None,
-                _ => Some(Blocks::open(target, content.clone())?),
+                _ => Some(Blocks::open(target, content.clone(), lock_timeout)?),
             };
             // Two names of one file (a link, another spelling of the path) are known only once they are open.
             let identity = blocks.as_ref().and_then(Blocks::identity);
@@ -78,7 +66,7 @@ impl Outputs {
                 Some(blocks) => Writer::of(blocks, target),
                 None => Writer::start(target, {
                     let target = target.clone();
-                    Box::new(move || Blocks::open(&target, content))
+                    Box::new(move || Blocks::open(&target, content, lock_timeout))
                 }),
             };
             Output { encoder, writer, told: false }

@@ -69,7 +69,7 @@ pub(super) fn shown_path(path: &Path) -> String {
 
 impl Target {
     /// The target of a word after `-o`: `-` and the names that the system has for it are standard output.
-    fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         match path.to_str() {
             Some("-" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => Self::Stdout,
             // A `.` says nothing, so that two spellings of one path are the same one.

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IsTerminal as _},
     mem,
+    time::Duration,
 };
 
 use super::{
@@ -29,16 +30,23 @@ pub(crate) struct ReportOutput {
 
 impl ReportOutput {
     /// Opens it. `header`: what an empty file gets, and one with content must begin with.
-    pub(crate) fn open(target: &Target, header: Vec<u8>) -> Result<Self, OutputError> {
+    pub(crate) fn open(
+        target: &Target,
+        header: Vec<u8>,
+        lock_timeout: Duration,
+    ) -> Result<Self, OutputError> {
         let content = if header.is_empty() { Content::text() } else { Content::csv(header.clone()) };
         let (writer, terminal) = match target {
             Target::Stderr => (None, io::stderr().is_terminal()),
             Target::File(path) if waits_for_reader(path) => {
                 let of = target.clone();
-                (Some(Writer::start(target, Box::new(move || Blocks::open(&of, content)))), false)
+                (
+                    Some(Writer::start(target, Box::new(move || Blocks::open(&of, content, lock_timeout)))),
+                    false,
+                )
             }
             _ => {
-                let blocks = Blocks::open(target, content)?;
+                let blocks = Blocks::open(target, content, lock_timeout)?;
                 let terminal = blocks.terminal().is_some();
                 (Some(Writer::of(blocks, target)), terminal)
             }

@@ -28,7 +28,9 @@ static SIGNALLED: AtomicBool = AtomicBool::new(false);
 fn writer() -> Option<&'static Writer> {
     static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
     let start = || {
-        Blocks::open(&Target::Stderr, Content::text()).ok().map(|blocks| Writer::of(blocks, &Target::Stderr))
+        Blocks::open(&Target::Stderr, Content::text(), Duration::ZERO)
+            .ok()
+            .map(|blocks| Writer::of(blocks, &Target::Stderr))
     };
     WRITER.get_or_init(start).as_ref()
 }

@@ -189,7 +189,7 @@ impl Writer {
     pub(super) fn push(&self, unit: Unit) {
         if let Some(here) = &self.here {
             let mut blocks = here.lock().unwrap_or_else(PoisonError::into_inner);
-            match blocks.as_mut().map(|blocks| blocks.write(&unit.bytes, unit.rows)) {
+            match blocks.as_mut().map(|blocks| blocks.report(&unit.bytes, unit.rows)) {
                 None => {}
                 Some(Ok(())) => self.shared.lock().written += u64::from(unit.counts),
                 Some(Err(error)) => {
@@ -268,7 +268,7 @@ fn write_all(shared: &Shared, open: Opening) {
         state.busy = true;
         state.bytes -= unit.bytes.len();
         drop(state);
-        if let Err(error) = blocks.write(&unit.bytes, unit.rows) {
+        if let Err(error) = blocks.report(&unit.bytes, unit.rows) {
             return fail(error);
         }
         let mut state = shared.lock();

@@ -9,7 +9,8 @@ const INTRODUCTION: &str = "\
 <!-- Made from rss-drift/src/run/: UPDATE_DOCS=1 cargo test --locked -p rss-drift --lib run::doc -->
 
 `rss-drift run [OPTIONS] -- COMMAND [ARGS]` measures a command and all its descendants, also those that it leaves behind as
-daemons. The report goes to standard error, or is appended to a file (`-o`), as text, CSV or JSON.
+daemons. The report goes to standard error, or is appended to a file (`-o`; `-` is standard output), as text, CSV or JSON.
+A report that its file does not take is on standard error, and the exit status is 125. Files are as in [csv.md](csv.md#files).
 
 - **Begin and end.** rss-drift forks first, attaches its BPF programs (about a second), and then lets the child execute the command.
   A signal before that ends rss-drift with status 128 + n: the command does not run, and there is no report. The report is made when the command has ended, with `--wait` when its last
@@ -51,6 +52,7 @@ daemons. The report goes to standard error, or is appended to a file (`-o`), as 
   report says so.
 - **Call chains** are the kernel stacks of misses, counted in the kernel; the most frequent is printed, more with `--misses N`. `--folded FILE`
   writes all of them, a line each, the outermost function first, for flame-graph tools.
+  The file stays as it was until there is a chain to write.
 - **CPUs that a reader visits** for one mm: all that are possible, as the RFC's reader does; those that ran the mm in the shadow; those in the kernel's
   own mm_cpumask, which its later patches read. Of all readings of measured processes.
 - **Readings of RSS.** The RFC makes updates cheaper and readings dearer, so the report counts both. The kernel reads RSS for getrusage(2) whenever

@@ -20,28 +20,21 @@ mod sites;
 mod text;
 mod user;
 
-use std::{
-    fs::File,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    slice,
-};
+use std::{process::ExitCode, slice};
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 pub(crate) use options::{Format, Options, Until};
 
 use crate::{
-    output::{ReportOutput, Target, ignore_file_size_signal, stderr, with_causes},
+    output::{OnceFile, ReportOutput, Target, ignore_file_size_signal, stderr, with_causes},
     session::Inherited,
-    table::{Names, clean_json, clean_lines, csv_header, csv_rows, json_object, shown},
+    table::{Names, clean_json, clean_lines, csv_header, csv_rows, json_object},
 };
 use child::NotExecuted;
 use figures::FIGURES;
 use report::Report;
 use runner::{Measured, Runner};
-use sites::Sites;
 pub(crate) use user::User;
 
 /// Exit status when rss-drift itself fails: none that a command is likely to have.
@@ -61,9 +54,10 @@ pub(crate) fn run(options: &Options, inherited: &Inherited) -> ExitCode {
 fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
     ignore_file_size_signal();
     let header = if options.format == Format::Csv { csv_header(FIGURES) } else { Vec::new() };
-    let target = options.output.clone().map_or(Target::Stderr, Target::File);
-    let mut output = ReportOutput::open(&target, header)?;
-    let mut folded = options.folded.as_ref().map(Folded::create).transpose()?;
+    let target = options.output.clone().unwrap_or(Target::Stderr);
+    let mut output = ReportOutput::open(&target, header, options.lock_timeout)?;
+    // Looked at before the command begins, so that it does not run in vain.
+    let mut folded = options.folded.as_ref().map(|path| OnceFile::check(path, &target)).transpose()?;
     let mut runner = Runner::new(options, inherited)?;
     let mut reports = Vec::new();
     let (mut code, mut signal) = (0, None);
@@ -99,16 +93,18 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
         output.append(repeat::text(&reports).into_bytes());
     }
     if let (Some(folded), Some(last)) = (&mut folded, reports.last()) {
-        folded.write(&last.sites)?;
+        folded.write(last.sites.folded().into_bytes());
     }
-    let drained = || output.is_drained() && stderr::is_drained();
+    let drained =
+        || output.is_drained() && folded.as_ref().is_none_or(OnceFile::is_drained) && stderr::is_drained();
     let came = match &mut runner.into_signals() {
         Some(signals) => {
             signals.wait_for_outputs(signal.is_some(), drained).context("cannot receive signals")?
         }
         None => None,
     };
-    output.check()?;
+    output.check().context("the report is on standard error instead")?;
+    folded.as_ref().map_or(Ok(()), OnceFile::end)?;
     // Ctrl-C is the status also where only the report was left to be written.
     Ok(if came == Some(Signal::SIGINT) { code_of(Signal::SIGINT) } else { code })
 }
@@ -126,24 +122,4 @@ fn csv(report: &Report, names: Names) -> Vec<u8> {
 /// One JSON object in one line.
 fn json(report: &Report) -> String {
     clean_json(&serde_json::Value::Object(json_object(FIGURES, report, &report.host)).to_string()) + "\n"
-}
-
-/// The file of `--folded`: made before the command begins, so that it does not run in vain.
-struct Folded<'a> {
-    path: &'a Path,
-    file: File,
-}
-
-impl<'a> Folded<'a> {
-    fn create(path: &'a PathBuf) -> anyhow::Result<Self> {
-        let file = File::create(path)
-            .with_context(|| format!("cannot create {}", shown(&path.to_string_lossy())))?;
-        Ok(Self { path, file })
-    }
-
-    fn write(&mut self, sites: &Sites) -> anyhow::Result<()> {
-        self.file
-            .write_all(sites.folded().as_bytes())
-            .with_context(|| format!("cannot write {}", shown(&self.path.to_string_lossy())))
-    }
 }

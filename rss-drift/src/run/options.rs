@@ -3,7 +3,10 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use super::User;
-use crate::probe::{FullOptions, Scope};
+use crate::{
+    output::Target,
+    probe::{FullOptions, Scope},
+};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -32,8 +35,10 @@ pub(crate) struct Options {
     /// The file for all call chains of misses.
     pub folded: Option<PathBuf>,
     pub format: Format,
-    /// The file that the report is appended to; `None`: standard error.
-    pub output: Option<PathBuf>,
+    /// What the report is appended to; `None`: standard error.
+    pub output: Option<Target>,
+    /// How long a lock of another process on it is waited for.
+    pub lock_timeout: Duration,
 }
 
 /// When a run ends.

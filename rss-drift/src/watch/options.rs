@@ -33,6 +33,8 @@ pub(crate) struct Options {
     /// Columns of the table; `None`: the default ones.
     pub columns: Option<Vec<&'static Field>>,
     pub outputs: Vec<OutputSpec>,
+    /// How long a lock of another process on an output is waited for.
+    pub lock_timeout: Duration,
     /// The share of the host's CPU time that the BPF programs may take, in percent.
     pub max_overhead: f64,
 }

@@ -23,6 +23,7 @@ mod run;
 mod runs;
 mod selection;
 mod shadow;
+mod shared_files;
 mod signals;
 mod sites;
 mod slots;
@@ -198,6 +199,14 @@ pub const TESTS: &[Test] = tests! {
         a_given_top_is_that_of_all_outputs
         figures_are_those_of_the_selection
         a_name_that_matches_nothing_is_told_once
+    }
+    shared_files {
+        a_rotated_file_is_followed
+        a_lock_of_another_process
+        modes_follow_the_umask
+        links_of_others_in_a_sticky_folder
+        files_that_a_crash_cut
+        outputs_of_run
     }
     stalled {
         a_pipe_that_nobody_reads

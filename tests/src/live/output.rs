@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The header word for word (`docs/csv.md`): a change here breaks the files of every user.
-const HEADER: &str = "timestamp,host,boot_id,kernel,mode,accounting,pid,start_time,mm_generation,comm,uid,cgroup,threads,\
+pub(super) const HEADER: &str = "timestamp,host,boot_id,kernel,mode,accounting,pid,start_time,mm_generation,comm,uid,cgroup,threads,\
     source,reported_bytes,exact_bytes,shadow_bytes,drift_bytes,uncertainty_bytes,moved_bytes,bound_bytes,stat_bytes,\
     statm_bytes,status_bytes,resident_bytes,exact_file_bytes,exact_anon_bytes,exact_shmem_bytes,exact_swap_bytes,\
     global_file_bytes,global_anon_bytes,global_shmem_bytes,global_swap_bytes,peak_exact_bytes,peak_drift_bytes,\

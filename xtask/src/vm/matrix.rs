@@ -24,6 +24,7 @@ const WHATEVER_THE_KERNEL: &[&str] = &[
     "files::",
     "output::",
     "selection::",
+    "shared_files::",
     "stalled::",
     "runs::",
     "signals::",
@@ -171,7 +172,7 @@ mod tests {
             Cell::new(Kernel::V7, 8).arguments(),
             [
                 "--without",
-                "usage::,files::,output::,selection::,stalled::,runs::,signals::,commands::,run::gives_the,run::writes_rows,repeated::"
+                "usage::,files::,output::,selection::,shared_files::,stalled::,runs::,signals::,commands::,run::gives_the,run::writes_rows,repeated::"
             ]
         );
         let with_64 = Cell::new(Kernel::V7, 64).arguments().concat();

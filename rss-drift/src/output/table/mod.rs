@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd as _, RawFd},
 };
 
-use super::{Block, FinalSummary, Target, outputs::Encoder};
+use super::{Block, FinalSummary, Target, encoder::Encoder};
 use crate::table::{Field, default_fields};
 
 mod holders;
