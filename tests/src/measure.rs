@@ -71,7 +71,7 @@ impl Meter {
     /// As [`Self::open`], in this mode.
     pub fn open_as(mode: Mode) -> Self {
         let session = Startup::check(mode).session().expect("measuring works here");
-        let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
+        let rules = session.rules(Source::Stat, Wanted { resident: true, ..Wanted::default() });
         Self { session, rules }
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let need = options.need(session.kernel.page_size)?;
     let mut child = Child::start(&need, options.placement)?;
     child.wait_until_touched()?;
-    let rules = session.rules(Source::Stat, Wanted { resident: true, cgroup: false });
+    let rules = session.rules(Source::Stat, Wanted { resident: true, ..Wanted::default() });
     let (row, idle) = measure(&mut session.probe, child.pid(), &rules)?;
     let report = Report {
         need,

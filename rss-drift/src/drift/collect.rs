@@ -20,9 +20,16 @@ use crate::{
     proc::{Files, Precision, ProcFigures, Source, TaskFolder, Wanted},
 };
 
-/// Processes whose /proc files are read between two readings of the iterator. Few, so that the time between is short;
+/// Fewest processes whose /proc files are read between two readings of the iterator. Few, so that the time between is short;
 /// not one, because each reading walks all tasks.
-pub const GROUP: usize = 16;
+const SMALLEST_GROUP: usize = 16;
+/// Most groups of a report. Groups of a fixed size would make a report of all processes cost the square of their number.
+const MOST_GROUPS: usize = 4;
+
+/// How many processes a group of a report of so many rows has.
+fn group_size(rows: usize) -> usize {
+    rows.div_ceil(MOST_GROUPS).max(SMALLEST_GROUP)
+}
 
 /// What rows are made by.
 #[derive(Clone, Debug)]
@@ -44,7 +51,8 @@ pub struct Rules {
     pub ticks_per_second: u64,
     /// What /proc adds to the start of a process in our time namespace, in nanoseconds.
     pub boottime_offset: i64,
-    /// What to read beside the figures.
+    /// What of /proc rows need. Without `stat`, whose precision must be approximate then, its figure is that of the record: the file
+    /// would have printed it at that instant, from the very same counters.
     pub wanted: Wanted,
 }
 
@@ -109,18 +117,21 @@ struct Group<'a>(Vec<(&'a Mm, Files)>);
 
 impl<'a> Group<'a> {
     /// Reads /proc for each of `before`.
-    fn read(before: impl Iterator<Item = &'a Mm>, rules: &Rules) -> Self {
-        Self(before.map(|mm| (mm, folder(mm).read(rules.wanted, rules.page_size))).collect())
+    fn read(before: impl Iterator<Item = &'a Mm>, wanted: Wanted, rules: &Rules) -> Self {
+        Self(before.map(|mm| (mm, folder(mm).read(wanted, rules.page_size))).collect())
     }
 
     /// Pairs what was read with the reading `after`. A process that is gone by then, or that has another mm, has no
     /// row: nobody knows to which of the two /proc's answer belongs.
-    fn rows(self, after: &Snapshot, rules: &Rules, problems: &mut Problems) -> Vec<Row> {
+    fn rows(self, after: &Snapshot, wanted: Wanted, rules: &Rules, problems: &mut Problems) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.0.len());
         for (before, files) in self.0 {
             let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else {
                 continue;
             };
+            problems.unreadable += u64::from(
+                Source::ALL.iter().any(|&source| wanted.has(source) && files.figures.of(source).is_none()),
+            );
             rows.push(row(before, second, files, after, rules, problems));
         }
         rows
@@ -128,6 +139,9 @@ impl<'a> Group<'a> {
 }
 
 /// Rows for `pids`, in their order: group by group between two readings, of which `before` is the first.
+///
+/// Where `stat` is not wanted, the first group's is read all the same, so that each report checks the records against /proc. Where nothing
+/// is wanted, the rows behind that group are those of the last reading, in which reported and exact are of one instant.
 pub fn rows(
     probe: &mut Probe,
     mut before: Snapshot,
@@ -138,17 +152,26 @@ pub fn rows(
     let missed_events = probe.missed_events();
     let counts_faults = probe.counts_faults();
     let mut rows = Vec::with_capacity(pids.len());
-    for group in pids.chunks(GROUP) {
-        let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), rules);
+    let read = if rules.wanted == Wanted::NOTHING { pids.len().min(SMALLEST_GROUP) } else { pids.len() };
+    let (read, recorded) = pids.split_at(read);
+    for (place, group) in read.chunks(group_size(read.len())).enumerate() {
+        let wanted = if place == 0 { rules.wanted.and(Wanted::only(Source::Stat)) } else { rules.wanted };
+        let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), wanted, rules);
         let after = probe.snapshot()?;
         problems.retried += after.retried();
         let first = rows.len();
-        rows.extend(group.rows(&after, rules, problems));
+        rows.extend(group.rows(&after, wanted, rules, problems));
         for row in &mut rows[first..] {
             row.shadow = shadow_figures(row.process.pid, &before, &after, rules, counts_faults);
             row.missed_events = missed_events;
         }
         before = after;
+    }
+    for mm in recorded.iter().filter_map(|&pid| before.process(pid)) {
+        let mut row = recorded_row(mm, &before, rules, problems);
+        row.shadow = shadow_figures(mm.tgid, &before, &before, rules, counts_faults);
+        row.missed_events = missed_events;
+        rows.push(row);
     }
     Ok(rows)
 }
@@ -201,7 +224,10 @@ fn row(
     rules: &Rules,
     problems: &mut Problems,
 ) -> Row {
-    let figures = files.figures;
+    let mut figures = files.figures;
+    if !rules.wanted.stat && figures.stat.is_none() {
+        figures.stat = Some(second.approximate_rss());
+    }
     // The reading from which /proc's figure came, where one can be told: then drift is of one instant.
     let chosen =
         if figures.stat == Some(first.approximate_rss()) && figures.stat != Some(second.approximate_rss()) {
@@ -209,25 +235,41 @@ fn row(
         } else {
             second
         };
-    let mut notes = Vec::new();
-    if second.has(FLAG_LEADER_GONE) {
-        notes.push(Note::DeadLeader);
-    }
-    if after.is_shared(second) {
-        notes.push(Note::SharedMm);
-    }
+    let mut notes = notes(second, after);
     if !chosen.has(FLAG_VALID) {
         notes.push(Note::Uncertain);
         problems.uncertain += 1;
     }
     problems.disagreements += disagreements(first, second, &figures, rules.precisions);
-    problems.unreadable += u64::from(Source::ALL.iter().any(|&source| figures.of(source).is_none()));
     let moved = Some(second.exact_rss().abs_diff(first.exact_rss()));
     let mut row = Row { time: after.time, files: figures, moved, notes, ..of_record(chosen, rules) };
     row.process.uid = files.uid;
     row.process.cgroup = files.cgroup;
     row.process.faults = files.faults;
     row
+}
+
+/// A row of the record alone.
+fn recorded_row(mm: &Mm, reading: &Snapshot, rules: &Rules, problems: &mut Problems) -> Row {
+    let mut notes = notes(mm, reading);
+    if !mm.has(FLAG_VALID) {
+        notes.push(Note::Uncertain);
+        problems.uncertain += 1;
+    }
+    let files = ProcFigures { stat: Some(mm.approximate_rss()), ..ProcFigures::default() };
+    Row { time: reading.time, files, moved: Some(0), notes, ..of_record(mm, rules) }
+}
+
+/// What has to be said of a process whatever its counters are.
+fn notes(mm: &Mm, reading: &Snapshot) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if mm.has(FLAG_LEADER_GONE) {
+        notes.push(Note::DeadLeader);
+    }
+    if reading.is_shared(mm) {
+        notes.push(Note::SharedMm);
+    }
+    notes
 }
 
 /// A row whose figures of /proc are those that its files would print by their precision: enough to rank by, without reading
@@ -324,4 +366,19 @@ fn reported(mm: &Mm, precision: Precision) -> i64 {
 pub fn reading(mm: &Mm, precision: Precision) -> Option<Reading> {
     let reported = (precision != Precision::Unknown).then(|| reported(mm, precision))?;
     Some(Reading { exact: mm.exact_rss(), reported })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_has_few_groups_however_many_rows_it_has() {
+        for rows in [1, 16, 20, 64, 65, 1000, 100_000] {
+            let size = group_size(rows);
+            assert!(size >= 16 && rows.div_ceil(size) <= 4, "{rows} rows in groups of {size}");
+        }
+        // A report of the usual length stays as precise as it can be.
+        assert_eq!(group_size(64), 16);
+    }
 }

@@ -1,5 +1,6 @@
 //! Readers of /proc: what the kernel reports of one process. Pages inside; `None` is unreadable, never 0.
 
+mod files;
 mod namespace;
 mod source;
 
@@ -8,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use files::Buffer;
 pub use namespace::boottime_offset;
 use procfs::{
     FromRead,
@@ -16,12 +18,61 @@ use procfs::{
 pub use source::{Precision, ProcFigures, Source};
 
 /// What to read of a process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a file")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
+    pub stat: bool,
+    pub statm: bool,
+    pub status: bool,
     /// `smaps_rollup`: a page-table walk, costly for a large process.
     pub resident: bool,
     /// The cgroup's path.
     pub cgroup: bool,
+}
+
+impl Wanted {
+    /// No file at all.
+    pub const NOTHING: Self =
+        Self { stat: false, statm: false, status: false, resident: false, cgroup: false };
+
+    /// What either of the two reads.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            stat: self.stat || other.stat,
+            statm: self.statm || other.statm,
+            status: self.status || other.status,
+            resident: self.resident || other.resident,
+            cgroup: self.cgroup || other.cgroup,
+        }
+    }
+
+    /// The file of this source alone.
+    #[must_use]
+    pub const fn only(source: Source) -> Self {
+        match source {
+            Source::Stat => Self { stat: true, ..Self::NOTHING },
+            Source::Statm => Self { statm: true, ..Self::NOTHING },
+            Source::Status => Self { status: true, ..Self::NOTHING },
+        }
+    }
+
+    /// Whether the file of this source is read.
+    #[must_use]
+    pub const fn has(self, source: Source) -> bool {
+        match source {
+            Source::Stat => self.stat,
+            Source::Statm => self.statm,
+            Source::Status => self.status,
+        }
+    }
+}
+
+impl Default for Wanted {
+    /// Every file that prints RSS cheaply.
+    fn default() -> Self {
+        Self { stat: true, statm: true, status: true, ..Self::NOTHING }
+    }
 }
 
 /// What /proc said of one process.
@@ -59,26 +110,23 @@ impl TaskFolder {
     #[must_use]
     pub fn read(&self, wanted: Wanted, page_size: u64) -> Files {
         let pages = |bytes: u64| i64::try_from(bytes / page_size).ok();
-        let status = self.status();
-        let status = status.as_ref();
-        let stat = Stat::from_file(self.0.join("stat")).ok();
-        let stat = stat.as_ref();
         let kib = |kib: Option<u64>| kib.and_then(|kib| kib.checked_mul(1024)).and_then(pages);
+        let mut buffer = Buffer::new();
+        let status = |bytes: &[u8]| Some(files::Status::parse(bytes));
+        let status = buffer.parse(wanted.status, (&self.0, "status"), status).unwrap_or_default();
+        let stat = buffer.parse(wanted.stat, (&self.0, "stat"), files::Stat::parse);
+        let statm = buffer.parse(wanted.statm, (&self.0, "statm"), files::statm);
+        // A group may have a name that is not UTF-8.
+        let cgroup = |bytes: &[u8]| cgroup_of(&String::from_utf8_lossy(bytes));
+        let cgroup = buffer.parse(wanted.cgroup, (&self.0, "cgroup"), cgroup);
         let figures = ProcFigures {
-            stat: stat.and_then(|stat| i64::try_from(stat.rss).ok()),
-            statm: StatM::from_file(self.0.join("statm"))
-                .ok()
-                .and_then(|statm| i64::try_from(statm.resident).ok()),
-            status: kib(status.and_then(|status| status.vmrss)),
-            vm_hwm: kib(status.and_then(|status| status.vmhwm)),
+            stat: stat.map(|stat| stat.rss),
+            statm,
+            status: kib(status.vm_rss_kib),
+            vm_hwm: kib(status.vm_hwm_kib),
             resident: wanted.resident.then(|| self.resident()).flatten().and_then(pages),
         };
-        Files {
-            figures,
-            uid: status.map(|status| status.euid),
-            cgroup: wanted.cgroup.then(|| self.cgroup()).flatten(),
-            faults: stat.map(|stat| stat.minflt.saturating_add(stat.majflt)),
-        }
+        Files { figures, uid: status.euid, cgroup, faults: stat.map(|stat| stat.faults) }
     }
 
     fn has_memory(&self) -> bool {
@@ -96,11 +144,6 @@ impl TaskFolder {
     fn resident(&self) -> Option<u64> {
         let rollup = SmapsRollup::from_file(self.0.join("smaps_rollup")).ok()?;
         rollup.memory_map_rollup.iter().next()?.extension.map.get("Rss").copied()
-    }
-
-    /// The path of the group that limits its memory. A group may have a name that is not UTF-8.
-    fn cgroup(&self) -> Option<String> {
-        cgroup_of(&String::from_utf8_lossy(&fs::read(self.0.join("cgroup")).ok()?))
     }
 }
 
@@ -231,22 +274,23 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("rss-drift-cgroup-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("cgroup"), b"0::/a\xff/b\n").unwrap();
-        let found = TaskFolder(folder.clone()).cgroup();
+        let wanted = Wanted { cgroup: true, ..Wanted::NOTHING };
+        let found = TaskFolder(folder.clone()).read(wanted, 4096).cgroup;
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(found.as_deref(), Some("/a\u{fffd}/b"));
     }
 
     #[test]
     fn what_is_not_there_is_empty() {
-        let wanted = Wanted { resident: true, cgroup: true };
+        let wanted = Wanted { resident: true, cgroup: true, ..Wanted::default() };
         assert_eq!(TaskFolder::process(u32::MAX).read(wanted, 4096), Files::default());
         assert_eq!(why_no_memory(u32::MAX), NoMemory::Gone(u32::MAX));
     }
 
     #[test]
     fn this_process_reports_all() {
-        let files =
-            TaskFolder::process(std::process::id()).read(Wanted { resident: true, cgroup: true }, 4096);
+        let files = TaskFolder::process(std::process::id())
+            .read(Wanted { resident: true, cgroup: true, ..Wanted::default() }, 4096);
         let figures = files.figures;
         for figure in [figures.stat, figures.statm, figures.status, figures.vm_hwm, figures.resident] {
             assert!(figure.is_some_and(|pages| pages > 0), "{figures:?}");

@@ -3,7 +3,10 @@
 use rss_drift_common::Member;
 
 use super::{Column, Value, bytes, columns};
-use crate::drift::sample::{Host, Row, StepDown};
+use crate::{
+    drift::sample::{Host, Row, StepDown},
+    proc::{Source, Wanted},
+};
 
 /// A column of `watch`.
 pub type Field = Column<Row>;
@@ -25,6 +28,20 @@ impl Field {
     const fn keep(mut self, priority: u8) -> Self {
         self.priority = priority;
         self
+    }
+
+    /// The files of /proc that the column is from. The file of the reported figure is not among them, and neither is the figure of
+    /// `stat`, which the iterator's record can have.
+    #[must_use]
+    pub fn files(&self) -> Wanted {
+        match self.name {
+            "faults" => Wanted::only(Source::Stat),
+            "statm_bytes" => Wanted::only(Source::Statm),
+            "status_bytes" | "vm_hwm_bytes" | "uid" => Wanted::only(Source::Status),
+            "resident_bytes" => Wanted { resident: true, ..Wanted::NOTHING },
+            "cgroup" => Wanted { cgroup: true, ..Wanted::NOTHING },
+            _ => Wanted::NOTHING,
+        }
     }
 
     /// Whether a table that was not asked for this column by name drops it while it is empty: `resident` is read on
@@ -159,6 +176,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::{super::Unit, *};
+    use crate::{drift::fixture, proc::ProcFigures};
 
     /// The contract word for word: a change here breaks the files of every user.
     const NAMES: &str = "timestamp,host,boot_id,kernel,mode,accounting,pid,start_time,mm_generation,comm,uid,\
@@ -172,6 +190,29 @@ mod tests {
     fn the_contract_keeps_its_names_and_order() {
         let names: Vec<_> = CONTRACT.iter().map(|field| field.name).collect();
         assert_eq!(names.join(","), NAMES);
+    }
+
+    #[test]
+    fn a_column_knows_its_files() {
+        // What a row shows without any file of /proc must not change when they are there.
+        let (with, host) = (fixture::row(42, "sh", 100, 90), fixture::host());
+        let mut without = with.clone();
+        without.files = ProcFigures::default();
+        (without.process.uid, without.process.cgroup, without.process.faults) = (None, None, None);
+        let mut with = with;
+        with.files.resident = Some(95);
+        let of_source = [
+            "reported_bytes",
+            "drift_bytes",
+            "drift_percent",
+            "band_low_bytes",
+            "band_high_bytes",
+            "stat_bytes",
+        ];
+        for field in fields().filter(|field| !of_source.contains(&field.name)) {
+            let differs = field.get(&with, &host) != field.get(&without, &host);
+            assert_eq!(differs, field.files() != Wanted::NOTHING, "{}", field.name);
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::{
+    drift::behaviour::Precisions,
     output::{Format, OutputSpec},
-    proc::Source,
+    proc::{Precision, Source, Wanted},
     session::Mode,
     table::Field,
 };
@@ -39,6 +40,9 @@ pub(crate) struct Options {
     pub max_overhead: f64,
 }
 
+/// Fields that tell what changed while /proc was read: who sorts by them wants it read.
+const BETWEEN_READINGS: &[&str] = &["moved_bytes", "uncertainty_bytes", "uncertainty"];
+
 /// An order of rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sort {
@@ -47,15 +51,25 @@ pub(crate) struct Sort {
 }
 
 impl Options {
-    /// Whether the table shows or sorts by this field.
-    pub(super) fn shows(&self, name: &str) -> bool {
-        let column = self.columns.iter().flatten().any(|field| field.name == name);
-        column || self.sort.field.name == name
+    /// Whether any column has the figure of `stat`.
+    fn shows_stat(&self) -> bool {
+        let mut shown = self.columns.iter().flatten().chain([&self.sort.field]);
+        self.source == Source::Stat || shown.any(|field| field.name == "stat_bytes")
     }
 
-    /// Whether any output has the cgroup: reading it costs a file more per process.
-    pub(super) fn wants_cgroup(&self) -> bool {
-        self.shows("cgroup") || self.has_machine_output()
+    /// What of /proc the outputs need: each file costs as much as reading all counters of a process.
+    pub(super) fn wanted(&self, precisions: Precisions) -> Wanted {
+        let asked = Wanted { resident: self.resident, ..Wanted::NOTHING };
+        if self.has_machine_output() {
+            return asked.and(Wanted { cgroup: true, ..Wanted::default() }).and(self.sort.field.files());
+        }
+        let shown = self.columns.iter().flatten().map(|field| field.files());
+        let wanted = shown.fold(asked.and(self.sort.field.files()), Wanted::and);
+        // The record has what an approximate `stat` prints.
+        let in_record = precisions.stat == Precision::Approximate;
+        let stat = self.shows_stat() && (!in_record || BETWEEN_READINGS.contains(&self.sort.field.name));
+        let source = if self.source == Source::Stat { Wanted::NOTHING } else { Wanted::only(self.source) };
+        Wanted { stat: wanted.stat || stat, ..wanted.and(source) }
     }
 
     /// The most rows that any output takes; `None`: every selected process.

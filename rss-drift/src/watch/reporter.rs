@@ -14,7 +14,7 @@ use crate::{
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
-    proc::{Precision, Source, Wanted, own_peak_rss, thread_name},
+    proc::{Precision, Source, own_peak_rss, thread_name},
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
 };
@@ -51,9 +51,7 @@ impl Reporter {
             // The BPF program for that is loaded now: at the first report the rows would have moved on meanwhile.
             session.probe.holders(&[])?;
         }
-        let resident = options.resident || options.shows("resident_bytes");
-        let wanted = Wanted { resident, cgroup: options.wants_cgroup() };
-        let mut rules = session.rules(options.source, wanted);
+        let mut rules = session.rules(options.source, options.wanted(session.precisions));
         rules.pending_limit = rules.unpublished(options.mode.publish());
         let passive = session.probe.full_mode().is_none();
         let step_down = (passive && options.mode != Mode::Passive).then_some(StepDown::Unavailable);
