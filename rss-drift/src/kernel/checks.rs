@@ -5,6 +5,8 @@ use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::privileges::{CAPABILITIES, Capability, Need, Privileges};
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -62,7 +64,10 @@ impl Check {
 /// All checks that need no BPF program.
 #[must_use]
 pub fn host_checks() -> Vec<Check> {
-    vec![architecture(), capabilities(), lockdown(), pid_namespace(), proc_visible(), memlock()]
+    let mut checks = vec![architecture()];
+    checks.extend(capabilities());
+    checks.extend([lockdown(), pid_namespace(), proc_visible(), memlock()]);
+    checks
 }
 
 fn architecture() -> Check {
@@ -74,55 +79,60 @@ fn architecture() -> Check {
     }
 }
 
-/// `include/uapi/linux/capability.h`
-const CAP_SYS_ADMIN: u32 = 21;
-/// `include/uapi/linux/capability.h`, since 5.8
-const CAP_PERFMON: u32 = 38;
-/// `include/uapi/linux/capability.h`, since 5.8
-const CAP_BPF: u32 = 39;
-
-fn capabilities() -> Check {
+fn capabilities() -> Vec<Check> {
     const NAME: &str = "capabilities";
-    let status = match fs::read_to_string("/proc/self/status") {
-        Ok(status) => status,
+    let privileges = match Privileges::read() {
+        Ok(privileges) => privileges,
         Err(error) => {
-            return Check::failed(
-                NAME,
-                format!("cannot read /proc/self/status: {error}"),
-                "mount proc on /proc",
-            );
+            let found = format!("cannot read /proc/self/status: {error}");
+            return vec![Check::failed(NAME, found, "mount -t proc proc /proc")];
         }
     };
-    let effective = effective_capabilities(&status);
-    let missing = missing_capabilities(effective);
-    if missing.is_empty() {
-        return Check::ok(NAME, "CAP_BPF and CAP_PERFMON");
+    // Some kernels take CAP_PERFMON for that.
+    let reads_others = fs::File::open("/proc/1/smaps_rollup").is_ok();
+    of_privileges(&privileges, reads_others, &own_program())
+}
+
+/// What the privileges are enough for; `program` is the file that would get those that are missing. Where `smaps_rollup` of others can be
+/// read, `CAP_SYS_PTRACE` is not missing.
+fn of_privileges(privileges: &Privileges, reads_others: bool, program: &str) -> Vec<Check> {
+    const NAME: &str = "capabilities";
+    const OPTIONAL: &str = "more-capabilities";
+    let names = |need| privileges.missing(need).map(|it| it.name).collect::<Vec<_>>().join(" and ");
+    let missing = names(Need::Always);
+    let remedy = || privileges.remedy(program);
+    if privileges.user_namespace {
+        // The capabilities that it has there are of no use.
+        let found = "this process is in a user namespace, whose root may not load BPF programs";
+        return vec![Check::failed(NAME, found, remedy())];
     }
-    Check::failed(
-        NAME,
-        format!("{} missing", missing.join(" and ")),
-        "run as root (sudo rss-drift), or give the file what it needs: \
-         sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_sys_resource+ep FILE",
-    )
+    if !missing.is_empty() {
+        return vec![Check::failed(NAME, format!("{missing} missing"), remedy())];
+    }
+    let lacks: Vec<_> = privileges
+        .missing(Need::ForAPart)
+        .filter(|it| !(reads_others && it.name == "CAP_SYS_PTRACE"))
+        .map(|Capability { name, purpose, .. }| format!("{name} ({purpose})"))
+        .collect();
+    vec![
+        Check::ok(NAME, "CAP_BPF and CAP_PERFMON"),
+        if lacks.is_empty() {
+            let all = CAPABILITIES.iter().filter(|it| it.need == Need::ForAPart);
+            let all: Vec<_> =
+                all.map(|Capability { name, purpose, .. }| format!("{name} ({purpose})")).collect();
+            Check::ok(OPTIONAL, all.join(", "))
+        } else {
+            Check::warning(OPTIONAL, format!("missing: {}", lacks.join(", ")), format!("sudo {program}"))
+        },
+    ]
 }
 
-/// `CapEff` of a status file; no capability where there is no such line.
-fn effective_capabilities(status: &str) -> u64 {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
-}
-
-fn missing_capabilities(effective: u64) -> Vec<&'static str> {
-    let has = |capability: u32| effective & (1 << capability) != 0;
-    [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
-        .into_iter()
-        // The kernel takes CAP_SYS_ADMIN for either (bpf_capable, perfmon_capable).
-        .filter(|&(capability, _)| !has(capability) && !has(CAP_SYS_ADMIN))
-        .map(|(_, name)| name)
-        .collect()
+/// The file of this program, as a shell takes it.
+fn own_program() -> String {
+    let path =
+        std::env::current_exe().map_or_else(|_| "rss-drift".to_owned(), |path| path.display().to_string());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+-".contains(&byte);
+    if path.bytes().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 fn lockdown() -> Check {
@@ -180,15 +190,12 @@ fn proc_visible() -> Check {
     }
 }
 
-/// Memory of the BPF maps that a kernel before 5.11 counts against the limit, with room: passive mode needs a few pages, full mode
-/// some MiB for 4,096 mms.
-const MEMLOCK_NEEDED: u64 = 16 << 20;
-
+/// Raises the limit as far as this process may. Whether it is too low only a refusal tells: kernels since 5.11 do not mind it.
 fn memlock() -> Check {
     const NAME: &str = "memlock";
     let (soft, hard) = match getrlimit(Resource::RLIMIT_MEMLOCK) {
         Ok(limits) => limits,
-        Err(error) => return Check::warning(NAME, format!("getrlimit: {error}"), "ulimit -l unlimited"),
+        Err(error) => return Check::ok(NAME, format!("cannot be read: {error}")),
     };
     // Of this process alone. Kernels since 5.11 count maps by memory cgroup and do not mind the limit.
     let raised = setrlimit(Resource::RLIMIT_MEMLOCK, libc::RLIM_INFINITY, libc::RLIM_INFINITY).is_ok()
@@ -202,15 +209,7 @@ fn memlock() -> Check {
     } else {
         show(now)
     };
-    if now >= MEMLOCK_NEEDED {
-        Check::ok(NAME, found)
-    } else {
-        Check::warning(
-            NAME,
-            format!("{found}: kernels before 5.11 count BPF maps against it, so full mode may not start"),
-            "run as root, or: ulimit -l unlimited",
-        )
-    }
+    Check::ok(NAME, found)
 }
 
 #[cfg(test)]
@@ -218,13 +217,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities_by_mask() {
-        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_PERFMON"]);
-        assert_eq!(missing_capabilities(1 << CAP_BPF), ["CAP_PERFMON"]);
-        assert!(missing_capabilities(1 << CAP_SYS_ADMIN).is_empty());
-        assert!(missing_capabilities((1 << CAP_BPF) | (1 << CAP_PERFMON)).is_empty());
-        assert_eq!(effective_capabilities("Name:\tx\nCapEff:\t000001ffffffffff\n"), 0x1ff_ffff_ffff);
-        assert_eq!(effective_capabilities("Name:\tx\n"), 0);
+    fn each_capability_is_told_with_its_purpose() {
+        let nothing = of_privileges(&Privileges::default(), false, "/x");
+        let [failed] = &nothing[..] else { panic!("{nothing:?}") };
+        assert_eq!((failed.state, &*failed.found), (State::Failed, "CAP_BPF and CAP_PERFMON missing"));
+        let root = Privileges::parse("CapEff:\t000001ffffffffff\nCapBnd:\t000001ffffffffff\n", None);
+        assert!(of_privileges(&root, false, "/x").iter().all(|check| check.state == State::Ok));
+        // CAP_BPF and CAP_PERFMON alone.
+        let little = Privileges::parse("CapEff:\t000000c000000000\nCapBnd:\t000001ffffffffff\n", None);
+        let checks = of_privileges(&little, false, "/x");
+        let [_, more] = &checks[..] else { panic!("{checks:?}") };
+        assert_eq!(more.state, State::Warning);
+        for words in ["CAP_SYS_ADMIN (watching --max-overhead", "CAP_SYSLOG (", "CAP_SYS_PTRACE (--resident"]
+        {
+            assert!(more.found.contains(words), "{more:?}");
+        }
+        assert!(!of_privileges(&little, true, "/x")[1].found.contains("CAP_SYS_PTRACE"));
+        let inside = Privileges { user_namespace: true, ..root };
+        assert!(of_privileges(&inside, false, "/x")[0].found.contains("user namespace"));
     }
 
     #[test]

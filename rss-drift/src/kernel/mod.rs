@@ -5,11 +5,15 @@ pub mod btf;
 mod cast;
 pub mod checks;
 mod layout;
+pub mod privileges;
+pub mod refusal;
 pub mod rfc;
 pub mod room;
 mod run_layout;
 pub mod symbols;
 pub mod tunables;
+
+use std::io;
 
 pub use accounting::Accounting;
 pub use cast::Cast;
@@ -25,6 +29,18 @@ pub enum KernelError {
     /// A figure of the host could not be had.
     #[error(transparent)]
     Tunable(#[from] TunableError),
+}
+
+impl KernelError {
+    /// What the kernel answered instead of a file's content.
+    #[must_use]
+    pub fn unread(&self) -> Option<&io::Error> {
+        match self {
+            Self::Btf { error: btf::BtfError::Unreadable { error, .. }, .. }
+            | Self::Tunable(TunableError::Unreadable { error, .. }) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// What the BPF programs attach to, by kind and name: `kernel/bpf/task_iter.c` declares a function for its iterator.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use nix::sys::signal::Signal;
 
 use super::{
@@ -71,13 +71,7 @@ impl<'a> Runner<'a> {
     pub(super) fn new(options: &'a Options, inherited: &'a Inherited) -> anyhow::Result<Self> {
         let user = options.user.as_ref().map(Identity::find).transpose()?;
         // The forks of the start-up checks come before anything that may start a thread.
-        let startup = Startup::check(Mode::Full(options.full));
-        let why =
-            startup.checks.iter().find(|check| check.name == "full-mode").map(|check| check.found.clone());
-        let session = startup.session()?;
-        if session.probe.full_mode().is_none() {
-            bail!("run needs full mode, which does not work here: {}", why.unwrap_or_default());
-        }
+        let session = Startup::check(Mode::Full(options.full)).full_session()?;
         let mut rules = session.rules(Source::Stat, Wanted::default());
         rules.pending_limit = rules.unpublished(options.full.publish);
         let clock = CpuClock::begin();

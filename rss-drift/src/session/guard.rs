@@ -36,6 +36,13 @@ impl OverheadGuard {
                 .then(|| run_time().saturating_sub(before).as_secs_f64() * 100.0 / host_time);
         } else if self.intervals.is_multiple_of(EVERY) {
             self.measuring = Counting::begin().map(|counting| (counting, Instant::now(), run_time()));
+            if self.measuring.is_none() && self.intervals == 0 {
+                log::warn!(
+                    "nobody watches --max-overhead {}: the kernel counts the run time of BPF programs for CAP_SYS_ADMIN only; \
+                     remedy: sudo rss-drift, or --passive",
+                    self.limit
+                );
+            }
         }
         self.intervals += 1;
         self.last.is_some_and(|share| share > self.limit)

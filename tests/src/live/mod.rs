@@ -1,6 +1,7 @@
 //! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
 //! that touched a known number of pages, the kernel's own words.
 
+mod causes;
 mod commands;
 mod crowds;
 mod demo;
@@ -19,6 +20,7 @@ mod output;
 mod processes;
 mod reclaim;
 mod repeated;
+mod reports;
 mod run;
 mod runs;
 mod selection;
@@ -261,6 +263,17 @@ pub const TESTS: &[Test] = tests! {
         every_process_of_the_host
         the_commands_own_peak
         readings_of_rss
+    }
+    causes {
+        too_few_open_files
+        a_seccomp_filter
+        a_user_namespace
+        a_bounding_set
+        the_setcap_line_runs
+    }
+    reports {
+        of_all_cost_each_row_the_same
+        of_stat_read_no_file_for_each_row
     }
     startup {
         doctor_finds_all_that_is_needed

@@ -37,6 +37,7 @@ pub fn doctor_finds_all_that_is_needed() -> Outcome {
     for name in [
         "kernel",
         "capabilities",
+        "more-capabilities",
         "lockdown",
         "pid-namespace",
         "memlock",
@@ -140,7 +141,10 @@ pub fn without_privileges() -> Outcome {
         finish(&mut command)
     };
     let done = unprivileged(&["-n", "1"]);
-    done.must_say(1, &["cannot measure", "CAP_BPF and CAP_PERFMON missing", "sudo rss-drift", "setcap"]);
+    done.must_say(
+        1,
+        &["cannot measure", "CAP_BPF and CAP_PERFMON missing", "remedy: sudo ", "setcap cap_bpf,cap_perfmon"],
+    );
     assert_eq!(done.stdout, "");
     let done = unprivileged(&["doctor", "--json"]);
     assert_eq!(done.code, Some(1), "{done:?}");

@@ -69,6 +69,16 @@ pub fn a_start_in_a_small_control_group() -> Outcome {
     let (small, mode) = start_in(32 * MIB);
     assert_eq!(mode, "passive", "{small:?}");
     small.must_say(0, &["full-mode", "allows 32 MiB", "passive mode measures", "memory.max"]);
+    // `run` has no use for passive mode: it says the same once.
+    {
+        let group = Group::new(32 * MIB).expect("make a control group");
+        let mut command = rss_drift(&["run", "--", "true"]);
+        group.enter(&mut command).expect("enter a control group");
+        let done = finish(&mut command);
+        done.must_say(125, &["full-mode", "memory.max"]);
+        assert_eq!(done.stderr.matches("allows 32 MiB").count(), 1, "{done:?}");
+        assert!(!done.stderr.contains("passive mode measures"), "{done:?}");
+    }
     let (large, mode) = start_in(512 * MIB);
     large.must_be_fine();
     assert_eq!(mode, "full", "{large:?}");

@@ -57,6 +57,8 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "crowds::attached",
     "crowds::no_room",
     "tight::",
+    "reports::",
+    "causes::",
     "run::counts_a_program",
     "run::follows",
     "run::waits",
