@@ -31,20 +31,34 @@ pub(super) fn ends_of_pieces(bytes: &[u8], content: &Content) -> Vec<usize> {
     ends
 }
 
-/// Whether a pipe takes so many pieces for certain, or never will take them all at once: then there is nothing to wait for.
+/// Buffers that we give a pipe at most: a mebibyte, as much as any user may (`fs.pipe-max-size`).
+const MOST_BUFFERS: usize = 256;
+
+/// Whether a pipe takes so many pieces for certain, or never will take them all at once: then there is nothing to wait for. A pipe that
+/// is too small gets more buffers, where the kernel lets us.
 ///
 /// # Errors
 /// Of what is no pipe.
 pub(super) fn may_begin(pipe: impl AsFd, pieces: usize) -> io::Result<bool> {
-    let capacity = fcntl(&pipe, FcntlArg::F_GETPIPE_SZ)?;
-    let buffers = usize::try_from(capacity).unwrap_or(0) / PIPE_BUF;
+    let mut buffers = count(fcntl(&pipe, FcntlArg::F_GETPIPE_SZ)?) / PIPE_BUF;
+    if pieces > buffers && pieces <= MOST_BUFFERS {
+        let size = libc::c_int::try_from(pieces * PIPE_BUF).unwrap_or(libc::c_int::MAX);
+        if let Ok(size) = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(size)) {
+            buffers = count(size) / PIPE_BUF;
+        }
+    }
     let mut unread: libc::c_int = 0;
     // SAFETY: FIONREAD writes one int to the address that it is given.
     let result = unsafe { libc::ioctl(pipe.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut unread) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(pieces > buffers || used(usize::try_from(unread).unwrap_or(0)) + pieces <= buffers)
+    Ok(pieces > buffers || used(count(unread)) + pieces <= buffers)
+}
+
+/// What the kernel counts is not below 0.
+fn count(number: libc::c_int) -> usize {
+    usize::try_from(number).unwrap_or(0)
 }
 
 /// The most buffers that hold so many bytes of our pieces. A piece goes into a new buffer only where it does not fit behind the one
@@ -111,8 +125,17 @@ mod tests {
     fn what_never_fits_is_not_waited_for() {
         let (_read, write) = nix::unistd::pipe().unwrap();
         let mut write = File::from(write);
-        assert!(may_begin(&write, 16).unwrap() && may_begin(&write, 17).unwrap());
+        assert!(may_begin(&write, 16).unwrap());
         write.write_all(b"x").unwrap();
-        assert!(!may_begin(&write, 16).unwrap() && may_begin(&write, 17).unwrap());
+        assert!(!may_begin(&write, 16).unwrap());
+        assert!(may_begin(&write, MOST_BUFFERS + 1).unwrap());
+        assert_eq!(fcntl(&write, FcntlArg::F_GETPIPE_SZ).unwrap(), 16 * 4096);
+    }
+
+    #[test]
+    fn a_pipe_that_is_too_small_grows() {
+        let (_read, write) = nix::unistd::pipe().unwrap();
+        assert!(may_begin(&write, 17).unwrap());
+        assert_eq!(fcntl(&write, FcntlArg::F_GETPIPE_SZ).unwrap(), 32 * 4096);
     }
 }

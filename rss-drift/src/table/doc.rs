@@ -58,7 +58,7 @@ Rows of one report have one `interval` and one `reading_time`. Both formats have
 - New files have the mode that the umask leaves. In a sticky folder where everybody may make files (`/tmp`), a symbolic link of another user
   is not followed.
 - Pipes and devices cannot be cut back. Into a pipe go whole rows only, and a report is begun only where the pipe has room for all of it
-  (a report larger than the pipe is begun at once).
+  (a pipe that is smaller than a report gets a larger buffer, up to 1 MiB; a report that is larger still is begun at once).
 - An output whose reader stalls (a full pipe, a terminal stopped by Ctrl-S) holds up nothing else. It misses the reports for which its queue
   (1 MiB) has no room: whole reports, whose numbers are missing in `interval`. Standard error says so once, and how many they were at the end.
 - When the reader of a pipe or FIFO has closed it, that output ends and the others go on. The last output's end is the end of the run, without
