@@ -266,6 +266,7 @@ pub const TESTS: &[Test] = tests! {
     }
     causes {
         too_few_open_files
+        a_limit_of_locked_memory
         a_seccomp_filter
         a_user_namespace
         a_bounding_set
