@@ -8,7 +8,6 @@ use std::{
         process::CommandExt as _,
     },
     path::Path,
-    thread,
     time::Duration,
 };
 
@@ -116,12 +115,13 @@ pub fn a_lock_of_another_process() -> Outcome {
     assert_eq!(done.stdout, "", "nothing ran in vain");
     assert_eq!(read(&path), "");
     // One that is given back is only waited for.
-    let release = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(2500));
-        drop(held);
-    });
-    run(&arguments).must_say(0, &["waiting up to 10s"]);
-    release.join().expect("the lock is given back");
+    let said = scratch.file("said");
+    let mut command = rss_drift(&arguments);
+    command.stderr(File::create(&said).expect("make a file of ours"));
+    let mut child = command.spawn().expect("start this very program");
+    wait_until("it says that it waits", || read(&said).contains("waiting up to 10s"));
+    drop(held);
+    assert!(child.wait().expect("wait for a child").success(), "{}", read(&said));
     assert_eq!(parse(&read(&path)).len(), 1);
     Outcome::Passed
 }
