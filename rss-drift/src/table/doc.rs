@@ -36,7 +36,7 @@ Rows of one report have one `interval` and one `reading_time`. Both formats have
 - What could not be read, or what this mode or kernel cannot give, is empty (`null` in JSON), never 0. The column stays.
 - The true drift of a row lies between `band_low_bytes` and `band_high_bytes`, which differ by what moved while it was read. Where
   they have 0 between them, the row's drift may be movement alone.
-- Columns marked \"full mode\" are empty in passive mode.
+- Columns marked \"full mode\" are empty in passive mode; all but `missed_events` also in a row whose shadow changed in every reading of it.
 - CSV is as in RFC 4180: lines end in CR LF, a field with a comma, a quote or a line break is quoted. The header is the
   first line of a file, once. A name (`comm`) may hold a line break: read the file with a CSV parser.
 - JSON is one object per line with the columns as keys: numbers are numbers.

@@ -36,11 +36,18 @@ pub fn outputs_for_machines_have_every_process() -> Outcome {
     let of_service: Vec<_> = rows.iter().filter(|row| row.pid() == i64::from(service.pid())).collect();
     let numbers: Vec<_> = of_service.iter().map(|row| row.must("interval")).collect();
     assert_eq!(numbers, (1..=120).collect::<Vec<_>>(), "a row of the service in every report");
+    let mut known = 0;
     for row in of_service {
         assert!(row.must("exact_anon_bytes") >= 500 << 20, "{row:#?}");
-        assert_eq!(row.number("band_low_bytes"), row.number("drift_bytes"), "nothing of it moved: {row:#?}");
-        assert_eq!(row.number("band_high_bytes"), row.number("drift_bytes"), "nothing of it moved: {row:#?}");
+        // Per-task accounting tells the state of no mm while a CPU looks up which one it changes, as a storm's do often.
+        let uncertainty = row.number("uncertainty_bytes");
+        let drift = uncertainty.and_then(|_| row.number("drift_bytes"));
+        assert_eq!(drift.is_some(), uncertainty.is_some(), "its drift is known: {row:#?}");
+        assert_eq!(row.number("band_low_bytes"), drift, "nothing of it moved: {row:#?}");
+        assert_eq!(row.number("band_high_bytes"), drift, "nothing of it moved: {row:#?}");
+        known += usize::from(drift.is_some());
     }
+    assert!(known > REPORTS / 2, "{known} of {REPORTS} reports know what moved");
     let reports = by_report(&rows);
     assert_eq!(reports.len(), REPORTS);
     let tables: Vec<&str> = done.stdout.split(" accounting, ").skip(1).collect();
