@@ -192,7 +192,10 @@ pub fn the_setcap_line_runs() -> Outcome {
     let scratch = Scratch::of_size(128 << 10).expect("mount a tmpfs: every kernel has it");
     let plain = capable(&scratch, &[]);
     // Kernels before 5.11 count maps against this limit, which nobody could raise then.
-    setrlimit(Resource::RLIMIT_MEMLOCK, libc::RLIM_INFINITY, libc::RLIM_INFINITY).expect("root may raise it");
+    // Root without CAP_SYS_RESOURCE may not raise it either: later kernels measure all the same.
+    if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, libc::RLIM_INFINITY, libc::RLIM_INFINITY) {
+        println!("the limit of locked memory stays as it is: {error}");
+    }
     drop_from_bounding_set(&["cap_sys_resource"]).expect("this process may drop capabilities");
     let done = as_nobody(&plain, &["-n", "1"]);
     done.must_say(1, &["CAP_BPF and CAP_PERFMON missing", "sudo setcap "]);
