@@ -27,7 +27,7 @@ pub fn a_full_disk_ends_the_run_and_leaves_whole_rows() -> Outcome {
     for name in ["full.csv", "full.jsonl"] {
         let path = disk.file(name);
         let pids = format!("{},{}", helpers[0].pid(), helpers[1].pid());
-        let arguments = ["-p", &pids, "-i", "0.001", "-o", text(&path)];
+        let arguments = ["-p", &pids, "-i", "0.01", "-o", text(&path)];
         let done = run(&arguments);
         done.must_say(
             1,
