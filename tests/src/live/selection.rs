@@ -21,6 +21,8 @@ pub fn outputs_for_machines_have_every_process() -> Outcome {
     let mut service = Helper::start();
     let region = service.map(Kind::Anon, pages);
     service.write(&region, 0..pages);
+    // More than a table has rows, also in a guest without any other process.
+    let _others = [(); 10].map(|()| Helper::start());
     let mut storm = Helper::start();
     storm.begin_storm(100);
     let scratch = Scratch::new();
