@@ -35,7 +35,10 @@ pub(crate) use kernel::Watch;
 use rss_drift_common::{
     MEMBERS,
     memory::Words,
-    protocol::limbo::{self, Waiting},
+    protocol::{
+        limbo::{self, Waiting},
+        percpu::reader::{self, Reading},
+    },
     running::{Peak, Running, Seed},
     shadow::{Counts, Cpu, ShadowRecord, Shared, State},
     slot::Slot,
@@ -207,7 +210,9 @@ impl<K: Kind> Host<K> {
     pub(crate) fn read(&self, cpu: u32, mm: u64) -> ShadowRecord {
         let mut record = ShadowRecord::default();
         let program = self.program(cpu);
-        rss_drift_common::protocol::percpu::reader::read(&program, &Visitor { tgid: 1 }, mm, &mut record);
+        let (visitor, mut reading) = (Visitor { tgid: 1 }, Reading::NONE);
+        reader::begin(&program, &visitor, mm, &mut reading);
+        reader::read(&program, &visitor, mm, reading, &mut record);
         record
     }
 

@@ -6,7 +6,7 @@ use rss_drift_common::{
         handle::Handle,
         percpu::{
             exact::{self, Counters},
-            reader,
+            reader::{self, Reading},
         },
         sweep,
     },
@@ -93,8 +93,25 @@ fn write_exact(visit: &Visit) -> *const u8 {
 /// `mm` must be known to the verifier.
 #[inline(never)]
 unsafe fn write_shadow(visit: &Visit, mm: *const u8) {
+    let mut reading = Reading::NONE;
+    // SAFETY: as of this function.
+    unsafe { begin_shadow(visit, mm, &mut reading) };
+    end_shadow(visit, mm as u64, &reading);
+}
+
+/// A frame of its own, as [`end_shadow`] has one.
+///
+/// # Safety
+/// `mm` must be known to the verifier.
+#[inline(never)]
+unsafe fn begin_shadow(visit: &Visit, mm: *const u8, reading: &mut Reading) {
+    reader::begin(&Maps::<ByCpu>::new(), visit, mm, reading);
+}
+
+#[inline(never)]
+fn end_shadow(visit: &Visit, mm: u64, reading: &Reading) {
     let mut record = EMPTY;
-    reader::read(&Maps::<ByCpu>::new(), visit, mm, &mut record);
+    reader::read(&Maps::<ByCpu>::new(), visit, mm, *reading, &mut record);
     visit.write_shadow(&record);
 }
 

@@ -8,7 +8,7 @@ use crate::{
         handle::Handle,
         lifecycle::{self, Claimant},
     },
-    shadow::{Cpu, SHADOW_MEASURED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
+    shadow::{SHADOW_MEASURED, SHADOW_UNSETTLED, SHADOW_VALID, ShadowRecord},
 };
 
 /// How often a reading that an event disturbed is repeated.
@@ -26,10 +26,38 @@ pub trait Visit<M: Memory> {
     fn visited(&self, memory: &M, handle: Handle<'_, M::Words>, mm: u64);
 }
 
-/// Reads what the shadow knows of `mm`, which the visited task had just now.
+/// A reading that has reading.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// Id of the state when the reading began; 0: there is nothing to read.
+    id: u64,
+    /// Index of the state.
+    index: u32,
+    /// What the refresh found: [`MOVED`], [`WHOLE`], [`UNSETTLED`].
+    found: u32,
+}
+
+impl Reading {
+    /// None yet.
+    pub const NONE: Self = Self { id: 0, index: 0, found: 0 };
+
+    #[inline(always)]
+    const fn is(self, found: u32) -> bool {
+        self.found & found != 0
+    }
+}
+
+/// The refresh took something.
+const MOVED: u32 = 1;
+/// The totals are whole.
+const WHOLE: u32 = 1 << 1;
+/// A word kept changing.
+const UNSETTLED: u32 = 1 << 2;
+
+/// Begins to read what the shadow knows of `mm`, which the visited task had just now: its state is marked, and all words are refreshed.
+/// [`read`] ends that. (They are two functions because one stack has no room for the walks of both.)
 #[inline(always)]
-pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mut ShadowRecord) {
-    let (Some(cpu), Some(shared)) = (memory.cpu(memory.here()), memory.shared()) else { return };
+pub fn begin<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, reading: &mut Reading) {
     let address = memory.address(mm);
     let known = lifecycle::find(memory, address);
     let handle = match known {
@@ -48,70 +76,18 @@ pub fn read<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, record: &mu
     }
     // Behind the mark: who has the state now keeps it.
     let handle = handle.again();
-    if handle.is_of(address) {
-        let tgid = visit.tgid(memory);
-        let (moved, whole) = refresh(memory, cpu, mm, handle, tgid, record);
-        // No reading yet. Nothing is left undefined, because the verifier does not allow undefined values to be copied.
-        let mut before = (i64::MIN, 0);
-        let mut approximate = before.0;
-        let mut tries = 0;
-        while tries < TRIES {
-            tries += 1;
-            record.flags &= !SHADOW_VALID;
-            // Meanwhile a state can become that of another mm at its address.
-            if !add_up(memory, handle, record) || whole == 0 || !handle.lives() {
-                continue;
-            }
-            record.flags |= SHADOW_VALID;
-            if moved == 0 && handle.state.tgid.get() != 0 {
-                break;
-            }
-            // No event will raise the peaks for what the refresh took, and perhaps none has for a state that no reading
-            // has visited yet. Two readings that agree are of one instant, and so is what was read between them.
-            let now = (member::rss(&record.shadow), record.churn);
-            if before == now {
-                handle.raise_exact(now.0);
-                handle.raise_drift(now.0, approximate, memory.bound());
-                record.peak_exact = handle.state.peak_exact.get();
-                record.peak_drift = handle.state.peak_drift.get();
-                break;
-            }
-            before = now;
-            approximate = handle.seen_approximate();
-        }
-        record.id = handle.id;
-        let state = handle.state;
-        if state.owned.get() == 0 {
-            state.owned.set(memory.now());
-        }
-        if memory.is_measured(handle.index) {
-            record.flags |= SHADOW_MEASURED;
-        }
-        visit.visited(memory, handle, address);
-        state.tgid.set(u64::from(tgid));
-        // Once per reading, even if several processes have the mm, or the kernel visits a task again because its
-        // buffer was full. (A state that is made in this reading does not count: then the sweep looks in vain.)
-        if state.visited.get() != shared.pass.get() {
-            state.visited.set(shared.pass.get());
-            shared.visited.set(shared.visited.get() + 1);
-        }
+    if !handle.is_of(address) {
+        life::done_reading(memory, handle);
+        return;
     }
-    life::done_reading(memory, handle);
+    let found = refresh(memory, mm, handle, visit.tgid(memory));
+    *reading = Reading { id: handle.id, index: handle.index, found };
 }
 
-/// Refreshes all words until nothing more is found. What the refreshes took, in pages (or-ed: 0 is nothing), and 1 if the totals are
-/// whole.
+/// Refreshes all words until nothing more is found, and says what it found.
 #[inline(always)]
-fn refresh<M: PerCpu>(
-    memory: &M,
-    cpu: &Cpu<M::Words>,
-    mm: M::Mm,
-    handle: Handle<'_, M::Words>,
-    tgid: u32,
-    record: &mut ShadowRecord,
-) -> (u64, i64) {
-    let mut moved = memory.zero().cast_unsigned();
-    let mut whole = memory.zero();
+fn refresh<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>, tgid: u32) -> u32 {
+    let mut found = 0;
     let mut rounds = 0;
     while rounds < ROUNDS {
         rounds += 1;
@@ -122,21 +98,89 @@ fn refresh<M: PerCpu>(
             handle.add_repaired(refreshed.corrected);
         }
         if refreshed.unsettled != 0 {
-            cpu.counts.unsettled.add(refreshed.unsettled);
+            if let Some(cpu) = memory.cpu(memory.here()) {
+                cpu.counts.unsettled.add(refreshed.unsettled);
+            }
             memory.unsettled(u64::from(tgid), refreshed.unsettled);
-            record.flags |= SHADOW_UNSETTLED;
+            found |= UNSETTLED;
         }
-        moved |= refreshed.moved;
         if refreshed.moved == 0 {
             // A refresh that took something may have taken the count of a fold and not its slot, or the other
             // way round. Only a refresh that finds nothing more, with no lock held, shows that all is there.
-            whole = i64::from(locked == 0);
+            if locked == 0 {
+                found |= WHOLE;
+            }
             break;
         }
+        found |= MOVED;
         // No event will count what the refresh took.
         handle.add_churn(refreshed.moved);
     }
-    (moved, whole)
+    found
+}
+
+/// Reads what the shadow knows of the mm at this address, and ends the reading.
+#[inline(always)]
+pub fn read<M: PerCpu>(
+    memory: &M,
+    visit: &impl Visit<M>,
+    address: u64,
+    reading: Reading,
+    record: &mut ShadowRecord,
+) {
+    if reading.id == 0 {
+        return;
+    }
+    let handle = Handle::known(memory, reading.index, reading.id);
+    let (Some(handle), Some(shared)) = (handle, memory.shared()) else { return };
+    if reading.is(UNSETTLED) {
+        record.flags |= SHADOW_UNSETTLED;
+    }
+    // No reading yet. Nothing is left undefined, because the verifier does not allow undefined values to be copied.
+    let mut before = (i64::MIN, 0);
+    let mut approximate = before.0;
+    let mut tries = 0;
+    while tries < TRIES {
+        tries += 1;
+        record.flags &= !SHADOW_VALID;
+        // Meanwhile a state can become that of another mm at its address.
+        if !add_up(memory, handle, record) || !reading.is(WHOLE) || !handle.lives() {
+            continue;
+        }
+        record.flags |= SHADOW_VALID;
+        if !reading.is(MOVED) && handle.state.tgid.get() != 0 {
+            break;
+        }
+        // No event will raise the peaks for what the refresh took, and perhaps none has for a state that no reading
+        // has visited yet. Two readings that agree are of one instant, and so is what was read between them.
+        let now = (member::rss(&record.shadow), record.churn);
+        if before == now {
+            handle.raise_exact(now.0);
+            handle.raise_drift(now.0, approximate, memory.bound());
+            record.peak_exact = handle.state.peak_exact.get();
+            record.peak_drift = handle.state.peak_drift.get();
+            break;
+        }
+        before = now;
+        approximate = handle.seen_approximate();
+    }
+    record.id = handle.id;
+    let state = handle.state;
+    if state.owned.get() == 0 {
+        state.owned.set(memory.now());
+    }
+    if memory.is_measured(handle.index) {
+        record.flags |= SHADOW_MEASURED;
+    }
+    visit.visited(memory, handle, address);
+    state.tgid.set(u64::from(visit.tgid(memory)));
+    // Once per reading, even if several processes have the mm, or the kernel visits a task again because its
+    // buffer was full. (A state that is made in this reading does not count: then the sweep looks in vain.)
+    if state.visited.get() != shared.pass.get() {
+        state.visited.set(shared.pass.get());
+        shared.visited.set(shared.visited.get() + 1);
+    }
+    life::done_reading(memory, handle);
 }
 
 /// A walk over all CPUs that adds up the slots.

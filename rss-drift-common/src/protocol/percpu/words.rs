@@ -120,7 +120,7 @@ pub struct Refreshed {
 }
 
 /// A walk over all CPUs that refreshes all words.
-struct Walk {
+struct Walk<'r> {
     /// Where the slots of each member lie, as per-CPU pointers.
     slots: [u64; MEMBERS],
     /// 1 where the four lie side by side (`percpu_counter_init_many`, since 6.6).
@@ -129,8 +129,7 @@ struct Walk {
     deltas: [i64; MEMBERS],
     /// Those of `deltas` that are not in the totals yet: of slots that read 0, because a fold may have moved them to the count.
     folded: [i32; MEMBERS],
-    moved: u64,
-    unsettled: u64,
+    refreshed: &'r mut Refreshed,
 }
 
 /// [`crate::memory::Memory::zero`] in 32 bits.
@@ -147,34 +146,43 @@ const fn narrow(zero: i64) -> i32 {
 /// that of a slot that reads 0 waits for the count that it may have been folded into: one without the other is a wrong figure.
 #[inline(always)]
 pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) -> Refreshed {
+    let nothing = memory.zero().cast_unsigned();
+    let mut refreshed = Refreshed { corrected: nothing, moved: nothing, unsettled: nothing };
+    refresh_words(memory, mm, handle.index, &mut refreshed);
+    refreshed
+}
+
+/// A function of its own: the verifier walks through it in fewer states than through a part of its callers, whose stacks have no room for
+/// the walk either. `refreshed`: zeros that are no constants ([`crate::memory::Memory::zero`]).
+#[inline(never)]
+fn refresh_words<M: PerCpu>(memory: &M, mm: M::Mm, index: u32, refreshed: &mut Refreshed) {
+    let zero = refreshed.corrected.cast_signed();
     let slots = [memory.slots::<0>(mm), memory.slots::<1>(mm), memory.slots::<2>(mm), memory.slots::<3>(mm)];
     let together = slots[1] == slots[0] + SLOT_BYTES
         && slots[2] == slots[0] + 2 * SLOT_BYTES
         && slots[3] == slots[0] + 3 * SLOT_BYTES;
-    let zero = memory.zero();
     let mut walk = Walk {
         slots,
         together: u32::from(together),
-        index: handle.index,
+        index,
         deltas: [zero; MEMBERS],
         folded: [narrow(zero); MEMBERS],
-        moved: zero.cast_unsigned(),
-        unsettled: zero.cast_unsigned(),
+        refreshed,
     };
     memory.for_each_cpu(&mut walk);
+    let Some(handle) = Handle::at(memory, index) else { return };
     begin_settling(memory, handle);
-    take_count::<M, 0>(memory, mm, handle, &mut walk);
-    take_count::<M, 1>(memory, mm, handle, &mut walk);
-    take_count::<M, 2>(memory, mm, handle, &mut walk);
-    take_count::<M, 3>(memory, mm, handle, &mut walk);
+    take_count::<M, 0>(memory, mm, index, &mut walk);
+    take_count::<M, 1>(memory, mm, index, &mut walk);
+    take_count::<M, 2>(memory, mm, index, &mut walk);
+    take_count::<M, 3>(memory, mm, index, &mut walk);
     handle.end_settling();
-    let Walk { deltas, moved, unsettled, .. } = walk;
-    memory.found(handle.index, &deltas);
-    let corrected = deltas[0].unsigned_abs()
+    let Walk { deltas, refreshed, .. } = walk;
+    memory.found(index, &deltas);
+    refreshed.corrected = deltas[0].unsigned_abs()
         + deltas[1].unsigned_abs()
         + deltas[2].unsigned_abs()
         + deltas[3].unsigned_abs();
-    Refreshed { corrected, moved, unsettled }
 }
 
 /// From here on deltas are taken that the totals lack.
@@ -184,22 +192,18 @@ fn begin_settling<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
     alone::disturb(memory, handle);
 }
 
-/// The global count of a member, with the slots that were folded into it.
-#[inline(always)]
-fn take_count<M: PerCpu, const MEMBER: usize>(
-    memory: &M,
-    mm: M::Mm,
-    handle: Handle<'_, M::Words>,
-    walk: &mut Walk,
-) {
+/// The global count of a member, with the slots that were folded into it. A function of its own, as the walk's stack is full.
+#[inline(never)]
+fn take_count<M: PerCpu, const MEMBER: usize>(memory: &M, mm: M::Mm, index: u32, walk: &mut Walk<'_>) {
+    let Some(handle) = Handle::at(memory, index) else { return };
     let global = refresh_global::<M, MEMBER>(memory, mm, handle);
     walk.deltas[MEMBER] += global.delta;
-    walk.moved += global.delta.unsigned_abs();
-    walk.unsettled += u64::from(global.unsettled);
+    walk.refreshed.moved += global.delta.unsigned_abs();
+    walk.refreshed.unsettled += u64::from(global.unsettled);
     handle.add_total_of::<MEMBER>(i64::from(walk.folded[MEMBER]) + global.delta);
 }
 
-impl<M: PerCpu> Step<M> for Walk {
+impl<M: PerCpu> Step<M> for Walk<'_> {
     #[inline(always)]
     fn step(&mut self, memory: &M, cpu: u32) -> Next {
         let index = self.index;
@@ -239,11 +243,11 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
     handle: Handle<'_, M::Words>,
     offset: u64,
     word: &<M::Words as Words>::I32,
-    walk: &mut Walk,
+    walk: &mut Walk<'_>,
 ) {
     let slots = walk.slots[MEMBER];
     let Some(mut value) = memory.slot(slots, offset) else {
-        walk.unsettled += 1;
+        walk.refreshed.unsettled += 1;
         return;
     };
     if word.get() == value {
@@ -258,7 +262,7 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
         } else {
             handle.add_total_of::<MEMBER>(i64::from(delta));
         }
-        walk.moved += u64::from(delta.unsigned_abs());
+        walk.refreshed.moved += u64::from(delta.unsigned_abs());
         match memory.slot(slots, offset) {
             Some(again) if again == value => return,
             Some(again) => value = again,
@@ -266,7 +270,7 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
         }
         tries += 1;
     }
-    walk.unsettled += 1;
+    walk.refreshed.unsettled += 1;
 }
 
 /// The result of a refresh of a global count.
