@@ -143,7 +143,7 @@ impl Blocks {
         if blocks.length()? > 0
             && let Some(end) = blocks.content.check(&mut blocks.medium, path)?
         {
-            let cut = blocks.length()? - end;
+            let cut = blocks.length()?.saturating_sub(end);
             blocks
                 .medium
                 .set_len(end)
@@ -255,7 +255,10 @@ impl<M: Medium> Blocks<M> {
         let mut written = 0;
         if self.kind == Kind::Pipe {
             let ends = pipe::ends_of_pieces(bytes, &self.content);
-            self.medium.wait_for_room(ends.len());
+            // A single piece goes as a whole or not at all by itself, and nothing needs no room.
+            if ends.len() > 1 {
+                self.medium.wait_for_room(ends.len());
+            }
             for end in ends {
                 self.write_until(end, bytes, &mut written)?;
             }
