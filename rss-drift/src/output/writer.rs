@@ -149,7 +149,10 @@ impl Writer {
         };
         let mut writer = Self { target: target.clone(), shared, here: None };
         if let Err(error) = started {
-            log::info!("no thread for {target}, which may hold up measuring ({error})");
+            // The log itself goes to standard error, whose writer is being made here.
+            if *target != Target::Stderr {
+                log::info!("no thread for {target}, which may hold up measuring ({error})");
+            }
             let open = opening.lock().ok().and_then(|mut opening| opening.take());
             writer.here = Some(Mutex::new(writer.open_here(open)));
         }
