@@ -102,6 +102,10 @@ impl Outputs {
                 None => at += 1,
                 Some(OutputError::ClosedPipe) if self.0.len() > 1 => {
                     log::warn!("{}: its reader has closed it; the other outputs go on", output.writer.target);
+                    let (missed, of) = output.writer.skipped(true);
+                    if missed > 0 {
+                        log::warn!("{}: {missed} of {of} reports skipped", output.writer.target);
+                    }
                     self.0.remove(at);
                 }
                 Some(error) => return Err(error),

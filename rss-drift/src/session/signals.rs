@@ -86,21 +86,18 @@ impl Signals {
 }
 
 impl Signals {
-    /// Waits until outputs have taken everything: a slow reader is waited for as long as it takes, but after a signal (`signalled`: one
-    /// has come already) not longer than a moment. Returns the signal that came meanwhile.
+    /// Waits until outputs have taken everything: a slow reader is waited for as long as it takes, but after a signal or a failure
+    /// (`hurried`: one has come already) not longer than a moment. Returns the signal that came meanwhile.
     pub fn wait_for_outputs(
         &mut self,
-        signalled: bool,
+        hurried: bool,
         mut are_drained: impl FnMut() -> bool,
     ) -> io::Result<Option<Signal>> {
         /// Where nothing tells that an output is done.
         const ASK: Duration = Duration::from_millis(50);
         await_end();
-        let mut end = signalled.then(|| Instant::now() + AFTER_SIGNAL);
+        let mut end = hurried.then(|| Instant::now() + AFTER_SIGNAL);
         let mut came = None;
-        if signalled {
-            stderr::hurry();
-        }
         while !are_drained() {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {

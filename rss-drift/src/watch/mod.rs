@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 pub(crate) use options::{Options, Sort};
 
 use crate::{
-    output::{Outputs, ignore_file_size_signal},
+    output::{Outputs, ignore_file_size_signal, stderr},
     session::{Event, Signals, Startup, give_memory_back, hold},
 };
 use reporter::Reporter;
@@ -36,9 +36,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::block(&signals).context("cannot receive signals")?;
     let outcome = report(&mut reporter, &mut signals);
     let found_any = reporter.found_any();
-    // What an output could not take is not tried again with a summary; the others get what they were given.
+    // What an output could not take is not tried again with a summary; the others have a moment for what they were given.
     let mut outputs = if outcome.is_ok() { reporter.finish() } else { reporter.abandon() };
     let hurry = !matches!(outcome, Ok(End::AsAsked));
+    if matches!(outcome, Ok(End::Signal)) {
+        stderr::hurry();
+    }
     signals.wait_for_outputs(hurry, || outputs.are_drained()).context("cannot receive signals")?;
     outputs.say_skipped();
     let end = outcome?;
