@@ -59,7 +59,13 @@ impl Inherited {
     /// Only system calls are made, so a forked child may call it. It must have one thread: the signals of the others would change too.
     pub unsafe fn restore(&self) -> Result<(), Errno> {
         for (resource, limit) in self.limits.iter().enumerate() {
-            prlimit(resource, limit.as_ref(), None)?;
+            let Some(limit) = limit else { continue };
+            let mut now = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+            prlimit(resource, None, Some(&mut now))?;
+            // The kernel may refuse a limit even where it stands already: files above fs.nr_open.
+            if (now.rlim_cur, now.rlim_max) != (limit.rlim_cur, limit.rlim_max) {
+                prlimit(resource, Some(limit), None)?;
+            }
         }
         for (signal, &ignored) in CHANGED.iter().zip(&self.ignored) {
             let action = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
