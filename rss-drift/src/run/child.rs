@@ -214,7 +214,9 @@ impl Child {
 
     pub(super) fn signal(&self, signal: Signal) {
         // It may have ended just now.
-        let _ = kill(self.pid, signal);
+        if kill(self.pid, signal) == Err(Errno::EPERM) {
+            log::warn!("cannot send {signal} to the command: it is another user's, and that takes CAP_KILL");
+        }
     }
 }
 

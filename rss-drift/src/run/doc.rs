@@ -35,7 +35,7 @@ A report that its file does not take is on standard error, and the exit status i
   prompt for a password) or another process group is in the foreground. `--quiet` leaves out warnings too.
 - **Another user.** `--user NAME`, `--user UID` or, under sudo, `--user sudo` (SUDO_UID and SUDO_GID) runs the command as that user with the user's
   groups and without rss-drift's privileges; HOME, SHELL, USER and LOGNAME are the user's, the rest of the environment stays. A number that no
-  user has is a group too, and changes no variable. It takes CAP_SETUID and CAP_SETGID.
+  user has is a group too, and changes no variable. It takes CAP_SETUID and CAP_SETGID, and CAP_KILL to pass signals on.
 - **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
   pages (large folios, fault-around). On per-task accounting all changes of a member that a look at a task's cache finds are one update.
   When all processes have ended, the pages added equal the pages removed (on per-task accounting: if no two CPUs changed one mm at once).

@@ -39,7 +39,7 @@ impl OverheadGuard {
             if self.measuring.is_none() && self.intervals == 0 {
                 log::warn!(
                     "nobody watches --max-overhead {}: the kernel counts the run time of BPF programs for CAP_SYS_ADMIN only; \
-                     remedy: sudo rss-drift, or --passive",
+                     remedy: sudo rss-drift",
                     self.limit
                 );
             }
