@@ -16,14 +16,28 @@ use crate::{
 /// Longest name that the kernel keeps, in bytes; longer ones on the command line are cut likewise, as `ps -C` does.
 const COMM_MAX: usize = 15;
 
-/// Fields that only /proc tells: ranking by one of them takes the files of every process.
-const ONLY_IN_PROC: &[&str] = &[
+/// Fields that a prediction lacks, as only /proc, the shadow or two readings tell them: ranking by one of them takes the row of every
+/// process.
+const ONLY_IN_ROWS: &[&str] = &[
     "uid",
     "cgroup",
+    "faults",
     "resident_bytes",
     "vm_hwm_bytes",
     "moved_bytes",
     "uncertainty",
+    "uncertainty_bytes",
+    "band_low_bytes",
+    "band_high_bytes",
+    "shadow_bytes",
+    "shadow_error",
+    "peak_exact_bytes",
+    "peak_drift_bytes",
+    "peak_error",
+    "hits",
+    "misses",
+    "flushes",
+    "events_per_miss",
     "note",
     "timestamp",
     "time",
@@ -124,7 +138,7 @@ impl Selection {
     #[must_use]
     pub(super) fn pids(&self, snapshot: &Snapshot, rules: &Rules, host: &Host) -> (Vec<u32>, u64) {
         let chosen = snapshot.processes().filter(|mm| self.selects(mm));
-        if self.limit.is_none() || ONLY_IN_PROC.contains(&self.sort.field.name) {
+        if self.limit.is_none() || ONLY_IN_ROWS.contains(&self.sort.field.name) {
             return (chosen.map(|mm| mm.tgid).collect(), 0);
         }
         let mut ranked: Vec<Prediction> = chosen.map(|mm| Prediction::new(mm, rules)).collect();
@@ -173,6 +187,27 @@ fn cut(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        drift::fixture::{host, rules},
+        table::{Value, fields},
+    };
+
+    /// The same in all rows of a report: no order.
+    const OF_THE_REPORT: &[&str] = &["missed_events", "interval", "reading_time", "step_down"];
+
+    #[test]
+    fn what_a_prediction_lacks_takes_the_rows() {
+        let mm = Mm { tgid: 1, count: [0, 100, 0, 0], ..bytemuck::Zeroable::zeroed() };
+        let prediction = Prediction::new(&mm, &rules());
+        let host = host();
+        for field in fields().filter(|field| !OF_THE_REPORT.contains(&field.name)) {
+            let lacks = matches!(field.get(prediction.borrow(), &host), Value::Empty);
+            assert!(!lacks || ONLY_IN_ROWS.contains(&field.name), "--sort {} would rank nothing", field.name);
+        }
+        for name in ONLY_IN_ROWS {
+            assert!(fields().any(|field| field.name == *name), "{name}");
+        }
+    }
 
     #[test]
     fn names_are_cut_as_the_kernel_cuts_them() {
