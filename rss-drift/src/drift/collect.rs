@@ -154,7 +154,9 @@ pub fn rows(
     let mut rows = Vec::with_capacity(pids.len());
     let read = if rules.wanted == Wanted::NOTHING { pids.len().min(SMALLEST_GROUP) } else { pids.len() };
     let (read, recorded) = pids.split_at(read);
-    for (place, group) in read.chunks(group_size(read.len())).enumerate() {
+    // Walks of page tables cost more than a reading of all tasks: larger groups would save nothing.
+    let size = if rules.wanted.resident { SMALLEST_GROUP } else { group_size(read.len()) };
+    for (place, group) in read.chunks(size).enumerate() {
         let wanted = if place == 0 { rules.wanted.and(Wanted::only(Source::Stat)) } else { rules.wanted };
         let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), wanted, rules);
         let after = probe.snapshot()?;
@@ -228,13 +230,9 @@ fn row(
     if !rules.wanted.stat && figures.stat.is_none() {
         figures.stat = Some(second.approximate_rss());
     }
-    // The reading from which /proc's figure came, where one can be told: then drift is of one instant.
-    let chosen =
-        if figures.stat == Some(first.approximate_rss()) && figures.stat != Some(second.approximate_rss()) {
-            first
-        } else {
-            second
-        };
+    // The reading whose approximate figure is nearer to that of /proc: where they are equal, drift is of one instant.
+    let off = |of: &Mm| figures.stat.map_or(0, |stat| stat.abs_diff(of.approximate_rss()));
+    let chosen = if off(first) < off(second) { first } else { second };
     let mut notes = notes(second, after);
     if !chosen.has(FLAG_VALID) {
         notes.push(Note::Uncertain);
