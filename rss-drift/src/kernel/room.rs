@@ -101,14 +101,14 @@ fn tightest(version: Version, top: &Path, group: &Path) -> Option<Room> {
         .min_by_key(|room| room.bytes)
 }
 
-/// Bytes of files in `memory.stat` that nobody has to keep. Version 1 has the sums with all groups below under `total_`.
+/// Bytes of files, inodes and names in `memory.stat` that nobody has to keep. Version 1 has the sums with all groups below under `total_`.
 fn cache(stat: &str) -> u64 {
     let of = |name: &str| {
         let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|bytes| bytes.parse::<u64>().ok())
     };
     let of = |name: &str| of(&format!("total_{name}")).or_else(|| of(name)).unwrap_or(0);
-    of("inactive_file").saturating_add(of("active_file"))
+    ["inactive_file", "active_file", "slab_reclaimable"].into_iter().map(of).fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]
@@ -158,6 +158,7 @@ mod tests {
             cache("inactive_file 1\nactive_file 2\ntotal_inactive_file 10\ntotal_active_file 20\n"),
             30
         );
+        assert_eq!(cache("inactive_file 1\nslab_reclaimable 4\nslab_unreclaimable 8\n"), 5);
         assert_eq!(cache(""), 0);
     }
 }
