@@ -34,15 +34,3 @@ fn without_type_information() -> EbpfLoader<'static> {
     }
     loader
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_of_open_files_is_as_before() {
-        let before = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        drop(without_type_information());
-        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), before);
-    }
-}
