@@ -175,7 +175,7 @@ pub fn a_full_queue_of_openings() -> Outcome {
 
 /// What is allowed next to nothing is over soon: the command goes on with nothing of ours on its way, and keeps its exit status.
 pub fn goes_on_without_us_when_it_costs_too_much() -> Outcome {
-    let script = "echo ready; n=0; while [ $n -lt 20 ]; do sh -c :; sleep 0.02; n=$((n + 1)); done; read line; sleep 3; exit 5";
+    let script = "echo ready; n=0; while [ $n -lt 20 ]; do sh -c :; sleep 0.02; n=$((n + 1)); done; read line; sleep 12; exit 5";
     let options =
         ["run", "-r", "3", "-i", "0.1", "--max-overhead", "0.000001", "--format", "json", "--", "sh", "-c"];
     let mut running = Running::start(&[&options[..], &[script]].concat());

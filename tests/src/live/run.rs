@@ -260,13 +260,14 @@ pub fn tells_what_was_seen_until_a_signal() -> Outcome {
     }
     // A command that does not heed it is waited for until the second signal; that it still runs is said.
     let mut running =
-        Running::start(&["run", "--", "sh", "-c", "trap '' INT; echo ready; read line; sleep 4"]);
+        Running::start(&["run", "--", "sh", "-c", "trap '' INT TERM; echo ready; read line; sleep 8"]);
     running.read_until("ready");
     running.signal(Signal::SIGINT);
     thread::sleep(Duration::from_millis(100));
-    running.signal(Signal::SIGINT);
+    // Another one: two equal ones that wait are one.
+    running.signal(Signal::SIGTERM);
     let done = running.finish();
-    done.must_say(130, &["the command still runs", "still runs: pid "]);
+    done.must_say(143, &["the command still runs", "still runs: pid "]);
     Outcome::Passed
 }
 
