@@ -15,14 +15,17 @@ use std::{
 
 use rss_drift::{
     drift::{
+        behaviour::Precisions,
         sample::{Host, Process, ReportId, Row},
         stats::Summary,
+        verdict::Verdict,
     },
     kernel::accounting::Accounting,
-    output::{Block, Format, Headline, OutputError, OutputSpec, Outputs, SelfCheck, Target},
+    output::{Block, Detail, Format, Headline, Look, OutputError, OutputSpec, Outputs, SelfCheck, Target},
     proc::{Precision, ProcFigures, Source},
 };
 
+const LOOK: Look = Look { fields: None, units: None, detail: Detail::Happened };
 /// Bytes that a child may write into one file.
 const LIMIT: u64 = 10_000;
 /// Rows per interval.
@@ -59,13 +62,15 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
     };
     let headline = Headline {
         source: Source::Stat,
-        exact_sources: Vec::new(),
+        precisions: Precisions::UNKNOWN,
+        bound: 0,
+        verdict: Verdict::new(4096, None),
         processes: 0,
         selected_of: None,
         summary: Summary::default(),
     };
     let rows = vec![row("a \"name\",\nof two lines"); ROWS];
-    let mut outputs = match Outputs::open(&[OutputSpec { format, target }], None, Duration::ZERO) {
+    let mut outputs = match Outputs::open(&[OutputSpec { format, target }], &LOOK, Duration::ZERO) {
         Ok(outputs) => outputs,
         Err(error) => return error,
     };
@@ -81,6 +86,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
             left_out: 0,
             events: &[],
             check: &SelfCheck::default(),
+            since: None,
         };
         if let Err(error) = outputs.report(&block) {
             return error;
@@ -218,6 +224,6 @@ fn two_names_of_one_file_are_refused() {
     fs::write(&one, "").unwrap();
     fs::hard_link(&one, &two).unwrap();
     let spec = |path: PathBuf| OutputSpec { format: Format::Csv, target: Target::File(path) };
-    let error = Outputs::open(&[spec(one), spec(two)], None, Duration::ZERO).err().unwrap();
+    let error = Outputs::open(&[spec(one), spec(two)], &LOOK, Duration::ZERO).err().unwrap();
     assert!(matches!(error, OutputError::SameFile { .. }), "{error}");
 }

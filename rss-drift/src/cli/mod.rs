@@ -8,6 +8,7 @@ mod full;
 mod fuzz;
 mod number;
 mod run;
+mod size;
 mod valid;
 mod values;
 mod watch;

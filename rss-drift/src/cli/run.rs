@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use super::{duration, full::FullMode, number, values};
+use super::{duration, full::FullMode, number, size, values};
 use crate::{
     output::Target,
     probe::{FullOptions, Scope},
@@ -86,8 +86,8 @@ struct Output {
     folded: Option<PathBuf>,
     /// Count readings with a |drift| of this size or more
     ///
-    /// In bytes (K, M, G).
-    #[arg(long, value_name = "SIZE", default_value = "1M", allow_negative_numbers = true, value_parser = parse_size)]
+    /// In bytes, or with a unit: 64K, 1.5M, 1GiB.
+    #[arg(long, value_name = "SIZE", default_value = "1M", allow_negative_numbers = true, value_parser = size::parse)]
     threshold: u64,
     /// Show no line on the terminal while the command runs
     #[arg(long)]
@@ -169,37 +169,5 @@ fn parse_user(text: &str) -> Result<User, String> {
         "" => Err("give a user's name or number, or `sudo`".to_owned()),
         "sudo" => Ok(User::Sudo),
         name => Ok(User::Named(name.to_owned())),
-    }
-}
-
-/// Bytes: a number, with K, M or G for the powers of 1024.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let (number, shift) = match text.char_indices().last() {
-        Some((at, 'k' | 'K')) => (&text[..at], 10),
-        Some((at, 'm' | 'M')) => (&text[..at], 20),
-        Some((at, 'g' | 'G')) => (&text[..at], 30),
-        _ => (text, 0),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| "give bytes above 0, such as 65536, 64K or 1M".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_size("65536"), Ok(65536));
-        assert_eq!(parse_size("64K"), Ok(65536));
-        assert_eq!(parse_size("2g"), Ok(2 << 30));
-        for text in ["", "0", "-1", "1T", "K", "1.5M", "99999999999G"] {
-            assert!(parse_size(text).is_err(), "{text}");
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::{output::Format, proc::Source, run};
+use crate::{output::Format, proc::Source, run, table::Units};
 
 pub(super) fn source() -> impl TypedValueParser<Value = Source> {
     words(&[
@@ -18,6 +18,16 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
         (Format::Table, "table", "A table for people"),
         (Format::Csv, "csv", "RFC 4180, one row per process and interval"),
         (Format::Jsonl, "jsonl", "One JSON object per process and interval"),
+    ])
+}
+
+/// Parses `--units`.
+pub(super) fn units() -> impl TypedValueParser<Value = Units> {
+    words(&[
+        (Units::Human, "human", "KiB, MiB, GiB: what fits, beside each number"),
+        (Units::Kib, "kib", "Bare numbers: whole KiB"),
+        (Units::Mib, "mib", "Bare numbers: MiB with two decimals"),
+        (Units::Bytes, "bytes", "Bare numbers: bytes"),
     ])
 }
 

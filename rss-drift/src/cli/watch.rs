@@ -2,13 +2,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, duration, full::FullMode, number, values};
+use super::{Usage, duration, full::FullMode, number, size, values};
 use crate::{
-    output::{Format, UsageError, check_table, plan_outputs},
+    output::{Detail, Format, Look, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
     proc::Source,
     session::Mode,
-    table::{self, Field},
+    table::{self, Field, Units},
     watch::{Options, Sort},
 };
 
@@ -70,6 +70,18 @@ struct Output {
     /// Separated by commas.
     #[arg(long, value_name = "LIST", value_parser = parse_columns)]
     fields: Option<Columns>,
+    /// Units in the table: human, kib, mib or bytes
+    ///
+    /// human is the default on a terminal, kib elsewhere. With kib, mib and bytes, and by default wherever the table does not go to a terminal, sizes are bare numbers in this one unit, for
+    /// awk and sort. The units are powers of 1,024.
+    #[arg(long, value_name = "UNIT", hide_possible_values = true, value_parser = values::units())]
+    units: Option<Units>,
+    /// Say which processes a level parts, such as 512M
+    ///
+    /// The level of an alert or a limit: which processes are below it by the reported figure and not by the exact one, or the other
+    /// way round.
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = size::parse)]
+    near: Option<u64>,
     /// Show which CPUs or threads hold the missing pages
     ///
     /// Below the table, with bars: the holders of the pages that the global count of each row does not have yet.
@@ -181,6 +193,12 @@ impl Args {
         if output.holders {
             check_table(&outputs, UsageError::WhereWithoutTable)?;
         }
+        if output.units.is_some() {
+            check_table(&outputs, UsageError::UnitsWithoutTable)?;
+        }
+        if output.near.is_some() {
+            check_table(&outputs, UsageError::NearWithoutTable)?;
+        }
         // Whoever names processes wants to see each of them.
         let limit = match selection.top {
             None if selection.all || !selection.pids.is_empty() => None,
@@ -199,7 +217,8 @@ impl Args {
             source: how.source,
             resident: how.resident,
             holders: output.holders,
-            columns,
+            look: Look { fields: columns, units: output.units, detail: Detail::wanted() },
+            near: output.near,
             outputs,
             lock_timeout: output.lock_timeout,
             max_overhead: limits.max_overhead,

@@ -72,6 +72,7 @@ pub(crate) fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
             status: Some(exact),
             vm_hwm: Some(exact),
             resident: None,
+            pss: None,
         },
         moved: Some(0),
         bound: Some(192),

@@ -9,3 +9,4 @@ pub mod holders;
 pub mod idle;
 pub mod sample;
 pub mod stats;
+pub mod verdict;

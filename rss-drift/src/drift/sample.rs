@@ -161,6 +161,16 @@ impl Row {
         self.drift().map(|drift| (drift.saturating_sub(moved), drift.saturating_add(moved)))
     }
 
+    /// Whether so much moved between the two readings around /proc that there may be no drift at all: the band has 0 in it. Passive
+    /// mode knows a lower bound of what moved: where that does not reach 0, the true band still may.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        match self.shadow.and_then(|shadow| shadow.uncertainty).or(self.moved) {
+            None | Some(0) => false,
+            Some(moved) => self.drift().is_some_and(|drift| drift.unsigned_abs() <= moved),
+        }
+    }
+
     /// Drift as a share of exact, in percent; `None` without a reported or with an exact figure of 0.
     #[must_use]
     pub fn drift_percent(&self) -> Option<f64> {

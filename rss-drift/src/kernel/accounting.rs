@@ -18,4 +18,13 @@ impl Accounting {
             Self::PerCpu => "per-cpu",
         }
     }
+
+    /// What the bound of drift is of: more CPUs make it larger per process, more threads make it larger per thread.
+    #[must_use]
+    pub const fn bounded(self) -> &'static str {
+        match self {
+            Self::PerTask => "thread",
+            Self::PerCpu => "process",
+        }
+    }
 }

@@ -3,11 +3,13 @@
 use super::{Block, Headline, SelfCheck};
 use crate::{
     drift::{
+        behaviour::Precisions,
         holders::RowHolders,
         sample::{Host, Row},
         stats::{Reading, Summary},
+        verdict::Verdict,
     },
-    proc::Source,
+    proc::{Precision, Source},
 };
 
 pub(crate) use crate::drift::fixture::{host, row, rules, time};
@@ -31,14 +33,21 @@ impl Report {
             .iter()
             .filter_map(|row| Some(Reading { exact: row.exact_rss(), reported: row.reported()? }))
             .collect();
+        let mut verdict = Verdict::new(4096, None);
+        for row in &rows {
+            let reading = Reading { exact: row.exact_rss(), reported: row.reported().unwrap_or(0) };
+            verdict.count(row.process.pid, reading, || row.process.comm.clone());
+        }
         Self {
             host: host(),
             headline: Headline {
                 source: Source::Stat,
-                exact_sources: vec![Source::Status],
+                precisions: Precisions { status: Precision::Exact, ..rules().precisions },
+                bound: 192,
                 processes: rows.len() as u64,
                 selected_of: None,
                 summary: Summary::of(readings),
+                verdict,
             },
             rows,
             holders: Vec::new(),
@@ -66,6 +75,7 @@ impl Report {
             left_out: self.left_out,
             events: &self.events,
             check: &self.check,
+            since: None,
         }
     }
 }

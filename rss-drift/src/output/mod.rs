@@ -9,10 +9,12 @@ use rss_drift_common::shadow::Counts;
 
 use crate::{
     drift::{
+        behaviour::Precisions,
         holders::RowHolders,
         idle::IdleFindings,
         sample::{Host, Row},
         stats::{Distribution, Largest, Summary},
+        verdict::Verdict,
     },
     proc::Source,
 };
@@ -44,6 +46,7 @@ pub(crate) use once::OnceFile;
 pub use outputs::Outputs;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub(crate) use report::ReportOutput;
+pub use table::Look;
 pub use writer::{any_change, await_end, take_change};
 
 /// How a report that is printed once is written.
@@ -91,6 +94,8 @@ pub struct Block<'a> {
     pub events: &'a [String],
     /// The self-check of this interval.
     pub check: &'a SelfCheck,
+    /// Since when peaks are followed; `None` in passive mode.
+    pub since: Option<SystemTime>,
 }
 
 /// Figures of all selected processes in one interval: of the whole host where nothing is selected.
@@ -98,14 +103,18 @@ pub struct Block<'a> {
 pub struct Headline {
     /// The file that is `reported`.
     pub source: Source,
-    /// The /proc files that are exact on this kernel.
-    pub exact_sources: Vec<Source>,
+    /// Which /proc files are exact on this kernel.
+    pub precisions: Precisions,
+    /// The largest |drift| that an approximate file can have, in pages: of a process, or of each thread where those cache.
+    pub bound: u64,
     /// Selected processes with an mm.
     pub processes: u64,
     /// Of how many processes of the host they are a selection; `None`: all of them.
     pub selected_of: Option<u64>,
     /// Sums and percentiles over all of them, in pages.
     pub summary: Summary,
+    /// Whether it matters.
+    pub verdict: Verdict,
 }
 
 /// The self-check: what went wrong in rss-drift itself and what it costs, in one interval or summed up over all.

@@ -8,10 +8,9 @@ use super::{
     encoder::Encoder,
     file::{Blocks, Identity},
     machine::Machine,
-    table::Table,
+    table::{Look, Table},
     writer::{Unit, Writer, waits_for_reader},
 };
-use crate::table::Field;
 
 /// Where the reports of a run go.
 pub struct Outputs(Vec<Output>);
@@ -24,17 +23,13 @@ struct Output {
 }
 
 impl Outputs {
-    /// Opens all outputs; the table has these columns (`None`: the default ones). Nothing is written anywhere before
+    /// Opens all outputs; each table has this look. Nothing is written anywhere before
     /// all are open, except the headers of CSV files, which are open already. Only a FIFO is opened later: when somebody reads it.
     ///
     /// CSV and JSON always have the whole contract: `--fields` chooses the table's columns.
     ///
     /// A lock of another process is waited for, but not longer than `lock_timeout`.
-    pub fn open(
-        specs: &[OutputSpec],
-        fields: Option<&[&'static Field]>,
-        lock_timeout: Duration,
-    ) -> Result<Self, OutputError> {
+    pub fn open(specs: &[OutputSpec], look: &Look, lock_timeout: Duration) -> Result<Self, OutputError> {
         let mut opened: HashMap<Identity, &Target> = HashMap::new();
         let mut outputs = Vec::new();
         for OutputSpec { format, target } in specs {
@@ -54,7 +49,7 @@ impl Outputs {
             }
             let terminal = blocks.as_ref().and_then(Blocks::terminal);
             let encoder: Box<dyn Encoder> = match format {
-                Format::Table => Box::new(Table::new(target, terminal, fields)),
+                Format::Table => Box::new(Table::new(target, terminal, look)),
                 Format::Csv => Box::new(Machine::csv(terminal.is_some())),
                 Format::Jsonl => Box::new(Machine::jsonl()),
             };

@@ -115,6 +115,14 @@ pub enum UsageError {
         "--fields chooses the table's columns, and no output is a table: csv and jsonl always have all columns"
     )]
     FieldsWithoutTable,
+    /// `--units` without a table.
+    #[error("--units shapes the table, and no output is a table: csv and jsonl are always in bytes")]
+    UnitsWithoutTable,
+    /// `--near` without a table.
+    #[error(
+        "--near is told above the table, and no output is a table: csv and jsonl have one row per process"
+    )]
+    NearWithoutTable,
     /// `--where` without a table.
     #[error(
         "--where is shown below the table, and no output is a table: csv and jsonl have one row per process"

@@ -1,8 +1,10 @@
 //! Where the reports of `run` go. Each is made once, so none is left out because its reader is slow, and none is lost with its file.
 
 use std::{
+    fs::File,
     io::{self, IsTerminal as _},
     mem,
+    os::fd::{AsFd as _, AsRawFd as _},
     time::Duration,
 };
 
@@ -11,8 +13,17 @@ use super::{
     content::Content,
     file::Blocks,
     stderr,
+    table::{MIN_WIDTH, window_width},
+    text,
     writer::{Unit, Writer, waits_for_reader},
 };
+
+/// Standard error, where it is a terminal.
+fn own_terminal() -> Option<File> {
+    let stderr = io::stderr();
+    let copy = stderr.is_terminal().then(|| stderr.as_fd().try_clone_to_owned());
+    copy?.ok().map(File::from)
+}
 
 /// An output for whole reports: a file, standard output, or standard error, where all goes that a file does not take.
 #[derive(Debug)]
@@ -21,7 +32,8 @@ pub(crate) struct ReportOutput {
     header: Vec<u8>,
     /// `None`: standard error.
     writer: Option<Writer>,
-    terminal: bool,
+    /// The terminal that it goes to, if it goes to one.
+    terminal: Option<File>,
     /// What the output has not taken yet, as far as is known.
     unwritten: Vec<Vec<u8>>,
     /// Reports before these.
@@ -37,17 +49,17 @@ impl ReportOutput {
     ) -> Result<Self, OutputError> {
         let content = if header.is_empty() { Content::text() } else { Content::csv(header.clone()) };
         let (writer, terminal) = match target {
-            Target::Stderr => (None, io::stderr().is_terminal()),
+            Target::Stderr => (None, own_terminal()),
             Target::File(path) if waits_for_reader(path) => {
                 let of = target.clone();
                 (
                     Some(Writer::start(target, Box::new(move || Blocks::open(&of, content, lock_timeout)))),
-                    false,
+                    None,
                 )
             }
             _ => {
                 let blocks = Blocks::open(target, content, lock_timeout)?;
-                let terminal = blocks.terminal().is_some();
+                let terminal = blocks.terminal();
                 (Some(Writer::of(blocks, target)), terminal)
             }
         };
@@ -56,7 +68,15 @@ impl ReportOutput {
 
     /// Whether people see it at once.
     pub(crate) const fn is_terminal(&self) -> bool {
-        self.terminal
+        self.terminal.is_some()
+    }
+
+    /// Appends a report for people, its lines broken between words where a terminal is too narrow for them.
+    pub(crate) fn append_text(&mut self, report: &str) {
+        let width = self.terminal.as_ref().and_then(|terminal| window_width(terminal.as_raw_fd()));
+        let width = width.map(|width| width.max(MIN_WIDTH));
+        let lines = report.lines().flat_map(|line| text::flow(line, width));
+        self.append(lines.fold(String::new(), |text, line| text + &line + "\n").into_bytes());
     }
 
     /// Appends a report: all of it, or in a regular file nothing.

@@ -59,7 +59,7 @@ pub(super) fn flow(line: &str, columns: Option<usize>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut current = String::new();
     let mut begun = false;
-    for word in line.split(' ') {
+    for word in words(line) {
         let blank = usize::from(begun);
         if begun && width(&current) + blank + width(word) > columns {
             lines.push(std::mem::replace(&mut current, INDENT.to_owned()));
@@ -74,6 +74,26 @@ pub(super) fn flow(line: &str, columns: Option<usize>) -> Vec<String> {
     }
     lines.push(current);
     lines
+}
+
+/// Words between which a line may break: a number stays with its unit.
+fn words(line: &str) -> Vec<&str> {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "%"];
+    let is_unit = |word: &str| UNITS.contains(&word.trim_end_matches([',', ';', ':', ')']));
+    let mut words: Vec<&str> = Vec::new();
+    let mut start = 0;
+    for word in line.split(' ') {
+        let end = start + word.len();
+        match words.last_mut() {
+            Some(before) if is_unit(word) && before.ends_with(|last: char| last.is_ascii_digit()) => {
+                // Both are of one line, with a blank between.
+                *before = &line[start - 1 - before.len()..end];
+            }
+            _ => words.push(word),
+        }
+        start = end + 1;
+    }
+    words
 }
 
 #[cfg(test)]
@@ -100,6 +120,10 @@ mod tests {
         assert_eq!(flow("one two three", Some(8)), ["one two", "  three"]);
         assert_eq!(flow("one two three", None), ["one two three"]);
         assert_eq!(flow("one  two", Some(20)), ["one  two"]);
+        assert_eq!(
+            flow("at most 252 KiB, or 5 % (1 MiB) KiB", Some(12)),
+            ["at most", "  252 KiB,", "  or 5 %", "  (1 MiB)", "  KiB"]
+        );
     }
 
     proptest! {

@@ -2,7 +2,9 @@
 
 mod files;
 mod namespace;
+mod rollup;
 mod source;
+mod tools;
 
 use std::{
     fs, io,
@@ -13,9 +15,11 @@ use files::Buffer;
 pub use namespace::boottime_offset;
 use procfs::{
     FromRead,
-    process::{SmapsRollup, Stat, StatM, Status},
+    process::{Stat, StatM, Status},
 };
+pub use rollup::Rollup;
 pub use source::{Precision, ProcFigures, Source};
+pub use tools::{Origin, TOOLS, Tool};
 
 /// What to read of a process.
 #[expect(clippy::struct_excessive_bools, reason = "each is a file")]
@@ -119,12 +123,14 @@ impl TaskFolder {
         // A group may have a name that is not UTF-8.
         let cgroup = |bytes: &[u8]| cgroup_of(&String::from_utf8_lossy(bytes));
         let cgroup = buffer.parse(wanted.cgroup, (&self.0, "cgroup"), cgroup);
+        let rollup = wanted.resident.then(|| self.rollup()).flatten();
         let figures = ProcFigures {
             stat: stat.map(|stat| stat.rss),
             statm,
             status: kib(status.vm_rss_kib),
             vm_hwm: kib(status.vm_hwm_kib),
-            resident: wanted.resident.then(|| self.resident()).flatten().and_then(pages),
+            resident: rollup.and_then(|rollup| rollup.rss).and_then(pages),
+            pss: rollup.and_then(|rollup| rollup.pss).and_then(|bytes| i64::try_from(bytes).ok()),
         };
         Files { figures, uid: status.euid, cgroup, faults: stat.map(|stat| stat.faults) }
     }
@@ -139,11 +145,10 @@ impl TaskFolder {
         Status::from_read(String::from_utf8_lossy(&bytes).as_bytes()).ok()
     }
 
-    /// Bytes that are resident by a walk over the page tables: `Rss` of `smaps_rollup`. A process that is not ours to
-    /// trace refuses it.
-    fn resident(&self) -> Option<u64> {
-        let rollup = SmapsRollup::from_file(self.0.join("smaps_rollup")).ok()?;
-        rollup.memory_map_rollup.iter().next()?.extension.map.get("Rss").copied()
+    /// `smaps_rollup`: a walk over the page tables. A process that is not ours to trace refuses it.
+    #[must_use]
+    pub fn rollup(&self) -> Option<Rollup> {
+        Rollup::read(&self.0)
     }
 }
 

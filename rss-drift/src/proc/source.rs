@@ -24,6 +24,16 @@ impl Source {
             Self::Status => "status",
         }
     }
+
+    /// Which figure of the file it is.
+    #[must_use]
+    pub const fn figure(self) -> &'static str {
+        match self {
+            Self::Stat => "`stat`, field 24",
+            Self::Statm => "`statm`, field 2",
+            Self::Status => "`status`, VmRSS",
+        }
+    }
 }
 
 /// Whether a file of /proc prints what the counters add up to, found by behaviour at start.
@@ -72,6 +82,8 @@ pub struct ProcFigures {
     pub vm_hwm: Option<i64>,
     /// `Rss` of `smaps_rollup`, only read with `--resident`.
     pub resident: Option<i64>,
+    /// `Pss` of `smaps_rollup`, in bytes: each page divided by how often it is mapped. Read with `resident`.
+    pub pss: Option<i64>,
 }
 
 impl ProcFigures {

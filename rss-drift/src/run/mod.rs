@@ -73,7 +73,7 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
         (code, signal) = (course_code, course_signal);
         match options.format {
             Format::Text if options.repeat > 1 => {}
-            Format::Text => output.append(text::text(&report).into_bytes()),
+            Format::Text => output.append_text(&text::text(&report)),
             Format::Json => output.append(json(&report).into_bytes()),
             Format::Csv => output.append(csv(&report, names)),
         }
@@ -90,7 +90,7 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
         }
     }
     if options.repeat > 1 && options.format == Format::Text && !reports.is_empty() {
-        output.append(repeat::text(&reports).into_bytes());
+        output.append_text(&repeat::text(&reports));
     }
     if let (Some(folded), Some(last)) = (&mut folded, reports.last()) {
         folded.write(last.sites.folded().into_bytes());

@@ -17,6 +17,7 @@ mod escape;
 mod json;
 mod parse;
 mod rows;
+mod size;
 
 pub use csv::{Names, csv_header, csv_rows};
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use escape::{clean, clean_json, clean_lines, shown};
 pub use json::{json_line, json_object};
 pub use parse::{FieldError, default_fields, find, parse_fields};
 pub use rows::{CONTRACT, Field, fields};
+pub use size::{Units, grouped};
 
 /// What a column says of one record.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,10 +154,12 @@ impl<T: Count> Size for Option<T> {
 /// What a column's figures are counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Bytes; the terminal prints KiB.
+    /// Bytes; people see them in [`Units`].
     Bytes,
     /// A number without a unit.
     Number,
+    /// A number that names something: never grouped.
+    Id,
     /// Percent.
     Percent,
     /// Seconds.
@@ -176,7 +180,7 @@ impl Unit {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
-            Self::Number => "number",
+            Self::Number | Self::Id => "number",
             Self::Percent => "percent",
             Self::Seconds => "seconds",
             Self::Time | Self::Clock => "time",

@@ -1,6 +1,6 @@
 //! `--fields` and `--sort`: from names to fields.
 
-use super::{Field, fields};
+use super::{Field, Units, fields};
 
 /// Why a list of fields was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,11 +62,13 @@ pub fn parse_fields(list: &str) -> Result<Vec<&'static Field>, FieldError> {
     Ok(fields)
 }
 
-/// The terminal's columns when `--fields` says nothing, those that hide when empty among them.
+/// The table's columns when `--fields` says nothing, those that hide when empty among them. People have the time above the table;
+/// who picks lines out of it has it in each.
 #[must_use]
-pub fn default_fields() -> Vec<&'static Field> {
+pub fn default_fields(units: Units) -> Vec<&'static Field> {
     const NAMES: &str = "time pid comm reported exact drift drift% bound uncertainty resident note";
-    NAMES.split(' ').filter_map(find).collect()
+    let named = NAMES.split(' ').filter(|name| units != Units::Human || *name != "time");
+    named.filter_map(find).collect()
 }
 
 /// The valid name with the fewest edits, when they are few enough for a typing error.

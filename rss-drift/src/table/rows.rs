@@ -79,13 +79,13 @@ pub static CONTRACT: &[Field] = columns! { Row;
     mode Text "passive: nothing attached to a hot path; full: with the shadow" |_, host| host.mode, head("MODE");
     accounting Text "Where the kernel caches updates of RSS: per-task or per-cpu"
         |_, host| host.accounting.name(), head("ACCOUNTING");
-    pid Number "Thread group id" |row, _| u64::from(row.process.pid), head("PID") keep(100);
-    start_time Number "Start of the process in clock ticks since boot, field 22 of /proc/PID/stat as rss-drift's time namespace has it"
+    pid Id "Thread group id" |row, _| u64::from(row.process.pid), head("PID") keep(100);
+    start_time Id "Start of the process in clock ticks since boot, field 22 of /proc/PID/stat as rss-drift's time namespace has it"
         |row, _| row.process.start_ticks, head("START") also(&["start"]);
-    mm_generation Number "Rises with every execve: a new address space under the same pid"
+    mm_generation Id "Rises with every execve: a new address space under the same pid"
         |row, _| row.process.mm_generation, head("GENERATION") also(&["generation"]);
     comm Text "Name of the process, as it set it itself" |row, _| row.process.comm.as_str(), head("COMM") keep(90);
-    uid Number "Effective user id" |row, _| row.process.uid.map(u64::from), head("UID");
+    uid Id "Effective user id" |row, _| row.process.uid.map(u64::from), head("UID");
     cgroup Text "Path of the control group that limits memory, as /proc/PID/cgroup prints it: in a cgroup namespace from its root on"
         |row, _| row.process.cgroup.as_deref(), head("CGROUP");
     threads Number "Threads of the process" |row, _| u64::from(row.process.threads), head("THREADS");
@@ -144,7 +144,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.missed_events, head("MISSED") also(&["missed"]);
     note Text "Remarks on the row: dead-leader, shared-mm, uncertain, died; separated by blanks"
         |row, _| note(row), head("NOTE") keep(75);
-    interval Number "Number of the report, from 1: the same in all rows of one report"
+    interval Id "Number of the report, from 1: the same in all rows of one report"
         |row, _| row.report.interval, head("INTERVAL");
     reading_time Time "When the reading of the host began that the report is made of: the same in all rows of one report"
         |row, _| row.report.time, head("READING-TIME");

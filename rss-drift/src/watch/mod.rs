@@ -29,7 +29,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     hold(REPORT_NOW).context("cannot receive signals")?;
     // The fork of the start-up checks comes before anything that may start a thread.
     let session = Startup::check(options.mode).session()?;
-    let outputs = Outputs::open(&options.outputs, options.columns.as_deref(), options.lock_timeout)?;
+    let outputs = Outputs::open(&options.outputs, &options.look, options.lock_timeout)?;
     let mut reporter = Reporter::new(options, session, outputs)?;
     give_memory_back();
     let signals = [&ENDS[..], &[REPORT_NOW]].concat();

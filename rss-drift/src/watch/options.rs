@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     drift::behaviour::Precisions,
-    output::{Format, OutputSpec},
+    output::{Format, Look, OutputSpec},
     proc::{Precision, Source, Wanted},
     session::Mode,
     table::Field,
@@ -31,8 +31,10 @@ pub(crate) struct Options {
     pub resident: bool,
     /// Show who holds the pages that the global counts lack (`--where`).
     pub holders: bool,
-    /// Columns of the table; `None`: the default ones.
-    pub columns: Option<Vec<&'static Field>>,
+    /// What tables look like.
+    pub look: Look,
+    /// A level that the verdict compares with, in bytes (`--near`).
+    pub near: Option<u64>,
     pub outputs: Vec<OutputSpec>,
     /// How long a lock of another process on an output is waited for.
     pub lock_timeout: Duration,
@@ -53,7 +55,7 @@ pub(crate) struct Sort {
 impl Options {
     /// Whether any column has the figure of `stat`.
     fn shows_stat(&self) -> bool {
-        let mut shown = self.columns.iter().flatten().chain([&self.sort.field]);
+        let mut shown = self.look.fields.iter().flatten().chain([&self.sort.field]);
         self.source == Source::Stat || shown.any(|field| field.name == "stat_bytes")
     }
 
@@ -63,7 +65,7 @@ impl Options {
         if self.has_machine_output() {
             return asked.and(Wanted { cgroup: true, ..Wanted::default() }).and(self.sort.field.files());
         }
-        let shown = self.columns.iter().flatten().map(|field| field.files());
+        let shown = self.look.fields.iter().flatten().map(|field| field.files());
         let wanted = shown.fold(asked.and(self.sort.field.files()), Wanted::and);
         // The record has what an approximate `stat` prints.
         let in_record = precisions.stat == Precision::Approximate;

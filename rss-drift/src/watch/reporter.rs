@@ -1,6 +1,9 @@
 //! The reporter of `watch`: what an interval reads, reports and remembers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use super::{Options, select::Selection};
 use crate::{
@@ -10,11 +13,12 @@ use crate::{
         idle::{IdleFindings, IdleTracker},
         sample::{Host, Note, ReportId, Row, StepDown},
         stats::{DriftHistogram, Summary},
+        verdict::Verdict,
     },
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
-    proc::{Precision, Source, own_peak_rss, thread_name},
+    proc::{Precision, own_peak_rss, thread_name},
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
 };
@@ -29,6 +33,8 @@ pub(super) struct Reporter {
     selection: Selection,
     map_bytes: u64,
     clock: CpuClock,
+    /// When everything was attached.
+    since: SystemTime,
     intervals: u64,
     drift: DriftHistogram,
     check: SelfCheck,
@@ -46,6 +52,7 @@ impl Reporter {
     /// Prepares the first report; one pid of `-p` must be there.
     pub(super) fn new(options: Options, mut session: Session, outputs: Outputs) -> anyhow::Result<Self> {
         let snapshot = session.probe.snapshot()?;
+        let since = snapshot.time;
         let selection = Selection::new(&options, &snapshot)?;
         if options.holders {
             // The BPF program for that is loaded now: at the first report the rows would have moved on meanwhile.
@@ -65,6 +72,7 @@ impl Reporter {
             rules,
             selection,
             clock: CpuClock::begin(),
+            since,
             intervals: 0,
             drift: DriftHistogram::default(),
             check: SelfCheck::default(),
@@ -139,6 +147,7 @@ impl Reporter {
             left_out,
             events: &events,
             check: &check,
+            since: full.then_some(self.since),
         };
         self.outputs.report(&block)?;
         if too_costly {
@@ -156,10 +165,12 @@ impl Reporter {
     fn survey(&mut self, snapshot: &Snapshot) -> Headline {
         let precision = self.rules.precisions.of(self.rules.source);
         let mut readings = Vec::new();
+        let mut verdict = Verdict::new(self.rules.page_size, self.options.near);
         let selected = |mm: &Mm| self.selection.selects(mm);
         for mm in snapshot.mms_of(selected) {
             let Some(reading) = reading(mm, precision) else { continue };
             self.drift.record(reading, || (mm.tgid, comm(mm), snapshot.time));
+            verdict.count(mm.tgid, reading, || comm(mm));
             readings.push(reading);
         }
         let summary = if precision == Precision::Unknown {
@@ -175,13 +186,12 @@ impl Reporter {
         self.present = present;
         Headline {
             source: self.rules.source,
-            exact_sources: Source::ALL
-                .into_iter()
-                .filter(|&source| self.rules.precisions.of(source) == Precision::Exact)
-                .collect(),
+            precisions: self.rules.precisions,
+            bound: self.rules.batching().bound(Precision::Approximate, 1),
             processes: self.present.len() as u64,
             selected_of: self.selection.is_selective().then(|| snapshot.processes().len() as u64),
             summary,
+            verdict,
         }
     }
 

@@ -159,7 +159,9 @@ const MOST_AT_START: u64 = 16 << 20;
 
 /// The largest RSS from the start to the first report, by the kernel's own peak; and the report tells it.
 pub fn takes_little_memory() -> Outcome {
-    for arguments in [&["-i", "3600", "--top", "1"][..], &["--passive", "-i", "3600", "--top", "1"]] {
+    for arguments in
+        [&["-v", "-i", "3600", "--top", "1"][..], &["-v", "--passive", "-i", "3600", "--top", "1"]]
+    {
         let mut running = Running::start(arguments);
         let check = running.read_until("self-check: ");
         let peak = kib_of(&format!("/proc/{}/status", running.pid()), "VmHWM:").expect("it lives");

@@ -126,7 +126,7 @@ pub fn births_take_no_memory() -> Outcome {
     let done = running.finish();
     done.must_be_fine();
     let last = done.stdout.lines().rev().find(|line| line.starts_with("self-check: ")).expect("a summary");
-    assert!(last.contains(" 0 updates refused,"), "{last}");
+    assert!(!last.contains("refused"), "{last}");
     assert!(lives > 0, "{lives} lives");
     for row in parse(&fs::read_to_string(&file).expect("read what it wrote")) {
         assert_eq!(row.must("exact_bytes"), row.must("resident_bytes"), "{row:?}");

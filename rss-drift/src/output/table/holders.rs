@@ -4,14 +4,11 @@ use std::fmt::Write as _;
 
 use rss_drift_common::{Member, Pages, member};
 
-use super::{
-    super::{counted, text},
-    lines::kib,
-};
+use super::super::{counted, text};
 use crate::{
     drift::holders::{NamedHolder, RowHolders},
     probe::Holder,
-    table::{bytes, shown},
+    table::{Units, bytes, shown},
 };
 
 /// The longest bar, in columns of the terminal.
@@ -20,16 +17,13 @@ const BAR: usize = 20;
 const SHORTEST_BAR: usize = 5;
 
 /// The lines of one row. None is wider than `width`.
-pub(super) fn lines(holders: &RowHolders, page_size: u64, width: Option<usize>) -> Vec<String> {
-    let size = |pages: &Pages| kib(bytes(member::rss(pages), page_size));
-    let mut lines = text::flow(&head(holders, size(&holders.sum()), size(&holders.missing)), width);
-    let mut table: Vec<[String; 2]> = holders
-        .named
-        .iter()
-        .map(|named| [label(named, holders.pid), size(&named.pages).to_string()])
-        .collect();
+pub(super) fn lines(holders: &RowHolders, units: Units, page_size: u64, width: Option<usize>) -> Vec<String> {
+    let size = |pages: &Pages| units.cell(bytes(member::rss(pages), page_size));
+    let mut lines = text::flow(&head(holders, units, page_size), width);
+    let mut table: Vec<[String; 2]> =
+        holders.named.iter().map(|named| [label(named, holders.pid), size(&named.pages)]).collect();
     if holders.others > 0 {
-        table.push([format!("{} more", holders.others), size(&holders.of_others).to_string()]);
+        table.push([format!("{} more", holders.others), size(&holders.of_others)]);
     }
     let widest = |column: usize| table.iter().map(|cells| text::width(&cells[column])).max().unwrap_or(0);
     let (labels, figures) = (widest(0), widest(1));
@@ -45,7 +39,7 @@ pub(super) fn lines(holders: &RowHolders, page_size: u64, width: Option<usize>) 
             " ".repeat(labels - text::width(label)),
             " ".repeat(figures - text::width(figure)),
             "#".repeat(bar),
-            members(pages, page_size),
+            members(pages, units, page_size),
         );
         let line = line.trim_end();
         lines.push(width.map_or_else(|| line.to_owned(), |width| text::cut(line, width)));
@@ -53,7 +47,8 @@ pub(super) fn lines(holders: &RowHolders, page_size: u64, width: Option<usize>) 
     lines
 }
 
-fn head(holders: &RowHolders, held: i64, missing: i64) -> String {
+fn head(holders: &RowHolders, units: Units, page_size: u64) -> String {
+    let size = |pages: &Pages| units.text(bytes(member::rss(pages), page_size));
     let who = format!("pid {} ({})", holders.pid, shown(&holders.comm));
     let mut line = match holders.count() {
         0 => format!("{who}: nothing is held back from the global count"),
@@ -62,12 +57,12 @@ fn head(holders: &RowHolders, held: i64, missing: i64) -> String {
                 Some(NamedHolder { holder: Holder::Cpu(_), .. }) => counted(count, "CPU", "CPUs"),
                 _ => counted(count, "thread", "threads"),
             };
-            format!("{who}: {held} KiB held back from the global count by {by}")
+            format!("{who}: {} held back from the global count by {by}", size(&holders.sum()))
         }
     };
     if !holders.certain {
         // Writing to a String cannot fail.
-        let _ = write!(line, ", uncertain: it moved, the row lacks {missing} KiB");
+        let _ = write!(line, ", uncertain: it moved, the row lacks {}", size(&holders.missing));
     }
     line
 }
@@ -89,12 +84,12 @@ fn label(named: &NamedHolder, pid: u32) -> String {
     }
 }
 
-/// What is held of each member, in KiB; members of which nothing is held are left out.
-fn members(pages: &Pages, page_size: u64) -> String {
+/// What is held of each member; members of which nothing is held are left out.
+fn members(pages: &Pages, units: Units, page_size: u64) -> String {
     let held: Vec<_> = Member::ALL
         .into_iter()
         .filter(|member| pages[member.index()] != 0)
-        .map(|member| format!("{} {}", member.name(), kib(bytes(pages[member.index()], page_size))))
+        .map(|member| format!("{} {}", member.name(), units.cell(bytes(pages[member.index()], page_size))))
         .collect();
     held.join(", ")
 }
@@ -135,7 +130,7 @@ mod tests {
     fn cpus_are_listed_with_bars_by_their_share() {
         let holders = cpus(&[(3, [0, 40, 0, 0]), (11, [1, -21, 0, 0]), (0, [0, 0, 5, 0])], true);
         assert_eq!(
-            lines(&holders, 4096, Some(80)),
+            lines(&holders, Units::Kib, 4096, Some(80)),
             [
                 "pid 42 (sh): 80 KiB held back from the global count by 3 CPUs",
                 "  CPU 3  160 #################### anon 160",
@@ -161,7 +156,7 @@ mod tests {
             certain: false,
         };
         assert_eq!(
-            lines(&holders, 4096, None),
+            lines(&holders, Units::Kib, 4096, None),
             [
                 "pid 42 (a\\u{1b}b): 4140 KiB held back from the global count by 9993 threads, uncertain: it moved, the \
                  row lacks 4000 KiB",
@@ -176,7 +171,7 @@ mod tests {
     #[test]
     fn nothing_held_is_one_line() {
         assert_eq!(
-            lines(&cpus(&[], true), 4096, None),
+            lines(&cpus(&[], true), Units::Kib, 4096, None),
             ["pid 42 (sh): nothing is held back from the global count"]
         );
     }
@@ -200,7 +195,7 @@ mod tests {
                 .collect();
             let holders =
                 RowHolders { pid: 1, comm, named, others: 7, of_others: [1; 4], missing: [0; 4], certain: false };
-            for line in lines(&holders, 4096, Some(width)) {
+            for line in lines(&holders, Units::Kib, 4096, Some(width)) {
                 prop_assert!(text::width(&line) <= width, "{:?}", line);
             }
         }

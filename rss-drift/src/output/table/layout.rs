@@ -1,6 +1,7 @@
 //! Which columns fit, and how wide they are.
 
 use super::super::text;
+use crate::table::Field;
 
 /// One column of a table.
 #[derive(Clone, Debug)]
@@ -16,6 +17,16 @@ pub(super) struct Column {
     /// Columns with the lowest go first.
     pub(super) priority: u8,
 }
+
+/// Which columns a table has.
+pub(super) struct Shown {
+    pub(super) fields: Vec<&'static Field>,
+    /// Heads of the columns that found no room.
+    pub(super) hidden: Vec<&'static str>,
+}
+
+/// Stands before the drift of a row that moves.
+pub(super) const MOVING: &str = "~";
 
 /// Text is not cut below this as long as a less important column can go: a process's name has 15 bytes.
 const SHORTEST_TEXT: usize = 15;

@@ -1,14 +1,17 @@
 //! The table for people: on a terminal, in a pipe or in a text file.
 
 use std::{
+    collections::HashMap,
     env,
     fs::File,
     os::fd::{AsRawFd as _, RawFd},
 };
 
-use super::{Block, FinalSummary, Target, encoder::Encoder};
-use crate::table::{Field, default_fields};
+use super::{Block, Detail, FinalSummary, Target, encoder::Encoder};
+use crate::table::{Field, Units, default_fields};
 
+mod check;
+mod head;
 mod holders;
 mod layout;
 mod lines;
@@ -18,6 +21,16 @@ pub use render::{render, render_summary};
 
 /// A terminal narrower than this is treated as if it were so wide: the shortest column has to fit.
 pub const MIN_WIDTH: usize = 24;
+
+/// What was asked for of every table.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The columns; `None`: the default ones.
+    pub fields: Option<Vec<&'static Field>>,
+    /// Units of sizes; `None`: for people on a terminal, else bare KiB.
+    pub units: Option<Units>,
+    pub detail: Detail,
+}
 
 /// How a table looks.
 #[derive(Clone, Debug)]
@@ -31,17 +44,31 @@ pub struct View {
     pub width: Option<usize>,
     /// Whether escape codes for bold and colour may be written.
     pub colour: bool,
+    /// Units of sizes.
+    pub units: Units,
+    /// How much is told of rss-drift itself, and of how drift is distributed.
+    pub detail: Detail,
+    /// The widest that each column was so far, by its name: columns stay where they are from report to report.
+    widest: HashMap<&'static str, usize>,
 }
 
 impl View {
-    /// Unlimited and without colour; `None` are the default columns, where an empty `resident` or `note` is left out.
+    /// Unlimited, in bare KiB and without colour; `None` are the default columns, where an empty `resident` or `note` is left out.
     #[must_use]
     pub fn plain(fields: Option<&[&'static Field]>) -> Self {
+        Self::new(fields, Units::Kib, Detail::Happened)
+    }
+
+    /// In these units.
+    fn new(fields: Option<&[&'static Field]>, units: Units, detail: Detail) -> Self {
         Self {
-            fields: fields.map_or_else(default_fields, <[_]>::to_vec),
+            fields: fields.map_or_else(|| default_fields(units), <[_]>::to_vec),
             hide_empty: fields.is_none(),
             width: None,
             colour: false,
+            units,
+            detail,
+            widest: HashMap::new(),
         }
     }
 }
@@ -55,9 +82,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table with these columns; `None` are the default ones.
-    pub(super) fn new(target: &Target, terminal: Option<File>, fields: Option<&[&'static Field]>) -> Self {
-        let mut view = View::plain(fields);
+    /// A table with this look.
+    pub(super) fn new(target: &Target, terminal: Option<File>, look: &Look) -> Self {
+        let usual = if terminal.is_some() { Units::Human } else { Units::Kib };
+        let mut view = View::new(look.fields.as_deref(), look.units.unwrap_or(usual), look.detail);
         view.colour = terminal.is_some() && colour_is_welcome(|name| env::var(name).ok());
         // As ps: what runs us in a pipe of its own (watch(1)) says by COLUMNS how much it can show.
         if *target == Target::Stdout {
@@ -77,7 +105,7 @@ impl Table {
 impl Encoder for Table {
     fn block(&mut self, block: &Block<'_>) -> (Vec<u8>, u64) {
         self.refresh();
-        (render(block, &self.view).into_bytes(), block.table_rows().len() as u64)
+        (render(block, &mut self.view).into_bytes(), block.table_rows().len() as u64)
     }
 
     fn finish(&mut self, summary: &FinalSummary<'_>) -> Vec<u8> {

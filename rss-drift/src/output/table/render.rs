@@ -2,13 +2,13 @@
 
 use super::{
     super::{Block, FinalSummary, text},
-    MIN_WIDTH, View, holders,
-    layout::{Column, GAP, fit, pad},
-    lines::{self, clock, kib},
+    MIN_WIDTH, View, head, holders,
+    layout::{Column, GAP, MOVING, Shown, fit, pad},
+    lines::{self, clock},
 };
 use crate::{
     drift::sample::{Host, Row},
-    table::{Field, Unit, Value, rfc3339, shown},
+    table::{Field, Unit, Units, Value, grouped, rfc3339, shown},
 };
 
 const BOLD: &str = "\x1b[1m";
@@ -22,20 +22,20 @@ const REMARKABLE_PERCENT: f64 = 10.0;
 /// The text of one interval, with a blank line at its end. No line is longer than the view's width (where that is at least
 /// [`MIN_WIDTH`]).
 #[must_use]
-pub fn render(block: &Block<'_>, view: &View) -> String {
+pub fn render(block: &Block<'_>, view: &mut View) -> String {
     let width = view.width.map(|width| width.max(MIN_WIDTH));
     let mut text = String::new();
-    for line in lines::headline(block) {
+    for line in head::lines(block, view) {
         push(&mut text, &line, width);
     }
-    let hidden = push_table(&mut text, block, view, width);
+    let table = push_table(&mut text, block, view, width);
     for row in block.holders {
-        for line in holders::lines(row, block.host.page_size, width) {
+        for line in holders::lines(row, view.units, block.host.page_size, width) {
             text.push_str(&line);
             text.push('\n');
         }
     }
-    for line in lines::footer(block, &hidden) {
+    for line in lines::footer(block, &table, view) {
         push(&mut text, &line, width);
     }
     text.push('\n');
@@ -47,7 +47,7 @@ pub fn render(block: &Block<'_>, view: &View) -> String {
 pub fn render_summary(summary: &FinalSummary<'_>, view: &View) -> String {
     let width = view.width.map(|width| width.max(MIN_WIDTH));
     let mut text = String::new();
-    for line in lines::summary(summary) {
+    for line in lines::summary(summary, view) {
         push(&mut text, &line, width);
     }
     text
@@ -60,8 +60,8 @@ fn push(text: &mut String, line: &str, width: Option<usize>) {
     }
 }
 
-/// The table; the heads of the columns that found no room.
-fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<usize>) -> Vec<&'static str> {
+/// Appends the table.
+fn push_table(text: &mut String, block: &Block<'_>, view: &mut View, width: Option<usize>) -> Shown {
     let rows = block.table_rows();
     let fields: Vec<&'static Field> = view
         .fields
@@ -72,20 +72,11 @@ fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<u
                 || rows.iter().any(|row| field.get(row, block.host) != Value::Empty)
         })
         .collect();
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| fields.iter().map(|field| cell(field, row, block.host)).collect()).collect();
-    let mut columns: Vec<Column> = fields
+    let cells: Vec<Vec<String>> = rows
         .iter()
-        .enumerate()
-        .map(|(index, field)| Column {
-            index,
-            width: cells.iter().map(|row| text::width(&row[index])).fold(field.header.len(), usize::max),
-            elastic: field.unit == Unit::Text,
-            path: field.name == "cgroup",
-            priority: field.priority,
-        })
+        .map(|row| fields.iter().map(|field| cell(field, row, block.host, view.units)).collect())
         .collect();
-    let mut hidden = width.map_or_else(Vec::new, |width| fit(&mut columns, width));
+    let (columns, mut hidden) = columns(&fields, &cells, view, width);
     hidden.sort_by_key(|column| column.index);
     let header: Vec<_> = columns.iter().map(|column| pad(fields[column.index].header, column)).collect();
     let header = header.join(GAP);
@@ -105,15 +96,66 @@ fn push_table(text: &mut String, block: &Block<'_>, view: &View, width: Option<u
         }
         text.push('\n');
     }
-    hidden.iter().map(|column| fields[column.index].header).collect()
+    Shown {
+        hidden: hidden.iter().map(|column| fields[column.index].header).collect(),
+        fields: columns.iter().map(|column| fields[column.index]).collect(),
+    }
 }
 
+/// The columns that fit, and those that do not. Each stays as wide as it ever was, as long as none has to go for that.
+fn columns(
+    fields: &[&'static Field],
+    cells: &[Vec<String>],
+    view: &mut View,
+    width: Option<usize>,
+) -> (Vec<Column>, Vec<Column>) {
+    let needed: Vec<Column> = fields
+        .iter()
+        .enumerate()
+        .map(|(index, field)| Column {
+            index,
+            width: cells.iter().map(|row| text::width(&row[index])).fold(field.header.len(), usize::max),
+            elastic: field.unit == Unit::Text,
+            path: field.name == "cgroup",
+            priority: field.priority,
+        })
+        .collect();
+    let fit = |mut columns: Vec<Column>| {
+        let hidden = width.map_or_else(Vec::new, |width| fit(&mut columns, width));
+        (columns, hidden)
+    };
+    let widest = &view.widest;
+    let before = |column: &Column| widest.get(fields[column.index].name).copied().unwrap_or(0);
+    let steady =
+        needed.iter().map(|column| Column { width: column.width.max(before(column)), ..column.clone() });
+    let (mut shown, mut hidden) = fit(steady.collect());
+    if !hidden.is_empty() {
+        let (narrow, gone) = fit(needed);
+        if gone.len() < hidden.len() {
+            // What was wide once, in a row that is gone, takes no column away.
+            view.widest.clear();
+            (shown, hidden) = (narrow, gone);
+        }
+    }
+    view.widest.extend(shown.iter().map(|column| (fields[column.index].name, column.width)));
+    (shown, hidden)
+}
+
+/// Columns that tell a difference.
+const DIFFERENCES: [&str; 3] = ["drift_bytes", "band_low_bytes", "band_high_bytes"];
+
 /// A value as the terminal shows it. What is empty gets a `-`, so that every row has as many words as the header.
-fn cell(field: &Field, row: &Row, host: &Host) -> String {
+fn cell(field: &Field, row: &Row, host: &Host, units: Units) -> String {
     match field.get(row, host) {
         Value::Empty => "-".to_owned(),
-        Value::Bytes(bytes) => kib(bytes).to_string(),
-        Value::AtLeast(bytes) => format!(">={}", kib(bytes)),
+        Value::Bytes(bytes) if DIFFERENCES.contains(&field.name) => {
+            // A bare number stays one.
+            let moving = units == Units::Human && field.name == "drift_bytes" && row.is_moving();
+            format!("{}{}", if moving { MOVING } else { "" }, units.difference(bytes))
+        }
+        Value::Bytes(bytes) => units.cell(bytes),
+        Value::AtLeast(bytes) => format!(">={}", units.cell(bytes)),
+        Value::Number(number) if units == Units::Human && field.unit == Unit::Number => grouped(number),
         Value::Number(number) => number.to_string(),
         Value::Real(number) => format!("{number:.2}"),
         Value::Flag(flag) => flag.to_string(),
@@ -141,3 +183,7 @@ fn paint(text: &str, code: Option<&str>) -> String {
 #[cfg(test)]
 #[path = "render_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "human_tests.rs"]
+mod human_tests;

@@ -1,0 +1,134 @@
+//! Whether drift matters: the largest of all processes, how many are off by more than a remarkable size, and which a level parts.
+
+use std::cmp::Reverse;
+
+use super::stats::Reading;
+
+/// A |drift| above this is counted, in bytes: the least that people read off a graph of a service's memory.
+pub const REMARKABLE: u64 = 1 << 20;
+
+/// Processes across a level that are named.
+const NAMED: usize = 3;
+
+/// A process and its reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    pub pid: u32,
+    pub comm: String,
+    pub reading: Reading,
+}
+
+/// What all readings of one report say together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    page_size: u64,
+    /// Processes whose |drift| is above [`REMARKABLE`].
+    pub remarkable: u64,
+    /// The largest |drift|; of equal ones the first.
+    pub largest: Option<Who>,
+    /// What a level parts (`--near`).
+    pub near: Option<Near>,
+}
+
+/// What a level parts: an alert's threshold, or a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Near {
+    /// Bytes.
+    pub level: u64,
+    /// Processes that are below it by one of the two figures and not by the other.
+    pub parted: u64,
+    /// Of these the ones with the largest |drift|, the largest first.
+    pub named: Vec<Who>,
+    /// The process whose exact figure is nearest to it.
+    pub nearest: Option<Who>,
+}
+
+impl Verdict {
+    /// Of no reading yet; `near`: a level in bytes.
+    #[must_use]
+    pub fn new(page_size: u64, near: Option<u64>) -> Self {
+        let near = near.map(|level| Near { level, parted: 0, named: Vec::new(), nearest: None });
+        Self { page_size, remarkable: 0, largest: None, near }
+    }
+
+    /// Counts a process's reading. `comm` is asked for only when the process is named.
+    pub fn count(&mut self, pid: u32, reading: Reading, comm: impl Fn() -> String) {
+        let who = || Who { pid, comm: comm(), reading };
+        let size = reading.drift().unsigned_abs();
+        self.remarkable += u64::from(size.saturating_mul(self.page_size) > REMARKABLE);
+        if self.largest.as_ref().is_none_or(|largest| largest.reading.drift().unsigned_abs() < size) {
+            self.largest = Some(who());
+        }
+        if let Some(near) = &mut self.near {
+            near.count(reading, self.page_size, who);
+        }
+    }
+}
+
+impl Near {
+    fn count(&mut self, reading: Reading, page_size: u64, who: impl Fn() -> Who) {
+        let bytes = |pages: i64| u128::from(pages.max(0).unsigned_abs()) * u128::from(page_size);
+        let level = u128::from(self.level);
+        let distance = |reading: Reading| bytes(reading.exact).abs_diff(level);
+        if self.nearest.as_ref().is_none_or(|it| distance(reading) < distance(it.reading)) {
+            self.nearest = Some(who());
+        }
+        if (bytes(reading.exact) < level) == (bytes(reading.reported) < level) {
+            return;
+        }
+        self.parted += 1;
+        let size = |it: &Who| Reverse(it.reading.drift().unsigned_abs());
+        let who = who();
+        let place = self.named.partition_point(|it| size(it) <= size(&who));
+        self.named.insert(place, who);
+        self.named.truncate(NAMED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(readings: &[(u32, i64, i64)], near: Option<u64>) -> Verdict {
+        let mut verdict = Verdict::new(4096, near);
+        for &(pid, exact, reported) in readings {
+            verdict.count(pid, Reading { exact, reported }, || format!("p{pid}"));
+        }
+        verdict
+    }
+
+    fn pids(named: &[Who]) -> Vec<u32> {
+        named.iter().map(|who| who.pid).collect()
+    }
+
+    #[test]
+    fn the_largest_counts_whatever_its_sign() {
+        let verdict = of(&[(1, 100, 90), (2, 100, 400), (3, 500, 200)], None);
+        assert_eq!(verdict.largest.map(|who| (who.pid, who.comm)), Some((2, "p2".to_owned())));
+        assert_eq!(verdict.remarkable, 2, "300 pages are more than 1 MiB");
+        assert_eq!(of(&[(1, 256, 0)], None).remarkable, 0, "1 MiB is not more than 1 MiB");
+        assert_eq!(of(&[], None).largest, None);
+    }
+
+    #[test]
+    fn a_level_parts_who_is_on_one_side_by_one_figure_alone() {
+        // The level is that of 1,000 pages: who has just as many is not below it.
+        let level = Some(1000 * 4096);
+        let readings =
+            [(1, 999, 990), (2, 1000, 999), (3, 1200, 900), (4, 990, 1010), (5, 1100, 1000), (6, 5, -3)];
+        let near = of(&readings, level).near.unwrap();
+        assert_eq!((near.parted, pids(&near.named)), (3, vec![3, 4, 2]));
+        assert_eq!(near.nearest.map(|who| who.pid), Some(2));
+        let many: Vec<_> = (1..=9).map(|pid| (pid, 1000, 990 - i64::from(pid))).collect();
+        let near = of(&many, level).near.unwrap();
+        assert_eq!((near.parted, pids(&near.named)), (9, vec![9, 8, 7]));
+    }
+
+    #[test]
+    fn extreme_readings_do_not_panic() {
+        let readings = [(1, i64::MAX, i64::MIN), (2, i64::MIN, i64::MAX), (3, 0, 0)];
+        for near in [Some(0), Some(u64::MAX)] {
+            assert!(of(&readings, near).near.is_some());
+        }
+    }
+}

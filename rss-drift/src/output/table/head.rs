@@ -1,0 +1,169 @@
+//! The lines above a table: who reads right here and who does not, the host, and whether it matters.
+
+use super::{
+    super::{Block, Detail, Headline, counted},
+    View,
+    lines::{clock, distribution},
+};
+use crate::{
+    drift::verdict::{Near, REMARKABLE, Verdict, Who},
+    proc::{Origin, Precision},
+    table::{Units, bytes, shown},
+};
+
+/// The lines above a table.
+pub(super) fn lines(block: &Block<'_>, view: &View) -> Vec<String> {
+    let (host, headline, units) = (block.host, block.headline, view.units);
+    let mut lines = vec![format!(
+        "{} {}, kernel {}, {} accounting, {} mode; exact here: {}",
+        clock(block.time),
+        shown(&host.hostname),
+        shown(&host.kernel),
+        host.accounting.name(),
+        host.mode,
+        readers(headline, Precision::Exact),
+    )];
+    let approximate = readers(headline, Precision::Approximate);
+    if !approximate.is_empty() {
+        let size = units.text(bytes(headline.bound, host.page_size));
+        let of = host.accounting.bounded();
+        lines.push(format!("off by at most {size} a {of}: {approximate}"));
+    }
+    let unknown = readers(headline, Precision::Unknown);
+    if !unknown.is_empty() {
+        lines.push(format!("exact or not, that is unknown here: {unknown}"));
+    }
+    lines.push(sums(block, units));
+    if view.detail == Detail::All {
+        lines.push(format!("|drift|: {}", distribution(&headline.summary.drift, units, host.page_size)));
+    }
+    lines.push(verdict(headline, units, host.page_size));
+    lines
+}
+
+/// The tools that most people have and that read with this precision here; with the file, unless it is right.
+fn readers(headline: &Headline, precision: Precision) -> String {
+    let mut groups = Vec::new();
+    for origin in Origin::ALL {
+        if origin.precision(|source| headline.precisions.of(source)) != Some(precision) {
+            continue;
+        }
+        let names: Vec<_> = origin.tools().filter(|tool| tool.common).map(|tool| tool.name).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let names = names.join(", ");
+        groups.push(match origin {
+            _ if precision == Precision::Exact => names,
+            Origin::File(source) => format!("{names} (/proc/PID/{})", source.name()),
+            _ if origin.until().is_empty() => names,
+            _ => format!("{names} ({})", origin.until()),
+        });
+    }
+    groups.join(", ")
+}
+
+/// The sums over all processes.
+fn sums(block: &Block<'_>, units: Units) -> String {
+    let (headline, page_size) = (block.headline, block.host.page_size);
+    let (source, summary) = (headline.source.name(), &headline.summary);
+    let size = |pages: i64| units.text(bytes(pages, page_size));
+    let count = match headline.selected_of {
+        None => counted(headline.processes, "process", "processes"),
+        Some(all) => format!("{} of {} selected", headline.processes, counted(all, "process", "processes")),
+    };
+    let drift = summary.reported.map_or(0, |reported| summary.exact.saturating_sub(reported));
+    let wrong = match drift {
+        0 => String::new(),
+        1.. => format!(": {source} shows {} too little", size(drift)),
+        _ => format!(": {source} shows {} too much", size(drift.saturating_neg())),
+    };
+    let mut parts = vec![format!(
+        "{count}, sum of {source} {}, exact {}{wrong}",
+        summary.reported.map_or_else(|| "unknown".to_owned(), size),
+        size(summary.exact)
+    )];
+    let walked: Vec<i64> = block.rows.iter().filter_map(|row| row.files.pss).collect();
+    if !walked.is_empty() {
+        let all = headline.processes == walked.len() as u64;
+        let of = if all { String::new() } else { format!(" of {} of them", walked.len()) };
+        let sum = walked.iter().fold(0, |sum: i64, pss| sum.saturating_add(*pss));
+        parts.push(format!("shared pages counted once (Pss){of} {}", units.text(sum)));
+    }
+    parts.extend(units.of_all().map(|unit| format!("table in {unit}")));
+    parts.join("; ")
+}
+
+/// Whether it matters.
+fn verdict(headline: &Headline, units: Units, page_size: u64) -> String {
+    let source = headline.source.name();
+    match headline.precisions.of(headline.source) {
+        Precision::Unknown => {
+            return format!("what {source} shows is not called drift: it may be exact here");
+        }
+        Precision::Exact => return format!("nothing is off: {source} is exact here"),
+        Precision::Approximate => {}
+    }
+    let Verdict { remarkable, largest, near, .. } = &headline.verdict;
+    let Some(largest) = largest else { return "no process to judge".to_owned() };
+    let size = Units::round(bytes(REMARKABLE, 1));
+    let count = match remarkable {
+        0 => format!("nothing is off by more than {size}"),
+        1 => format!("1 process is off by more than {size}"),
+        many => format!("{many} processes are off by more than {size}"),
+    };
+    let drift = largest.reading.drift();
+    let most = if drift == 0 {
+        "no process drifts".to_owned()
+    } else {
+        let way = if drift > 0 { "too little" } else { "too much" };
+        let share = largest.reading.percent().map(|percent| format!("{percent:.2} % of "));
+        let size = bytes(drift.saturating_abs(), page_size);
+        let of_level = near.as_ref().filter(|near| near.level > 0).map(|near| {
+            let level = Units::round(bytes(near.level, 1));
+            format!(" and {:.2} % of {level}", size as f64 * 100.0 / near.level as f64)
+        });
+        format!(
+            "at most {} {way}, {}{}",
+            units.text(size),
+            share.unwrap_or_default() + &name(largest),
+            of_level.unwrap_or_default()
+        )
+    };
+    let near = near.as_ref().map(|near| format!("; {}", parted(near, source, units, page_size)));
+    format!("{count}: {most}{}", near.unwrap_or_default())
+}
+
+fn name(who: &Who) -> String {
+    format!("{} (pid {})", shown(&who.comm), who.pid)
+}
+
+/// Whom a level parts.
+fn parted(near: &Near, source: &str, units: Units, page_size: u64) -> String {
+    let size = |pages: i64| units.text(bytes(pages, page_size));
+    let level = Units::round(bytes(near.level, 1));
+    if near.parted == 0 {
+        let nearest = near.nearest.as_ref();
+        let nearest = nearest.map(|who| format!(", nearest {} with {}", name(who), size(who.reading.exact)));
+        return format!("no process crosses {level} by one figure alone{}", nearest.unwrap_or_default());
+    }
+    let named: Vec<_> = near
+        .named
+        .iter()
+        .map(|who| {
+            format!(
+                "{} {source} {}, exact {}",
+                name(who),
+                size(who.reading.reported),
+                size(who.reading.exact)
+            )
+        })
+        .collect();
+    let more = near.parted - near.named.len() as u64;
+    format!(
+        "{} {level} by one figure alone: {}{}",
+        counted(near.parted, "process crosses", "processes cross"),
+        named.join("; "),
+        if more > 0 { format!("; {more} more") } else { String::new() }
+    )
+}
