@@ -46,6 +46,20 @@ pub struct Layout {
     pub counter_counters: u32,
     /// 1 where `percpu_counter` has slots at all (`CONFIG_SMP`).
     pub counter_has_slots: u32,
+    /// `task_struct.cgroups`; 0 where the way from there to a group's id is not known.
+    pub task_cgroups: u32,
+    /// `css_set.dfl_cgrp`: the control group of version 2.
+    pub css_set_dfl_cgrp: u32,
+    /// The memory controller's element of `css_set.subsys`; 0 where that is not known.
+    pub css_set_memory: u32,
+    /// `cgroup_subsys_state.cgroup`
+    pub css_cgroup: u32,
+    /// `cgroup.kn`
+    pub cgroup_kn: u32,
+    /// `kernfs_node.id`
+    pub kernfs_node_id: u32,
+    /// Whose id a record has: 1 the group of the memory controller's own hierarchy, 2 that of version 2, 0 of none.
+    pub cgroup_version: u32,
     /// `bpf_array.pptrs`
     pub array_pptrs: u32,
     /// Possible CPUs: how many offsets the map `CPU_OFFSETS` holds.

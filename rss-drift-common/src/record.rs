@@ -49,6 +49,11 @@ pub struct MmRecord {
     pub unused: u32,
     /// Name of the thread group's leader.
     pub comm: [u8; COMM_LEN],
+    /// The id of the control group that limits the visited task's memory (`cgroup.kn.id`), in the hierarchy that
+    /// [`Layout::cgroup_version`] chose; 0 where it chose none.
+    ///
+    /// [`Layout::cgroup_version`]: crate::Layout::cgroup_version
+    pub cgroup_id: u64,
 }
 
 impl MmRecord {
@@ -110,7 +115,7 @@ mod plain_old_data {
     use super::FullRecord;
     use crate::{running::TaskShadow, shadow::ShadowRecord};
 
-    crate::shadow::plain_old_data!(FullRecord<ShadowRecord> of 272, FullRecord<TaskShadow> of 352);
+    crate::shadow::plain_old_data!(FullRecord<ShadowRecord> of 280, FullRecord<TaskShadow> of 360);
 }
 
 /// No fold came in between while the counters were read: count + cached is exact.

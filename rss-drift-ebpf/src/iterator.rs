@@ -111,7 +111,33 @@ pub fn write_record(visit: &Visit, identity: &Identity, count: &Pages, cached: &
                 load(identity.leader, comm),
                 load(identity.leader, comm + 8),
             ]),
+            cgroup_id: cgroup_id(task),
         }
     };
     visit.write(&record);
+}
+
+/// The id of the control group that limits a task's memory; 0 where none is asked for. The kernel frees neither the set of groups nor
+/// the group before the iterator's read-side section of RCU ends (`kernel/bpf/bpf_iter.c:bpf_iter_run_prog`).
+///
+/// # Safety
+/// `task` must be a task that the verifier knows.
+#[inline(always)]
+unsafe fn cgroup_id(task: *const u8) -> u64 {
+    let version = layout!(cgroup_version);
+    if version == 0 {
+        return 0;
+    }
+    // SAFETY: as of this function; from there each pointer's type is known by that of the struct before, offsets come from BTF.
+    unsafe {
+        let groups: *const u8 = load_at!(task, task_cgroups);
+        let group: *const u8 = if version == 1 {
+            let memory: *const u8 = load_at!(groups, css_set_memory);
+            load_at!(memory, css_cgroup)
+        } else {
+            load_at!(groups, css_set_dfl_cgrp)
+        };
+        let node: *const u8 = load_at!(group, cgroup_kn);
+        load_at!(node, kernfs_node_id)
+    }
 }

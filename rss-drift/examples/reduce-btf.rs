@@ -15,15 +15,29 @@ use anyhow::{Context as _, bail};
 use rss_drift::kernel::btf::{Btf, Kind, Shape, Type, read_vmlinux};
 
 /// Structs that are looked up by name.
-const ROOTS: [&str; 5] = ["mm_struct", "task_struct", "signal_struct", "percpu_counter", "bpf_array"];
-
-/// Structs whose members are looked at, the roots included.
-const WHOLE: [&str; 9] = [
+const ROOTS: [&str; 9] = [
     "mm_struct",
     "task_struct",
     "signal_struct",
     "percpu_counter",
     "bpf_array",
+    "css_set",
+    "cgroup_subsys_state",
+    "cgroup",
+    "kernfs_node",
+];
+
+/// Structs whose members are looked at, the roots included.
+const WHOLE: [&str; 13] = [
+    "mm_struct",
+    "task_struct",
+    "signal_struct",
+    "percpu_counter",
+    "bpf_array",
+    "css_set",
+    "cgroup_subsys_state",
+    "cgroup",
+    "kernfs_node",
     "raw_spinlock",
     "qspinlock",
     "mm_rss_stat",
@@ -44,8 +58,8 @@ const TRACEPOINTS: [&str; 7] = [
 /// Functions that fentry programs attach to.
 const FUNCTIONS: [&str; 3] = ["exit_mmap", "__mmdrop", "mm_trace_rss_stat"];
 
-/// An enumerator of the enum that numbers the counters.
-const COUNTERS: &str = "NR_MM_COUNTERS";
+/// Enumerators of the enums whose values are asked: one numbers the counters, one the controllers of control groups.
+const ENUMERATORS: [&str; 2] = ["NR_MM_COUNTERS", "CGROUP_SUBSYS_COUNT"];
 
 /// Bytes of a record's head: name, info, size or type.
 const HEAD: usize = 12;
@@ -112,7 +126,7 @@ impl<'a> Reducer<'a> {
         let named = |name: &str| self.btf.string_is(found.name_offset(), name);
         Ok(match found.kind() {
             Kind::Struct => ROOTS.into_iter().any(named),
-            Kind::Enum => found.enumerators().any(|(at, _)| self.btf.string_is(at, COUNTERS)),
+            Kind::Enum => self.keeps_enumerators(found),
             Kind::Function => {
                 let root = FUNCTIONS.into_iter().any(named);
                 if root {
@@ -129,6 +143,12 @@ impl<'a> Reducer<'a> {
             }
             _ => false,
         })
+    }
+
+    /// Whether the values of an enum are asked.
+    fn keeps_enumerators(&self, found: Type<'_>) -> bool {
+        let kept = |at| ENUMERATORS.iter().any(|name| self.btf.string_is(at, name));
+        found.enumerators().any(|(at, _)| kept(at))
     }
 
     /// The new number of a type, which is copied later when it was not met before.
@@ -161,7 +181,7 @@ impl<'a> Reducer<'a> {
                     self.put(&[name, info(from.kind()), from.size_or_type()]);
                 }
             }
-            Kind::Enum if from.enumerators().any(|(at, _)| self.btf.string_is(at, COUNTERS)) => {
+            Kind::Enum if self.keeps_enumerators(from) => {
                 self.put(&[name, info_of(from), from.size_or_type()]);
                 for (at, value) in from.enumerators() {
                     let name = self.name(at)?;

@@ -1,10 +1,10 @@
-//! A control group of version 2 that limits memory.
+//! Control groups: of version 2 that limit memory, and such as have only a name.
 
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::Duration,
@@ -23,6 +23,27 @@ pub fn root() -> Option<PathBuf> {
     controllers.split_whitespace().any(|controller| controller == "memory").then_some(path)
 }
 
+/// Where the groups are that rows show, and of which version: that of the memory controller's own hierarchy, else version 2.
+pub fn hierarchy() -> Option<(PathBuf, u32)> {
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    // Device, path, kind, options, and more.
+    let find = |kind: &str, option: &str| {
+        let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let found = mounts.find(|words| words[2] == kind && words[3].split(',').any(|word| word == option));
+        found.map(|words| PathBuf::from(words[1]))
+    };
+    find("cgroup", "memory")
+        .map(|path| (path, 1))
+        .or_else(|| Some((find("cgroup2", "rw")?, 2)))
+        .filter(|(path, _)| is_writable(path))
+}
+
+/// Whether a group can be made there.
+fn is_writable(path: &Path) -> bool {
+    let probe = Group(path.join("live-probe"));
+    fs::create_dir(&probe.0).is_ok()
+}
+
 /// A group. Removed when dropped: its processes have to be gone by then.
 #[derive(Debug)]
 pub struct Group(PathBuf);
@@ -39,6 +60,21 @@ impl Group {
         let group = Self(path);
         group.limit(bytes)?;
         Ok(group)
+    }
+
+    /// Makes a group of this name, without a limit, where [`hierarchy`] says.
+    pub fn named(name: &str) -> io::Result<Self> {
+        let (root, _) = hierarchy().ok_or_else(|| io::Error::other("no control groups can be made"))?;
+        let path = root.join(name);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(Self(path)),
+        }
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 
     /// From now on it holds at most so many bytes: what is more goes to swap.

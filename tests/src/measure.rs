@@ -12,7 +12,7 @@ use rss_drift::{
         sample::Row,
     },
     probe::{FullOptions, Mm, Snapshot},
-    proc::{Precision, Source, Wanted},
+    proc::{Cgroups, Precision, Source, Wanted},
     session::{Mode, Session, Startup},
 };
 use rss_drift_common::{Pages, record::FLAG_VALID, shadow::SHADOW_VALID};
@@ -99,8 +99,10 @@ impl Meter {
         let printed = Printed::of(mm.tid).expect("read /proc");
         let walk = Walk::of(mm.tid).expect("read smaps");
         let mut problems = collect::Problems::default();
-        let mut rows = collect::rows(&mut self.session.probe, before, &[pid], &self.rules, &mut problems)
-            .expect("read the iterator");
+        let groups = &mut Cgroups::default();
+        let mut rows =
+            collect::rows(&mut self.session.probe, before, &[pid], &self.rules, groups, &mut problems)
+                .expect("read the iterator");
         let after = self.snapshot();
         let second = after.process(pid)?;
         let same = (mm.mm, mm.exec_id, mm.count, mm.cached)

@@ -17,7 +17,7 @@ use crate::{
     kernel::tunables::Cpus,
     output::{ReportFormat, print},
     probe::Probe,
-    proc::{Source, Wanted},
+    proc::{Cgroups, Source, Wanted},
     session::{Mode, Startup},
 };
 pub(crate) use child::Placement;
@@ -84,7 +84,15 @@ fn measure(probe: &mut Probe, pid: u32, rules: &Rules) -> anyhow::Result<(Row, b
     let mut last: Option<Row> = None;
     for _ in 0..READINGS {
         let before = probe.snapshot()?;
-        let row = collect::rows(probe, before, &[pid], rules, &mut collect::Problems::default())?.pop();
+        let row = collect::rows(
+            probe,
+            before,
+            &[pid],
+            rules,
+            &mut Cgroups::default(),
+            &mut collect::Problems::default(),
+        )?
+        .pop();
         let row = row.with_context(|| format!("the demo's child {pid} ended while it was read"))?;
         let still = row.moved == Some(0) && !row.notes.contains(&Note::Uncertain);
         if still && last.as_ref().is_some_and(|last| last.exact == row.exact) {

@@ -17,7 +17,7 @@ use crate::{
     },
     kernel::{Accounting, tunables::Cpus},
     probe::{Mm, Probe, ProbeError, Publish, Snapshot},
-    proc::{Files, Precision, ProcFigures, Source, TaskFolder, Wanted},
+    proc::{Cgroups, Files, Precision, ProcFigures, Source, TaskFolder, Wanted},
 };
 
 /// Fewest processes whose /proc files are read between two readings of the iterator. Few, so that the time between is short;
@@ -116,14 +116,35 @@ pub struct Problems {
 struct Group<'a>(Vec<(&'a Mm, Files)>);
 
 impl<'a> Group<'a> {
-    /// Reads /proc for each of `before`.
-    fn read(before: impl Iterator<Item = &'a Mm>, wanted: Wanted, rules: &Rules) -> Self {
-        Self(before.map(|mm| (mm, folder(mm).read(wanted, rules.page_size))).collect())
+    /// Reads /proc for each of `before`; the paths of control groups that are known are not read.
+    fn read(
+        before: impl Iterator<Item = &'a Mm>,
+        wanted: Wanted,
+        rules: &Rules,
+        groups: &mut Cgroups,
+    ) -> Self {
+        let read = |mm: &'a Mm| {
+            let known = wanted.cgroup.then(|| groups.path(mm.cgroup_id)).flatten();
+            let wanted = Wanted { cgroup: wanted.cgroup && known.is_none(), ..wanted };
+            let files = folder(mm).read(wanted, rules.page_size);
+            if let Some(path) = &files.cgroup {
+                groups.check(mm.cgroup_id, path);
+            }
+            (mm, Files { cgroup: known.or(files.cgroup), ..files })
+        };
+        Self(before.map(read).collect())
     }
 
     /// Pairs what was read with the reading `after`. A process that is gone by then, or that has another mm, has no
     /// row: nobody knows to which of the two /proc's answer belongs.
-    fn rows(self, after: &Snapshot, wanted: Wanted, rules: &Rules, problems: &mut Problems) -> Vec<Row> {
+    fn rows(
+        self,
+        after: &Snapshot,
+        wanted: Wanted,
+        rules: &Rules,
+        groups: &mut Cgroups,
+        problems: &mut Problems,
+    ) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.0.len());
         for (before, files) in self.0 {
             let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else {
@@ -132,6 +153,10 @@ impl<'a> Group<'a> {
             problems.unreadable += u64::from(
                 Source::ALL.iter().any(|&source| wanted.has(source) && files.figures.of(source).is_none()),
             );
+            let stayed = (before.task, before.cgroup_id) == (second.task, second.cgroup_id);
+            if let Some(path) = files.cgroup.as_deref().filter(|_| stayed) {
+                groups.learn(second.cgroup_id, path);
+            }
             rows.push(row(before, second, files, after, rules, problems));
         }
         rows
@@ -147,8 +172,12 @@ pub fn rows(
     mut before: Snapshot,
     pids: &[u32],
     rules: &Rules,
+    groups: &mut Cgroups,
     problems: &mut Problems,
 ) -> Result<Vec<Row>, ProbeError> {
+    if rules.wanted.cgroup {
+        groups.begin_report(probe.cgroup_version());
+    }
     let missed_events = probe.missed_events();
     let counts_faults = probe.counts_faults();
     let mut rows = Vec::with_capacity(pids.len());
@@ -158,11 +187,11 @@ pub fn rows(
     let size = if rules.wanted.resident { SMALLEST_GROUP } else { group_size(read.len()) };
     for (place, group) in read.chunks(size).enumerate() {
         let wanted = if place == 0 { rules.wanted.and(Wanted::only(Source::Stat)) } else { rules.wanted };
-        let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), wanted, rules);
+        let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), wanted, rules, groups);
         let after = probe.snapshot()?;
         problems.retried += after.retried();
         let first = rows.len();
-        rows.extend(group.rows(&after, wanted, rules, problems));
+        rows.extend(group.rows(&after, wanted, rules, groups, problems));
         for row in &mut rows[first..] {
             row.shadow = shadow_figures(row.process.pid, &before, &after, rules, counts_faults);
             row.missed_events = missed_events;

@@ -1,4 +1,4 @@
-//! Layouts of real kernels: Debian's 5.10.223, 6.1.192, 6.12.107 and 7.2.13 (cloud flavour), and a 6.18.44.
+//! Layouts of real kernels: Debian's 5.10.262, 6.1.192, 6.12.118 and 7.2.13 (cloud flavour), and a 6.18.44.
 //!
 //! The fixtures are these kernels' own BTF, reduced by `cargo run --locked -p rss-drift --example reduce-btf`. The expected
 //! offsets are not ours: pahole (dwarves 1.24) printed them from the whole files.
@@ -36,6 +36,12 @@ fn kernel_5_10() {
         task_self_exec_id: 2968,
         task_self_exec_id_size: 8,
         signal_nr_threads: 8,
+        task_cgroups: 3328,
+        css_set_dfl_cgrp: 120,
+        css_set_memory: 4 * 8,
+        css_cgroup: 0,
+        cgroup_kn: 248,
+        kernfs_node_id: 104,
         mm_rss_stat: 712,
         mm_rss_stride: 8,
         ..Layout::default()
@@ -58,6 +64,12 @@ fn kernel_6_1() {
         task_self_exec_id: 3240,
         task_self_exec_id_size: 8,
         signal_nr_threads: 8,
+        task_cgroups: 3600,
+        css_set_dfl_cgrp: 128,
+        css_set_memory: 4 * 8,
+        css_cgroup: 0,
+        cgroup_kn: 248,
+        kernfs_node_id: 104,
         mm_rss_stat: 728,
         mm_rss_stride: 8,
         ..Layout::default()
@@ -79,6 +91,12 @@ fn kernel_6_12() {
         task_self_exec_id: 3240,
         task_self_exec_id_size: 8,
         signal_nr_threads: 8,
+        task_cgroups: 3584,
+        css_set_dfl_cgrp: 128,
+        css_set_memory: 4 * 8,
+        css_cgroup: 0,
+        cgroup_kn: 256,
+        kernfs_node_id: 96,
         mm_rss_stat: 824,
         array_pptrs: 264,
         ..percpu_counter()
@@ -100,6 +118,12 @@ fn kernel_6_18() {
         task_self_exec_id: 2016,
         task_self_exec_id_size: 8,
         signal_nr_threads: 8,
+        task_cgroups: 2376,
+        css_set_dfl_cgrp: 112,
+        css_set_memory: 4 * 8,
+        css_cgroup: 0,
+        cgroup_kn: 256,
+        kernfs_node_id: 96,
         mm_rss_stat: 960,
         array_pptrs: 312,
         ..percpu_counter()
@@ -121,6 +145,12 @@ fn kernel_7_2() {
         task_self_exec_id: 3616,
         task_self_exec_id_size: 8,
         signal_nr_threads: 8,
+        task_cgroups: 4000,
+        css_set_dfl_cgrp: 128,
+        css_set_memory: 4 * 8,
+        css_cgroup: 0,
+        cgroup_kn: 296,
+        kernfs_node_id: 96,
         mm_rss_stat: 1208,
         array_pptrs: 304,
         ..percpu_counter()

@@ -23,7 +23,7 @@ pub(super) fn resolve(btf: &Btf<'_>) -> Result<(Accounting, Layout), BtfError> {
     check_order(btf)?;
     let mm = btf.structure("mm_struct")?;
     let task = btf.structure("task_struct")?;
-    let layout = identity(btf, &task)?;
+    let layout = cgroups(btf, &task, identity(btf, &task)?);
     let rss_stat = mm.find("rss_stat")?.ok_or_else(|| BtfError::NoMember("mm_struct.rss_stat".to_owned()))?;
     if PER_CPU.fits(rss_stat.of)? {
         let layout = Layout { mm_rss_stat: rss_stat.offset, ..layout };
@@ -56,6 +56,48 @@ fn identity(btf: &Btf<'_>, task: &Structure<'_>) -> Result<Layout, BtfError> {
         signal_nr_threads: btf.structure("signal_struct")?.offset_of("nr_threads", &Shape::Int(4))?,
         ..Layout::default()
     })
+}
+
+/// The way from a task to the ids of its control groups (`kernel/cgroup/cgroup.c:task_dfl_cgroup`,
+/// `include/linux/cgroup.h:cgroup_id`). Without it, as in a kernel built without control groups, the names of groups come from /proc
+/// alone.
+fn cgroups(btf: &Btf<'_>, task: &Structure<'_>, layout: Layout) -> Layout {
+    let pointer = |structure: &str, member: &str, to: &str| {
+        btf.structure(structure)?.offset_of(member, &Shape::Pointer(&Shape::Struct(to)))
+    };
+    let find = || {
+        Ok::<_, BtfError>(Layout {
+            task_cgroups: task.offset_of("cgroups", &Shape::Pointer(&Shape::Struct("css_set")))?,
+            css_set_dfl_cgrp: pointer("css_set", "dfl_cgrp", "cgroup")?,
+            cgroup_kn: pointer("cgroup", "kn", "kernfs_node")?,
+            kernfs_node_id: btf.structure("kernfs_node")?.offset_of("id", &Shape::Int(8))?,
+            ..layout
+        })
+    };
+    let Ok(layout) = find() else { return layout };
+    let memory = || {
+        let Some((index, controllers)) = memory_controller(btf) else { return Ok(layout) };
+        let state = Shape::Pointer(&Shape::Struct("cgroup_subsys_state"));
+        let states = btf.structure("css_set")?.offset_of("subsys", &Shape::Array(controllers, &state))?;
+        Ok::<_, BtfError>(Layout {
+            css_set_memory: states + 8 * index,
+            css_cgroup: pointer("cgroup_subsys_state", "cgroup", "cgroup")?,
+            ..layout
+        })
+    };
+    memory().unwrap_or(layout)
+}
+
+/// The memory controller's number and how many controllers there are (`include/linux/cgroup-defs.h:cgroup_subsys_id`): both depend on
+/// how the kernel was built.
+fn memory_controller(btf: &Btf<'_>) -> Option<(u32, u32)> {
+    const COUNT: &str = "CGROUP_SUBSYS_COUNT";
+    let controllers = btf.enums_with(COUNT).next()?;
+    let value = |name: &str| {
+        let found = controllers.enumerators().find(|&(at, _)| btf.string_is(at, name));
+        found.and_then(|(_, value)| u32::try_from(value).ok())
+    };
+    Some((value("memory_cgrp_id")?, value(COUNT)?))
 }
 
 /// Offset and size of `task_struct.self_exec_id`: u64 since 5.7, u32 before.

@@ -238,3 +238,49 @@ fn every_member_is_checked() {
         assert!(error.contains(&format!("percpu_counter.{name}")), "{error}");
     }
 }
+
+/// The structs on the way from a task to its control groups, of so many controllers; `node_id` is the type of a group's id.
+fn with_cgroups(model: &mut Model, node_id: u32, controllers: u32) {
+    let builder = &mut model.builder;
+    let pointer_to = |builder: &mut Builder, name: &str| {
+        let forward = builder.plain(name, Kind::Forward, 0);
+        builder.plain("", Kind::Pointer, forward)
+    };
+    let [set, state, group, node] =
+        ["css_set", "cgroup_subsys_state", "cgroup", "kernfs_node"].map(|name| pointer_to(builder, name));
+    let states = builder.array(state, controllers);
+    builder.structure("css_set", 64, &bytes(&[("subsys", states, 8), ("dfl_cgrp", group, 40)]));
+    builder.structure("cgroup_subsys_state", 16, &bytes(&[("cgroup", group, 8)]));
+    builder.structure("cgroup", 16, &bytes(&[("kn", node, 8)]));
+    builder.structure("kernfs_node", 24, &bytes(&[("id", node_id, 16)]));
+    model.task.extend(bytes(&[("cgroups", set, 80)]));
+}
+
+/// The figures of control groups: of the way to version 2, and of that to the memory controller's own hierarchy.
+fn cgroup_figures(model: Model) -> ([u32; 4], [u32; 2]) {
+    let (_, layout) = model.resolve().unwrap();
+    (
+        [layout.task_cgroups, layout.css_set_dfl_cgrp, layout.cgroup_kn, layout.kernfs_node_id],
+        [layout.css_set_memory, layout.css_cgroup],
+    )
+}
+
+#[test]
+fn the_way_to_control_groups_is_followed_as_far_as_it_is_known() {
+    let made = |node_id_bytes, controllers, enumerators: &[(&'static str, i32)]| {
+        let mut model = Model::new();
+        let id = model.builder.int(node_id_bytes, false);
+        with_cgroups(&mut model, id, controllers);
+        model.builder.enumeration("cgroup_subsys_id", enumerators);
+        cgroup_figures(model)
+    };
+    let all = [("cpu_cgrp_id", 0), ("memory_cgrp_id", 2), ("CGROUP_SUBSYS_COUNT", 3)];
+    assert_eq!(made(8, 3, &all), ([80, 40, 8, 16], [8 + 2 * 8, 8]));
+    // Without a memory controller, or with a table of another size, version 2 is left.
+    assert_eq!(made(8, 3, &[all[0], all[2]]), ([80, 40, 8, 16], [0, 0]));
+    assert_eq!(made(8, 4, &all), ([80, 40, 8, 16], [0, 0]));
+    assert_eq!(made(8, 3, &[]), ([80, 40, 8, 16], [0, 0]));
+    // Another id than one of 64 bits may not be that of one group alone.
+    assert_eq!(made(4, 3, &all), ([0; 4], [0; 2]));
+    assert_eq!(cgroup_figures(Model::new()), ([0; 4], [0; 2]));
+}

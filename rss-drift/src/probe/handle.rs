@@ -21,7 +21,10 @@ use super::{
     statistics::{self, ProgramStatistics},
     stream::Stream,
 };
-use crate::kernel::{Accounting, symbols::Symbols};
+use crate::{
+    kernel::{Accounting, symbols::Symbols},
+    proc::CgroupVersion,
+};
 
 /// The iterator of passive mode on per-task accounting; it reads every task's cache for `--where` too.
 pub(super) const TASKS: &str = "rss_pertask";
@@ -43,6 +46,8 @@ pub struct Probe {
     pub(super) reader: Reader,
     pub(super) slots: SlotReader,
     pub(super) kernel: String,
+    /// Of which version the ids of control groups in the records are.
+    pub(super) cgroup_version: Option<CgroupVersion>,
     /// Set in full mode.
     pub(super) full: Option<Full>,
 }
@@ -81,6 +86,12 @@ impl Probe {
     #[must_use]
     pub fn full_mode(&self) -> Option<(u32, EndOfMm)> {
         self.full.as_ref().map(|full| (full.capacity, full.ends.seen_by))
+    }
+
+    /// Of which version the ids of control groups in a reading are; `None` where it has none.
+    #[must_use]
+    pub const fn cgroup_version(&self) -> Option<CgroupVersion> {
+        self.cgroup_version
     }
 
     /// Why full mode does not see ends by fentry, where that was tried in vain.

@@ -1,6 +1,7 @@
 //! Loading the BPF programs: layout in, verified, CPUs found.
 
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
+use rss_drift_common::Layout;
 
 use super::{
     error::ProbeError,
@@ -17,7 +18,10 @@ use super::{
     scheme::{Scheme, percpu},
     stream::Stream,
 };
-use crate::kernel::{Accounting, Cast, Kernel, btf::blob_of};
+use crate::{
+    kernel::{Accounting, Cast, Kernel, btf::blob_of},
+    proc::CgroupVersion,
+};
 
 impl Probe {
     /// Loads what passive mode needs on `kernel`.
@@ -25,7 +29,8 @@ impl Probe {
     /// # Errors
     /// When the kernel refuses a BPF program: the text holds the end of the verifier's log.
     pub fn open(kernel: &Kernel) -> Result<Self, ProbeError> {
-        let known = Known { layout: kernel.layout, lines: lines_are_wanted(), ..Known::default() };
+        let (layout, cgroup_version) = with_cgroups(&kernel.layout);
+        let known = Known { layout, lines: lines_are_wanted(), ..Known::default() };
         let mut ebpf = load(&mut loader(kernel), &known)?;
         let btf = targets(kernel)?;
         let program = match kernel.accounting {
@@ -42,6 +47,7 @@ impl Probe {
             reader: Reader::passive(kernel.accounting, program),
             slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
+            cgroup_version,
             full: None,
         })
     }
@@ -79,8 +85,9 @@ impl Probe {
         let scheme = Scheme::of(kernel.accounting);
         let capacity = options.capacity(kernel.layout.cpu_ids, live);
         let config = full::config(kernel, options, capacity, cast);
+        let (layout, cgroup_version) = with_cgroups(&kernel.layout);
         let known = Known {
-            layout: kernel.layout,
+            layout,
             config,
             run: run::layout(options.run)?,
             lines: lines_are_wanted(),
@@ -109,6 +116,7 @@ impl Probe {
             reader: Reader::full(kernel.accounting, scheme.reader),
             slots: SlotReader::new(kernel),
             kernel: kernel.release.clone(),
+            cgroup_version,
             full: Some(Full {
                 capacity,
                 ends,
@@ -118,6 +126,21 @@ impl Probe {
             }),
         })
     }
+}
+
+/// The layout with the choice which control groups' ids the records have, and of which version these are: none where the way to them
+/// is not known.
+fn with_cgroups(layout: &Layout) -> (Layout, Option<CgroupVersion>) {
+    let version = CgroupVersion::of_host().filter(|version| match version {
+        CgroupVersion::One => layout.css_set_memory != 0,
+        CgroupVersion::Two => layout.task_cgroups != 0,
+    });
+    let cgroup_version = match version {
+        None => 0,
+        Some(CgroupVersion::One) => 1,
+        Some(CgroupVersion::Two) => 2,
+    };
+    (Layout { cgroup_version, ..*layout }, version)
 }
 
 /// The maps made and the BPF programs ready to be loaded, by what is known of this kernel.

@@ -1,5 +1,6 @@
 //! Readers of /proc: what the kernel reports of one process. Pages inside; `None` is unreadable, never 0.
 
+mod cgroups;
 mod files;
 mod namespace;
 mod rollup;
@@ -11,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use cgroups::{CgroupVersion, Cgroups};
 use files::Buffer;
 pub use namespace::boottime_offset;
 use procfs::{
@@ -30,7 +32,7 @@ pub struct Wanted {
     pub status: bool,
     /// `smaps_rollup`: a page-table walk, costly for a large process.
     pub resident: bool,
-    /// The cgroup's path.
+    /// The cgroup's path, unless [`Cgroups`] has it.
     pub cgroup: bool,
 }
 
@@ -121,7 +123,7 @@ impl TaskFolder {
         let stat = buffer.parse(wanted.stat, (&self.0, "stat"), files::Stat::parse);
         let statm = buffer.parse(wanted.statm, (&self.0, "statm"), files::statm);
         // A group may have a name that is not UTF-8.
-        let cgroup = |bytes: &[u8]| cgroup_of(&String::from_utf8_lossy(bytes));
+        let cgroup = |bytes: &[u8]| cgroups::cgroup_of(&String::from_utf8_lossy(bytes));
         let cgroup = buffer.parse(wanted.cgroup, (&self.0, "cgroup"), cgroup);
         let rollup = wanted.resident.then(|| self.rollup()).flatten();
         let figures = ProcFigures {
@@ -150,19 +152,6 @@ impl TaskFolder {
     pub fn rollup(&self) -> Option<Rollup> {
         Rollup::read(&self.0)
     }
-}
-
-/// Picks the line that a user of memory limits means: v2 unless only its root is used beside v1 controllers.
-fn cgroup_of(text: &str) -> Option<String> {
-    let find = |wanted: &dyn Fn(&str) -> bool| {
-        text.lines().find_map(|line| {
-            let mut parts = line.splitn(3, ':').skip(1);
-            let (controllers, path) = (parts.next()?, parts.next()?);
-            wanted(controllers).then(|| path.to_owned())
-        })
-    };
-    let memory = find(&|controllers| controllers.split(',').any(|controller| controller == "memory"));
-    memory.or_else(|| find(&|controllers| controllers.is_empty()))
 }
 
 /// Why a pid that was asked for cannot be watched.
@@ -265,14 +254,6 @@ pub fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_cgroup_that_limits_memory() {
-        assert_eq!(cgroup_of("0::/user.slice\n").as_deref(), Some("/user.slice"));
-        assert_eq!(cgroup_of("4:memory:/a:b\n3:cpu,cpuacct:/x\n0::/\n").as_deref(), Some("/a:b"));
-        assert_eq!(cgroup_of(""), None);
-        assert_eq!(cgroup_of("3:cpu:/x\n"), None);
-    }
 
     #[test]
     fn a_cgroup_that_is_not_utf_8_is_read() {

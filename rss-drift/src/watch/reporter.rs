@@ -18,7 +18,7 @@ use crate::{
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
-    proc::{Precision, own_peak_rss, thread_name},
+    proc::{Cgroups, Precision, own_peak_rss, thread_name},
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
 };
@@ -31,6 +31,8 @@ pub(super) struct Reporter {
     host: Host,
     rules: Rules,
     selection: Selection,
+    /// The paths of control groups.
+    cgroups: Cgroups,
     map_bytes: u64,
     clock: CpuClock,
     /// When everything was attached.
@@ -71,6 +73,7 @@ impl Reporter {
             outputs,
             rules,
             selection,
+            cgroups: Cgroups::default(),
             clock: CpuClock::begin(),
             since,
             intervals: 0,
@@ -115,7 +118,8 @@ impl Reporter {
         let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };
         let time = snapshot.time;
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
-        let mut rows = collect::rows(&mut self.session.probe, snapshot, &pids, &self.rules, &mut problems)?;
+        let probe = &mut self.session.probe;
+        let mut rows = collect::rows(probe, snapshot, &pids, &self.rules, &mut self.cgroups, &mut problems)?;
         left_out += self.selection.order(&mut rows, &self.host);
         // What no table shows is of the outputs for machines alone.
         let mut shown = rows.len().min(self.options.limit.unwrap_or(usize::MAX));

@@ -41,6 +41,8 @@ pub enum Reason {
     NoIoUring,
     /// Memory cannot be limited by control groups of version 2.
     NoMemoryCgroup,
+    /// No control group can be made.
+    NoCgroups,
     /// The kernel is not locked down to confidentiality.
     NoLockdown,
     /// Too little memory is available for the RFC's program in full size.
@@ -49,7 +51,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their exit statuses.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoThp,
         Self::NoSwap,
         Self::OneCpu,
@@ -62,6 +64,7 @@ impl Reason {
         Self::NoUserfaultfd,
         Self::NoIoUring,
         Self::NoMemoryCgroup,
+        Self::NoCgroups,
         Self::NoLockdown,
         Self::NoMemory,
     ];
@@ -81,6 +84,7 @@ impl Reason {
             Self::NoUserfaultfd => "no-userfaultfd",
             Self::NoIoUring => "no-io-uring",
             Self::NoMemoryCgroup => "no-memory-cgroup",
+            Self::NoCgroups => "no-cgroups",
             Self::NoLockdown => "no-lockdown",
             Self::NoMemory => "no-memory",
         }
@@ -106,6 +110,7 @@ impl Reason {
             Self::NoUserfaultfd => userfaultfd::open().is_err(),
             Self::NoIoUring => io_worker::open().is_err(),
             Self::NoMemoryCgroup => cgroup::root().is_none(),
+            Self::NoCgroups => cgroup::hierarchy().is_none(),
             Self::NoLockdown => !fs::read_to_string("/sys/kernel/security/lockdown")
                 .is_ok_and(|text| text.contains("[confidentiality]")),
             Self::NoMemory => kib_of("/proc/meminfo", "MemAvailable:").is_none_or(|kib| kib < DEMO_KIB),

@@ -11,6 +11,7 @@ mod fallback;
 mod files;
 mod foreign;
 mod ftrace;
+mod groups;
 mod hard;
 mod host;
 mod hotplug;
@@ -186,6 +187,9 @@ pub const TESTS: &[Test] = tests! {
         nothing_but_text_where_there_is_no_terminal
         a_narrow_terminal_drops_columns
         a_closed_pipe_is_a_quiet_end
+    }
+    groups {
+        a_row_names_the_group_of_its_process
     }
     labels {
         no_drift_of_files_that_may_be_exact

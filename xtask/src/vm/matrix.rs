@@ -51,6 +51,7 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "strain::with_256",
     "strain::steps_down",
     "fallback::",
+    "groups::",
     "labels::",
     "ftrace::",
     "crowds::programs",
