@@ -1,6 +1,7 @@
 //! What it costs to let a program run: CPU time of `rss-drift watch` and of `top` side by side, and our memory.
 
 use std::{
+    fs,
     io::Read as _,
     path::Path,
     process::{ChildStdout, Stdio},
@@ -87,7 +88,26 @@ pub fn run(command: &Path, periods: usize, probe: &mut Probe, page_size: u64) ->
         }
         before = now;
     }
-    memory(daemons[0].program.0.id(), probe, page_size)
+    memory(daemons[0].program.0.id(), probe, page_size)?;
+    drop(daemons);
+    figures::print("memory/peak-full", 0, peak_of_full_mode(command)?)
+}
+
+/// The most that a start in full mode takes, in bytes.
+fn peak_of_full_mode(command: &Path) -> Result<u64> {
+    let daemon = Daemon::start("watch", command, &["watch", "--interval", "600"], Stdio::piped())?;
+    // The first report comes when all is loaded.
+    daemon.wait_for_output()?;
+    peak(daemon.program.0.id())
+}
+
+/// The largest RSS of a process so far, in bytes: its `VmHWM`.
+fn peak(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("process {pid} ended: its message is above"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("VmHWM is no size")?;
+    Ok(kib * 1024)
 }
 
 /// Our memory: what the kernel's counters of the process add up to, and what our BPF programs and maps take in the kernel.
@@ -99,5 +119,6 @@ fn memory(pid: u32, probe: &mut Probe, page_size: u64) -> Result<()> {
     figures::print("memory/rss", 0, bytes(mm.exact_rss()))?;
     figures::print("memory/file", 0, bytes(exact[0]))?;
     figures::print("memory/anon", 0, bytes(exact[1]))?;
+    figures::print("memory/peak", 0, peak(pid)?)?;
     figures::print("memory/kernel", 0, probe.footprint().bytes)
 }

@@ -9,6 +9,7 @@ mod figures;
 mod idle;
 mod proc_files;
 mod programs;
+mod reports;
 mod rounds;
 mod snapshot;
 
@@ -32,6 +33,10 @@ fn perform(arguments: &[&str]) -> Result<()> {
         ["snapshot", command, rounds, processes @ ..] if !processes.is_empty() => {
             let processes = processes.iter().map(|number| number.parse()).collect::<Result<Vec<_>, _>>()?;
             snapshot::run(command.as_ref(), rounds.parse()?, &processes)
+        }
+        ["reports", command, periods, processes @ ..] if !processes.is_empty() => {
+            let processes = processes.iter().map(|number| number.parse()).collect::<Result<Vec<_>, _>>()?;
+            reports::run(command.as_ref(), periods.parse()?, &processes)
         }
         ["cost", command, rounds] => cost::run(command.as_ref(), rounds.parse()?),
         ["cost-in-instructions", rounds] => cost::count_instructions(rounds.parse()?),

@@ -39,7 +39,10 @@ impl Drop for Running {
 pub fn start(command: &mut Command) -> Result<Child> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.spawn().with_context(|| {
-        format!("cannot run {name}: ps and top are in Debian's package procps, perf is in linux-perf")
+        format!(
+            "cannot run {name}: ps and top are in Debian's package procps, htop is in htop, pidstat in sysstat, perf in \
+             linux-perf"
+        )
     })
 }
 

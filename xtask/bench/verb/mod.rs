@@ -11,6 +11,7 @@ mod figures;
 mod host;
 mod instructions;
 mod measure;
+mod reports;
 mod snapshot;
 mod stats;
 mod units;
@@ -24,7 +25,7 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// One reading of the host, the daemon and the start, beside /proc, ps and top
+    /// One reading of the host, the daemon and the start, beside /proc, ps, top, htop and pidstat
     Snapshot(snapshot::Arguments),
     /// What full mode adds to page faults, context switches and starts of processes, beside other ways to follow RSS
     Cost(cost::Arguments),

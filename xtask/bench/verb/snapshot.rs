@@ -11,12 +11,16 @@ use super::{
     figures::Figures,
     host,
     measure::Programs,
+    reports,
     stats::Spread,
     units::{bytes, ratio, time, times},
 };
 use crate::{setup, table::Table, workspace};
 
-/// One reading of the host, the daemon and the start, beside /proc, ps and top.
+/// A period of programs side by side is as long as so many rounds.
+const ROUNDS_PER_PERIOD: u32 = 4;
+
+/// One reading of the host, the daemon, reports of all processes and the start, beside /proc, ps, top, htop and pidstat.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     /// Rounds in which everything that is compared runs once
@@ -25,6 +29,9 @@ pub(crate) struct Arguments {
     /// Idle processes to measure with, the bars by the largest number
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u32).range(1..30_000))]
     processes: Vec<u32>,
+    /// Idle processes to measure reports of all with, beside top, htop and pidstat
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "250,500,1000,2000", value_parser = clap::value_parser!(u32).range(1..30_000))]
+    reports: Vec<u32>,
     /// Write the figures into docs/overhead.md
     #[arg(long)]
     write: bool,
@@ -40,15 +47,19 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     setup::bench(arguments.yes)?;
     let programs = Programs::build(&root)?;
     // They are added to those that are there.
-    let mut processes = arguments.processes.clone();
-    processes.sort_unstable();
-    processes.dedup();
+    let processes = sorted(&arguments.processes);
     let host = host::describe()?;
     let mut words =
         vec!["snapshot".into(), programs.command.clone().into(), arguments.rounds.to_string().into()];
     words.extend(processes.iter().map(|count| count.to_string().into()));
     let figures = programs.measure(&words)?;
-    let text = format!("{host} {} rounds.\n\n{}", arguments.rounds, report(&figures, &processes)?);
+    let of_all = sorted(&arguments.reports);
+    let periods = arguments.rounds.div_ceil(ROUNDS_PER_PERIOD);
+    let mut words = vec!["reports".into(), programs.command.clone().into(), periods.to_string().into()];
+    words.extend(of_all.iter().map(|count| count.to_string().into()));
+    let of_reports = programs.measure(&words)?;
+    let report = report(&figures, &processes, (&of_reports, &of_all))?;
+    let text = format!("{host} {} rounds.\n\n{report}", arguments.rounds);
     println!("{text}");
     if arguments.write {
         docs::write(&root.join(PAGE), "snapshot", &text)?;
@@ -57,10 +68,19 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All tables.
-fn report(figures: &Figures, processes: &[u32]) -> Result<String> {
+/// Numbers of processes, each once, by their size.
+fn sorted(processes: &[u32]) -> Vec<u32> {
+    let mut processes = processes.to_vec();
+    processes.sort_unstable();
+    processes.dedup();
+    processes
+}
+
+/// All tables; those of reports of all processes have figures and numbers of processes of their own.
+fn report(figures: &Figures, processes: &[u32], (of_reports, of_all): (&Figures, &[u32])) -> Result<String> {
     let most = *processes.last().context("a number of processes is needed")?;
-    let mut text = bars(figures, most)?.markdown();
+    let bars = bars(figures, most)?.with(reports::bars(of_reports, of_all)?.into_iter().map(Vec::from));
+    let mut text = bars.markdown();
     for count in processes {
         let seen = figures.single(&format!("{count}/processes"))?;
         write!(text, "\n### {count} idle processes ({seen} with memory on the host)\n\n")?;
@@ -68,6 +88,12 @@ fn report(figures: &Figures, processes: &[u32]) -> Result<String> {
     }
     write!(text, "\n### The daemon at 1 Hz, {most} idle processes\n\n")?;
     text += &daemons(figures)?.markdown();
+    for &count in of_all {
+        write!(text, "\n### Reports of all processes at 1 Hz, {count} idle processes\n\n")?;
+        text += &reports::beside(of_reports, count)?.markdown();
+    }
+    write!(text, "\n### CPU time of a report of all processes, for each process\n\n")?;
+    text += &reports::by_number(of_reports, of_all)?.markdown();
     write!(text, "\n### Memory of the daemon\n\n")?;
     text += &memory(figures)?.markdown();
     Ok(text)
@@ -97,6 +123,15 @@ fn bars(figures: &Figures, most: u32) -> Result<Table> {
         &first,
         format!("{} ({})", time(first.median), times(&first)),
     );
+    for (name, what) in [("peak", "passive"), ("peak-full", "full")] {
+        let peak = figures.spread(&format!("memory/{name}"))?;
+        bar(
+            format!("RSS at the peak of a start in {what} mode: at most 16 MiB"),
+            Bar::AtMost(16.0 * 1024.0 * 1024.0),
+            &peak,
+            bytes(peak.median),
+        );
+    }
     Ok(table)
 }
 
@@ -148,6 +183,8 @@ fn memory(figures: &Figures) -> Result<Table> {
         ("rss", "RSS, exact"),
         ("anon", "of it anonymous"),
         ("file", "of it pages of the program's file and its libraries, shared where others use them"),
+        ("peak", "RSS at the peak of its start"),
+        ("peak-full", "RSS at the peak of a start in full mode"),
         ("kernel", "eBPF programs and maps in the kernel"),
     ] {
         table.row([what.to_owned(), bytes(figures.single(&format!("memory/{name}"))?)]);
@@ -174,18 +211,25 @@ mod tests {
         for (name, ns) in [("watch", 5_000_000), ("top", 20_000_000), ("watch-pipe", 1), ("top-pipe", 2)] {
             lines.push(format!("daemon/{name} 0 {ns}"));
         }
-        for name in ["rss", "anon", "file", "kernel"] {
+        for name in ["rss", "peak", "peak-full", "anon", "file", "kernel"] {
             lines.push(format!("memory/{name} 0 4096"));
         }
-        let text = report(&Figures::parse(&lines.join("\n")).unwrap(), &[100, 1000]).unwrap();
+        for (name, ns) in
+            [("csv", 14), ("table", 20), ("iterator", 4), ("top", 10), ("htop", 40), ("pidstat", 5)]
+        {
+            lines.push(format!("reports/500/{name} 0 {ns}"));
+        }
+        let figures = Figures::parse(&lines.join("\n")).unwrap();
+        let text = report(&figures, &[100, 1000], (&figures, &[500])).unwrap();
         let verdicts: Vec<_> = text
             .lines()
             .skip(2)
-            .take(3)
+            .take(7)
             .filter_map(|line| line.trim_end_matches(" |").rsplit('|').next())
             .map(str::trim)
             .collect();
-        assert_eq!(verdicts, ["met", "not met", "met"], "{text}");
+        assert_eq!(verdicts, ["met", "not met", "met", "met", "met", "met", "not met"], "{text}");
+        assert!(text.contains("at 1 Hz, 500 idle processes\n"), "{text}");
         assert!(text.contains("### 100 idle processes (100 with memory on the host)"), "{text}");
     }
 }
