@@ -12,6 +12,9 @@ pub enum OutputError {
     /// Whoever read our output has closed it: the end of the run, and no failure.
     #[error("the reader of the output has closed it")]
     ClosedPipe,
+    /// The thread of an output has panicked, and has said why.
+    #[error("an output ended by an error in rss-drift itself, which stands above; please report it")]
+    Panicked,
     /// Standard output takes nothing.
     #[error("cannot write to standard output: {0}")]
     Print(io::Error),

@@ -2,14 +2,12 @@
 
 use std::{
     fs::File,
+    os::fd::AsRawFd as _,
     thread,
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
+use nix::errno::Errno;
 
 use super::{OutputError, Target};
 
@@ -19,22 +17,45 @@ const QUIET: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(20);
 
 /// Held until it is dropped. `None` where locks are not supported: then two runs that start at once on one new file may write two headers.
-pub(super) type Lock = Option<Flock<File>>;
+pub(super) type Lock = Option<Held>;
+
+/// A lock by flock(2). A file system may refuse to give one back (a server of files that is gone): nix's `Flock` panics then.
+#[derive(Debug)]
+pub(super) struct Held(File);
+
+impl Held {
+    fn take(file: &File) -> Result<Self, Errno> {
+        let file = file.try_clone().map_err(|_| Errno::EMFILE)?;
+        flock(&file, libc::LOCK_EX | libc::LOCK_NB)?;
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It belongs to the open file, of which there is another descriptor. What is not given back ends with that.
+        let _ = flock(&self.0, libc::LOCK_UN);
+    }
+}
+
+fn flock(file: &File, operation: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: flock(2) takes numbers, and the descriptor is open.
+    Errno::result(unsafe { libc::flock(file.as_raw_fd(), operation) }).map(drop)
+}
 
 /// Takes the lock.
 ///
 /// # Errors
 /// When another process has held it for so long.
 pub(super) fn lock(file: &File, target: &Target, longest: Duration) -> Result<Lock, OutputError> {
-    let Ok(mut file) = file.try_clone() else { return Ok(None) };
     let began = Instant::now();
     let mut said = false;
     loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        match Held::take(file) {
             Ok(lock) => return Ok(Some(lock)),
-            Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
+            Err(Errno::EWOULDBLOCK | Errno::EINTR) => {}
             Err(_) => return Ok(None),
-        };
+        }
         let waited = began.elapsed();
         if waited >= longest {
             return Err(OutputError::Locked { target: target.clone(), longest });
@@ -50,8 +71,25 @@ pub(super) fn lock(file: &File, target: &Target, longest: Duration) -> Result<Lo
     }
 }
 
-/// Gives it back: it belongs to the open file, which stays open.
+/// Gives it back.
 pub(super) fn unlock(lock: Lock) {
-    // What is not given back ends with the file.
-    let _ = lock.map(Flock::unlock);
+    drop(lock);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_cannot_be_given_back_is_no_panic() {
+        let file = tempfile::tempfile().unwrap();
+        let held = Held::take(&file).unwrap();
+        // SAFETY: the descriptor is of this lock alone; a file without locks takes its place, and is closed with it.
+        unsafe {
+            let path = libc::open(c"/".as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
+            assert!(libc::dup2(path, held.0.as_raw_fd()) >= 0 && libc::close(path) == 0);
+        }
+        assert_eq!(flock(&held.0, libc::LOCK_UN), Err(Errno::EBADF));
+        drop(held);
+    }
 }

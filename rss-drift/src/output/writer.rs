@@ -91,6 +91,13 @@ impl Shared {
         // A panic of the thread leaves the state as it was between two steps.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Nothing more is written, and whoever waits is told.
+    fn fail(&self, error: OutputError) {
+        self.lock().end(error);
+        self.changed.notify_all();
+        tell();
+    }
 }
 
 /// Whether somebody waits until everything is written.
@@ -245,13 +252,21 @@ impl Writer {
     }
 }
 
+/// Ends an output whose thread panics: nobody waits for it then.
+struct OnPanic<'a>(&'a Shared);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(OutputError::Panicked);
+        }
+    }
+}
+
 /// The life of the thread: opens the output and writes what comes, until that fails. It ends with the process.
 fn write_all(shared: &Shared, open: Opening) {
-    let fail = |error| {
-        shared.lock().end(error);
-        shared.changed.notify_all();
-        tell();
-    };
+    let _on_panic = OnPanic(shared);
+    let fail = |error| shared.fail(error);
     let mut blocks = match open().and_then(|mut blocks| blocks.begin().map(|()| blocks)) {
         Ok(blocks) => blocks,
         Err(error) => return fail(error),
@@ -293,4 +308,19 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
 pub(super) fn waits_for_reader(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
     std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_ends_its_output() {
+        let target = Target::File("/x/y.csv".into());
+        let writer = Writer::start(&target, Box::new(|| panic!("on purpose")));
+        writer.wait(Duration::from_secs(60));
+        assert!(writer.is_drained(), "nobody waits for it");
+        assert!(matches!(writer.take_failure(), Some(OutputError::Panicked)));
+        assert!(writer.take_failure().is_none());
+    }
 }
