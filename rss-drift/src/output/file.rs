@@ -201,17 +201,50 @@ impl Blocks {
                 *self = Self::open(&self.target, self.content.clone(), self.lock_timeout)?;
             }
         }
-        if self.kind == Kind::Pipe || !self.was_emptied()? {
-            return self.write(bytes, rows);
+        if self.was_emptied()? { self.begin_again(bytes, rows, 0) } else { self.append(bytes, rows) }
+    }
+
+    /// Writes whole rows behind what is there. A file that was emptied since somebody looked begins with them instead of the preamble:
+    /// they are taken back, and written behind it.
+    fn append(&mut self, bytes: &[u8], rows: u64) -> Result<(), OutputError> {
+        self.write(bytes, rows)?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if length == 0 || !self.begins_again_with_a_preamble() || self.ends()?.0 > length {
+            return Ok(());
         }
+        self.rows -= rows;
+        self.begin_again(bytes, rows, length)
+    }
+
+    /// Writes the preamble and whole rows into a file that was emptied, unless another process has begun it by now. It has nothing but
+    /// `before`, bytes of ours that have no preamble.
+    fn begin_again(&mut self, bytes: &[u8], rows: u64, before: u64) -> Result<(), OutputError> {
         let lock = lock(&self.medium, &self.target, self.lock_timeout)?;
-        let written = if self.was_emptied()? {
+        let end = self.ends()?.1;
+        let written = if end == before {
+            let cut = self.medium.cut(0);
+            cut.map_err(|source| OutputError::Read { target: self.target.clone(), source })?;
             self.write(&[&self.content.preamble, bytes].concat(), rows)
-        } else {
+        } else if before == 0 {
             self.write(bytes, rows)
+        } else {
+            // Another process has written behind our rows, which are there.
+            self.rows += rows;
+            Ok(())
         };
         unlock(lock);
         written
+    }
+
+    /// Whether an emptied file gets the preamble.
+    const fn begins_again_with_a_preamble(&self) -> bool {
+        matches!(self.kind, Kind::File(_)) && self.begun && !self.content.preamble.is_empty()
+    }
+
+    /// Where the last write ended, and where the file ends.
+    fn ends(&mut self) -> Result<(u64, u64), OutputError> {
+        let ends = self.medium.ends();
+        ends.map_err(|source| OutputError::Read { target: self.target.clone(), source })
     }
 
     /// Whether a file that had our preamble has nothing. The next write goes to where it ends now, also where it is not in `O_APPEND`: a
@@ -220,12 +253,12 @@ impl Blocks {
         if !matches!(self.kind, Kind::File(_)) {
             return Ok(false);
         }
-        let failed = |source| OutputError::Read { target: self.target.clone(), source };
-        let (ours, end) = self.medium.ends().map_err(failed)?;
+        let (ours, end) = self.ends()?;
         if ours > end {
+            let failed = |source| OutputError::Read { target: self.target.clone(), source };
             self.medium.seek(SeekFrom::Start(end)).map_err(failed)?;
         }
-        Ok(end == 0 && self.begun && !self.content.preamble.is_empty())
+        Ok(end == 0 && self.begins_again_with_a_preamble())
     }
 
     /// Which regular file it is; `None` of pipes, terminals and devices.

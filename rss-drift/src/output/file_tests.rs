@@ -191,3 +191,25 @@ fn two_names_of_one_file_are_one() {
     assert!(open(&one).is_some());
     assert_eq!(open(&one), open(&two));
 }
+
+#[test]
+fn a_file_that_is_emptied_begins_again_whenever_that_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("y.csv");
+    let mut file = open(&Target::File(path.clone()), content(b"head\n")).unwrap();
+    let emptied = || fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    file.report(b"one\n", 1).unwrap();
+    emptied();
+    file.report(b"two\n", 1).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"head\ntwo\n");
+    emptied();
+    // As if it had happened behind the look.
+    file.append(b"three\n", 1).unwrap();
+    file.append(b"four\n", 1).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"head\nthree\nfour\n");
+    assert_eq!(file.rows, 4);
+    emptied();
+    fs::write(&path, "head\nof another\n").unwrap();
+    file.report(b"five\n", 1).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"head\nof another\nfive\n");
+}
