@@ -99,10 +99,9 @@ impl Meter {
         let printed = Printed::of(mm.tid).expect("read /proc");
         let walk = Walk::of(mm.tid).expect("read smaps");
         let mut problems = collect::Problems::default();
-        let groups = &mut Cgroups::default();
-        let mut rows =
-            collect::rows(&mut self.session.probe, before, &[pid], &self.rules, groups, &mut problems)
-                .expect("read the iterator");
+        let (probe, mut groups) = (&mut self.session.probe, Cgroups::default());
+        let rows = collect::rows(probe, before, &[pid], &self.rules, &mut groups, &mut problems, &|| false);
+        let mut rows = rows.expect("read the iterator").expect("nobody gives up");
         let after = self.snapshot();
         let second = after.process(pid)?;
         let same = (mm.mm, mm.exec_id, mm.count, mm.cached)

@@ -77,6 +77,11 @@ impl Drop for Scratch {
     }
 }
 
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of ours is UTF-8")
+}
+
 /// Hides what is below a directory from this process and its children: an empty tmpfs is over it.
 pub fn hide(path: &str) -> io::Result<()> {
     make_mounts_private()?;

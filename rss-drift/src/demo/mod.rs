@@ -84,15 +84,9 @@ fn measure(probe: &mut Probe, pid: u32, rules: &Rules) -> anyhow::Result<(Row, b
     let mut last: Option<Row> = None;
     for _ in 0..READINGS {
         let before = probe.snapshot()?;
-        let row = collect::rows(
-            probe,
-            before,
-            &[pid],
-            rules,
-            &mut Cgroups::default(),
-            &mut collect::Problems::default(),
-        )?
-        .pop();
+        let (mut groups, mut problems) = (Cgroups::default(), collect::Problems::default());
+        let rows = collect::rows(probe, before, &[pid], rules, &mut groups, &mut problems, &|| false)?;
+        let row = rows.and_then(|mut rows| rows.pop());
         let row = row.with_context(|| format!("the demo's child {pid} ended while it was read"))?;
         let still = row.moved == Some(0) && !row.notes.contains(&Note::Uncertain);
         if still && last.as_ref().is_some_and(|last| last.exact == row.exact) {

@@ -116,23 +116,28 @@ pub struct Problems {
 struct Group<'a>(Vec<(&'a Mm, Files)>);
 
 impl<'a> Group<'a> {
-    /// Reads /proc for each of `before`; the paths of control groups that are known are not read.
+    /// Reads /proc for each of `before`; the paths of control groups that are known are not read. `None` where that is given up between two
+    /// of them.
     fn read(
         before: impl Iterator<Item = &'a Mm>,
         wanted: Wanted,
         rules: &Rules,
         groups: &mut Cgroups,
-    ) -> Self {
+        give_up: &dyn Fn() -> bool,
+    ) -> Option<Self> {
         let read = |mm: &'a Mm| {
+            if give_up() {
+                return None;
+            }
             let known = wanted.cgroup.then(|| groups.path(mm.cgroup_id)).flatten();
             let wanted = Wanted { cgroup: wanted.cgroup && known.is_none(), ..wanted };
             let files = folder(mm).read(wanted, rules.page_size);
             if let Some(path) = &files.cgroup {
                 groups.check(mm.cgroup_id, path);
             }
-            (mm, Files { cgroup: known.or(files.cgroup), ..files })
+            Some((mm, Files { cgroup: known.or(files.cgroup), ..files }))
         };
-        Self(before.map(read).collect())
+        before.map(read).collect::<Option<_>>().map(Self)
     }
 
     /// Pairs what was read with the reading `after`. A process that is gone by then, or that has another mm, has no
@@ -167,6 +172,8 @@ impl<'a> Group<'a> {
 ///
 /// Where `stat` is not wanted, the first group's is read all the same, so that each report checks the records against /proc. Where nothing
 /// is wanted, the rows behind that group are those of the last reading, in which reported and exact are of one instant.
+///
+/// That may take seconds: `give_up` is asked before each process, and where it says so there are no rows (`None`).
 pub fn rows(
     probe: &mut Probe,
     mut before: Snapshot,
@@ -174,7 +181,8 @@ pub fn rows(
     rules: &Rules,
     groups: &mut Cgroups,
     problems: &mut Problems,
-) -> Result<Vec<Row>, ProbeError> {
+    give_up: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Row>>, ProbeError> {
     if rules.wanted.cgroup {
         groups.begin_report(probe.cgroup_version());
     }
@@ -187,7 +195,8 @@ pub fn rows(
     let size = if rules.wanted.resident { SMALLEST_GROUP } else { group_size(read.len()) };
     for (place, group) in read.chunks(size).enumerate() {
         let wanted = if place == 0 { rules.wanted.and(Wanted::only(Source::Stat)) } else { rules.wanted };
-        let group = Group::read(group.iter().filter_map(|&pid| before.process(pid)), wanted, rules, groups);
+        let group = group.iter().filter_map(|&pid| before.process(pid));
+        let Some(group) = Group::read(group, wanted, rules, groups, give_up) else { return Ok(None) };
         let after = probe.snapshot()?;
         problems.retried += after.retried();
         let first = rows.len();
@@ -204,7 +213,7 @@ pub fn rows(
         row.missed_events = missed_events;
         rows.push(row);
     }
-    Ok(rows)
+    Ok(Some(rows))
 }
 
 /// What full mode knows of a process at the reading `after`. A shadow that a flush disturbed is no figure.

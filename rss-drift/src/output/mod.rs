@@ -30,6 +30,7 @@ mod lock;
 mod machine;
 mod once;
 mod outputs;
+pub mod patience;
 mod pipe;
 mod place;
 mod plan;
@@ -249,6 +250,8 @@ pub struct FinalSummary<'a> {
     pub duration: Duration,
     /// Intervals reported.
     pub intervals: u64,
+    /// Reports that were given up because a signal came before all was read. What was read of them by then is among the readings.
+    pub dropped: u64,
     /// Selected processes seen at least once.
     pub processes: u64,
     /// Whether they are a selection of the host's.

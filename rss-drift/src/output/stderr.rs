@@ -1,32 +1,19 @@
 //! Standard error: what is said beside the reports. A terminal that was stopped and a pipe that nobody reads must not hold up measuring.
 
-use std::{
-    io,
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, sync::OnceLock, time::Duration};
 
 use super::{
     Target,
     content::Content,
     file::Blocks,
+    patience,
     writer::{Unit, Writer},
 };
 
-/// How long the last words are waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The same after a signal, which is to end us within a second.
-const AFTER_SIGNAL: Duration = Duration::from_millis(200);
-
-/// Whether a signal ends us.
-static SIGNALLED: AtomicBool = AtomicBool::new(false);
-
 /// Its thread starts with the first word. `None`: it is closed, and nobody is there to be told.
+static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
+
 fn writer() -> Option<&'static Writer> {
-    static WRITER: OnceLock<Option<Writer>> = OnceLock::new();
     let start = || {
         Blocks::open(&Target::Stderr, Content::text(), Duration::ZERO)
             .ok()
@@ -62,16 +49,16 @@ pub fn is_drained() -> bool {
     writer().is_none_or(Writer::is_drained)
 }
 
-/// A signal ends us: from now on nothing is waited for longer than a moment.
-pub fn hurry() {
-    SIGNALLED.store(true, Ordering::Relaxed);
-}
-
-/// Waits until all is written, before the process ends; not for ever.
+/// Waits until all is written, before the process ends; not for ever. What found no room before is counted.
 pub fn flush() {
-    let longest = if SIGNALLED.load(Ordering::Relaxed) { AFTER_SIGNAL } else { PATIENCE };
-    if let Some(writer) = writer() {
-        writer.wait(longest);
+    let Some(Some(writer)) = WRITER.get() else { return };
+    writer.wait(patience::left());
+    let (lost, of) = writer.skipped(false);
+    if lost > 0 && writer.is_drained() {
+        let text =
+            format!("rss-drift: {lost} of {of} messages skipped: nobody read standard error fast enough\n");
+        writer.push(Unit { bytes: text.into_bytes(), rows: 0, counts: false });
+        writer.wait(patience::left());
     }
 }
 

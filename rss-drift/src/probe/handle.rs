@@ -137,11 +137,15 @@ impl Probe {
     }
 
     /// Who holds the pages of `pids` that their global counts do not have yet: a reading of its own. A process that is gone has no
-    /// list; what never held still is marked as not valid.
-    pub fn holders(&mut self, pids: &[u32]) -> Result<Vec<Holders>, ProbeError> {
+    /// list; what never held still is marked as not valid. `None` where `give_up` said so between two passes over the tasks.
+    pub fn holders(
+        &mut self,
+        pids: &[u32],
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Holders>>, ProbeError> {
         match self.accounting {
-            Accounting::PerTask => holders::in_tasks(&mut self.ebpf, &mut Stream::new(TASKS), pids),
-            Accounting::PerCpu => self.slots.read(&mut self.ebpf, pids, &self.kernel),
+            Accounting::PerTask => holders::in_tasks(&mut self.ebpf, &mut Stream::new(TASKS), pids, give_up),
+            Accounting::PerCpu => self.slots.read(&mut self.ebpf, pids, &self.kernel, give_up),
         }
     }
 

@@ -27,7 +27,7 @@ use nix::sys::signal::Signal;
 pub(crate) use options::{Format, Options, Until};
 
 use crate::{
-    output::{OnceFile, ReportOutput, Target, ignore_file_size_signal, stderr, with_causes},
+    output::{OnceFile, ReportOutput, Target, ignore_file_size_signal, patience, stderr, with_causes},
     session::Inherited,
     table::{Names, clean_json, clean_lines, csv_header, csv_rows, json_object},
 };
@@ -96,7 +96,7 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
         folded.write(last.sites.folded().into_bytes());
     }
     if signal.is_some() {
-        stderr::hurry();
+        patience::hurry();
     }
     let drained =
         || output.is_drained() && folded.as_ref().is_none_or(OnceFile::is_drained) && stderr::is_drained();

@@ -25,7 +25,7 @@ pub use cost::CpuClock;
 pub use guard::OverheadGuard;
 pub use heap::give_memory_back;
 pub use inherited::Inherited;
-pub use signals::{Event, Signals, hold};
+pub use signals::{Event, Grace, Signals, hold};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -1,7 +1,8 @@
 //! Signals, taken one after the other where we wait anyway.
 
 use std::{
-    io,
+    cell::Cell,
+    io, mem,
     os::fd::AsFd as _,
     time::{Duration, Instant},
 };
@@ -16,9 +17,13 @@ use nix::{
 };
 
 use super::inherited::is_ignored;
-use crate::output::{any_change, await_end, stderr, take_change};
+use crate::output::{any_change, await_end, patience, take_change};
 
-/// How long outputs are waited for after a signal, which is to end us within a second.
+// A signal is to end us within a second: what is in hand, the outputs and standard error ([`patience::hurry`]) have that together.
+
+/// How long what is in hand may go on after a signal: most reports are complete by then.
+const IN_HAND: Duration = Duration::from_millis(300);
+/// How long outputs are waited for after a signal or a failure.
 const AFTER_SIGNAL: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +101,8 @@ impl Signals {
         /// Where nothing tells that an output is done.
         const ASK: Duration = Duration::from_millis(50);
         await_end();
-        let mut end = hurried.then(|| Instant::now() + AFTER_SIGNAL);
+        let hurry = || Instant::now() + AFTER_SIGNAL.min(patience::left());
+        let mut end = hurried.then(hurry);
         let mut came = None;
         while !are_drained() {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -107,12 +113,48 @@ impl Signals {
             if let Some(Event::Signal { signal, .. }) = self.wait(left.map_or(wait, |left| left.min(wait)))?
                 && !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)
             {
-                stderr::hurry();
+                patience::hurry();
                 came = came.or(Some(signal));
-                end = end.or_else(|| Some(Instant::now() + AFTER_SIGNAL));
+                end = end.or_else(|| Some(hurry()));
             }
         }
         Ok(came)
+    }
+}
+
+/// Asked while something long is made: whether it is given up, because a signal came that ends the run and there was time to complete it
+/// since. The signal stays to be taken.
+#[derive(Debug)]
+pub struct Grace {
+    signals: &'static [Signal],
+    /// When one of them was there for the first time.
+    came: Cell<Option<Instant>>,
+}
+
+impl Grace {
+    /// For these signals, which are blocked.
+    #[must_use]
+    pub const fn new(signals: &'static [Signal]) -> Self {
+        Self { signals, came: Cell::new(None) }
+    }
+
+    /// Whether it is given up now.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        if self.came.get().is_none() && any_waits(self.signals) {
+            self.came.set(Some(Instant::now()));
+        }
+        self.came.get().is_some_and(|came| came.elapsed() >= IN_HAND)
+    }
+}
+
+/// Whether one of these signals, which are blocked, waits to be taken.
+fn any_waits(signals: &[Signal]) -> bool {
+    // SAFETY: a set of signals is an array of integers: zeroes are a value. The calls write and read this set alone.
+    unsafe {
+        let mut waiting: libc::sigset_t = mem::zeroed();
+        libc::sigpending(&raw mut waiting) == 0
+            && signals.iter().any(|&signal| libc::sigismember(&raw const waiting, signal as i32) == 1)
     }
 }
 

@@ -61,6 +61,8 @@ Rows of one report have one `interval` and one `reading_time`. Both formats have
   (a pipe that is smaller than a report gets a larger buffer, up to 1 MiB; a report that is larger still is begun at once).
 - An output whose reader stalls (a full pipe, a terminal stopped by Ctrl-S) holds up nothing else. It misses the reports for which its queue
   (1 MiB) has no room: whole reports, whose numbers are missing in `interval`. Standard error says so once, and how many they were at the end.
+- A signal that ends the run (Ctrl-C, SIGTERM, SIGHUP) does so within a second. A report that cannot be completed in that time (thousands of
+  processes with `--resident` or `--where`) is dropped as a whole, which standard error says.
 - When the reader of a pipe or FIFO has closed it, that output ends and the others go on. The last output's end is the end of the run, without
   an error.
 

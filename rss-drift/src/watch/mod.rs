@@ -12,8 +12,8 @@ use nix::sys::signal::Signal;
 pub(crate) use options::{Options, Sort};
 
 use crate::{
-    output::{Outputs, ignore_file_size_signal, stderr},
-    session::{Event, Signals, Startup, give_memory_back, hold},
+    output::{OutputError, Outputs, ignore_file_size_signal, patience},
+    session::{Event, Grace, Signals, Startup, give_memory_back, hold},
 };
 use reporter::Reporter;
 pub(crate) use schedule::{Due, Schedule};
@@ -35,19 +35,24 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let signals = [&ENDS[..], &[REPORT_NOW]].concat();
     let mut signals = Signals::block(&signals).context("cannot receive signals")?;
     let outcome = report(&mut reporter, &mut signals);
-    let found_any = reporter.found_any();
+    let (found_any, asked_for_some) = (reporter.found_any(), reporter.asked_for_some());
     // What an output could not take is not tried again with a summary; the others have a moment for what they were given.
     let mut outputs = if outcome.is_ok() { reporter.finish() } else { reporter.abandon() };
     let hurry = !matches!(outcome, Ok(End::AsAsked));
     if matches!(outcome, Ok(End::Signal)) {
-        stderr::hurry();
+        patience::hurry();
     }
     signals.wait_for_outputs(hurry, || outputs.are_drained()).context("cannot receive signals")?;
     outputs.say_skipped();
-    let end = outcome?;
-    outputs.check()?;
-    // Who asked for reports of processes that never were has got none; a signal ends what went on.
-    Ok(ExitCode::from(u8::from(end == End::AsAsked && !found_any)))
+    let end = outcome.and_then(|end| outputs.check().map(|()| end).map_err(Into::into));
+    let nobody_reads = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(OutputError::ClosedPipe));
+    // Who asked for reports of processes that never were has got none, also where nobody reads them; a signal ends what went on.
+    Ok(match end {
+        Ok(End::AsAsked) if !found_any => ExitCode::FAILURE,
+        Err(error) if nobody_reads(&error) && asked_for_some && !found_any => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => return Err(error),
+    })
 }
 
 /// Why there are no more reports.
@@ -78,7 +83,8 @@ fn report(reporter: &mut Reporter, signals: &mut Signals) -> anyhow::Result<End>
             Due::Nothing => {}
             Due::End => return Ok(End::AsAsked),
             Due::Report => {
-                reporter.interval_over()?;
+                let grace = Grace::new(&ENDS);
+                reporter.interval_over(&|| grace.is_over())?;
                 if reporter.is_over() {
                     return Ok(End::AsAsked);
                 }

@@ -38,6 +38,8 @@ pub(super) struct Reporter {
     /// When everything was attached.
     since: SystemTime,
     intervals: u64,
+    /// Reports that were given up.
+    dropped: u64,
     drift: DriftHistogram,
     check: SelfCheck,
     /// Full mode: whether the shadow is right where nothing moves.
@@ -58,7 +60,7 @@ impl Reporter {
         let selection = Selection::new(&options, &snapshot)?;
         if options.holders {
             // The BPF program for that is loaded now: at the first report the rows would have moved on meanwhile.
-            session.probe.holders(&[])?;
+            session.probe.holders(&[], &|| false)?;
         }
         let mut rules = session.rules(options.source, options.wanted(session.precisions));
         rules.pending_limit = rules.unpublished(options.mode.publish());
@@ -77,6 +79,7 @@ impl Reporter {
             clock: CpuClock::begin(),
             since,
             intervals: 0,
+            dropped: 0,
             drift: DriftHistogram::default(),
             check: SelfCheck::default(),
             idle: IdleTracker::default(),
@@ -99,13 +102,18 @@ impl Reporter {
         self.options.count.is_some_and(|count| self.intervals >= count) || self.selection.is_over()
     }
 
-    /// Whether a process was selected in any report.
+    /// Whether so many reports were asked for, or so long a time.
+    pub(super) const fn asked_for_some(&self) -> bool {
+        self.options.count.is_some() || self.options.duration.is_some()
+    }
+
+    /// Whether a process was selected at the start or in any report.
     pub(super) const fn found_any(&self) -> bool {
         self.selection.found_any()
     }
 
-    /// Reads and reports one interval.
-    pub(super) fn interval_over(&mut self) -> anyhow::Result<()> {
+    /// Reads and reports one interval. Where `give_up` says so before all is read, that report is dropped as a whole.
+    pub(super) fn interval_over(&mut self, give_up: &dyn Fn() -> bool) -> anyhow::Result<()> {
         // CPUs come and go, and the bound with them.
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
@@ -119,11 +127,21 @@ impl Reporter {
         let time = snapshot.time;
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
         let probe = &mut self.session.probe;
-        let mut rows = collect::rows(probe, snapshot, &pids, &self.rules, &mut self.cgroups, &mut problems)?;
+        let groups = &mut self.cgroups;
+        let rows = collect::rows(probe, snapshot, &pids, &self.rules, groups, &mut problems, give_up)?;
+        let Some(mut rows) = rows else {
+            self.drop_report();
+            return Ok(());
+        };
         left_out += self.selection.order(&mut rows, &self.host);
         // What no table shows is of the outputs for machines alone.
         let mut shown = rows.len().min(self.options.limit.unwrap_or(usize::MAX));
-        let holders = if self.options.holders { self.holders(&rows[..shown])? } else { Vec::new() };
+        let shows_holders = self.options.holders;
+        let holders = if shows_holders { self.holders(&rows[..shown], give_up)? } else { Some(Vec::new()) };
+        let Some(holders) = holders else {
+            self.drop_report();
+            return Ok(());
+        };
         let mut events = Vec::new();
         let farewells = self.say_farewell(&gone, &mut events);
         let behind = shown;
@@ -200,10 +218,20 @@ impl Reporter {
     }
 
     /// Who holds the missing pages of the rows, by a reading right behind theirs.
-    fn holders(&mut self, rows: &[Row]) -> anyhow::Result<Vec<RowHolders>> {
+    fn holders(
+        &mut self,
+        rows: &[Row],
+        give_up: &dyn Fn() -> bool,
+    ) -> anyhow::Result<Option<Vec<RowHolders>>> {
         let pids: Vec<u32> = rows.iter().map(|row| row.process.pid).collect();
-        let lists = self.session.probe.holders(&pids)?;
-        Ok(holders::of_rows(rows, &lists, thread_name))
+        let lists = self.session.probe.holders(&pids, give_up)?;
+        Ok(lists.map(|lists| holders::of_rows(rows, &lists, thread_name)))
+    }
+
+    /// Counts and tells a report that is not made.
+    fn drop_report(&mut self) {
+        self.dropped += 1;
+        log::warn!("report {} is dropped: a signal came before all of it was read", self.intervals + 1);
     }
 
     /// The last row of each process that is gone, and a line.
@@ -306,6 +334,7 @@ impl Reporter {
             host: &self.host,
             duration,
             intervals: self.intervals,
+            dropped: self.dropped,
             processes: self.seen,
             selected: self.selection.is_selective(),
             drift: self.drift.distribution(),

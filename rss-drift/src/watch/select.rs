@@ -49,7 +49,7 @@ pub(super) struct Selection {
     comms: Vec<String>,
     /// Of these the names that no process had so far.
     unmatched: Vec<String>,
-    /// Whether a process was selected in any report so far.
+    /// Whether a process was selected at the start or in any report so far.
     found: bool,
     /// The most rows that an output takes.
     limit: Option<usize>,
@@ -79,14 +79,16 @@ impl Selection {
             _ => missing.iter().for_each(|why| log::warn!("{why}; the other processes of -p are watched")),
         }
         let comms: Vec<String> = options.comms.iter().map(|name| cut(name)).collect();
-        Ok(Self {
+        let mut selection = Self {
             unmatched: comms.clone(),
             comms,
             found: false,
             limit: options.most_rows(),
             sort: options.sort,
             watched: (!options.pids.is_empty()).then_some(watched),
-        })
+        };
+        selection.found = snapshot.processes().any(|mm| selection.selects(mm));
+        Ok(selection)
     }
 
     /// Whether only some of the host's processes are asked for.
@@ -95,7 +97,7 @@ impl Selection {
         self.watched.is_some() || !self.comms.is_empty()
     }
 
-    /// Whether a process was selected in any report so far.
+    /// Whether a process was selected at the start or in any report so far.
     #[must_use]
     pub(super) const fn found_any(&self) -> bool {
         self.found

@@ -1,21 +1,14 @@
 //! Files that cannot take what is written, and files that must not.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    path::Path,
-};
+use std::fs::{self, File, OpenOptions};
 
 use crate::{
     command::{finish, rss_drift, run},
     harness::{Outcome, Reason},
     helper::Helper,
     records::parse,
-    scratch::Scratch,
+    scratch::{Scratch, text},
 };
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of ours is UTF-8")
-}
 
 /// The disk gets full: an error, and whole intervals in the file.
 pub fn a_full_disk_ends_the_run_and_leaves_whole_rows() -> Outcome {

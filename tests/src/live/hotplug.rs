@@ -8,7 +8,7 @@ use nix::{
 };
 use rss_drift::{
     kernel::Accounting,
-    probe::{FullOptions, Holder},
+    probe::{FullOptions, Holder, Holders},
 };
 use rss_drift_common::{Member, member};
 
@@ -23,6 +23,12 @@ use crate::{
     records::{Record, parse},
     truth::page_size,
 };
+
+/// Who holds pages of a process.
+fn holders(meter: &mut Meter, pid: u32) -> Vec<Holders> {
+    let read = meter.session.probe.holders(&[pid], &|| false);
+    read.expect("read the slots").expect("nobody gives up")
+}
 
 /// The slot of a CPU that goes away is folded into the count, the bound follows the number of CPUs, and exact is right
 /// before, meanwhile and afterwards.
@@ -139,10 +145,10 @@ fn fill_slots(helper: &mut Helper, cpus: &[usize]) {
         for &cpu in cpus {
             let region = helper.map(kind, 2 * most.unsigned_abs());
             helper.pin(cpu);
-            let holders = meter.session.probe.holders(&[pid]).expect("read the slots").pop().expect("a list");
+            let list = holders(&mut meter, pid).pop().expect("a list");
             let is_this =
                 |holder: &Holder| matches!(holder, Holder::Cpu(number) if u32::try_from(cpu) == Ok(*number));
-            let held = holders.held.iter().find(|(holder, _)| is_this(holder));
+            let held = list.held.iter().find(|(holder, _)| is_this(holder));
             let held = held.map_or(0, |(_, pages)| pages[member.index()]);
             helper.write(&region, 0..(most - held).unsigned_abs());
         }
@@ -185,7 +191,7 @@ pub fn all_cpus_but_one_under_load() -> Outcome {
     let region = helper.map(Kind::Anon, THREADS * PAGES * cpus.len() as u64);
     helper.hop(THREADS, &region, PAGES);
     let before = meter.idle(pid);
-    let slots = meter.session.probe.holders(&[pid]).expect("read the slots").pop().expect("it has some");
+    let slots = holders(&mut meter, pid).pop().expect("it has some");
 
     let began = Instant::now();
     invariants.may_be_late();

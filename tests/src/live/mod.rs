@@ -7,6 +7,7 @@ mod crowds;
 mod demo;
 mod drift;
 mod ends;
+mod endurance;
 mod fallback;
 mod files;
 mod foreign;
@@ -220,6 +221,11 @@ pub const TESTS: &[Test] = tests! {
         a_stopped_terminal
         run_with_a_blocked_standard_error
         an_output_that_does_not_block
+    }
+    endurance {
+        a_signal_within_a_report
+        twenty_at_once
+        memory_and_descriptors_stay
     }
     runs {
         as_many_reports_as_asked_for

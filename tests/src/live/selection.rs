@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use serde_json::Value;
 
 use crate::{
-    command::run,
+    command::{Running, run},
     harness::Outcome,
     helper::{Helper, Kind},
     records::{Record, parse},
@@ -140,6 +140,14 @@ pub fn a_name_that_matches_nothing_is_told_once() -> Outcome {
         let done = run(&[&options[..], &end[..]].concat());
         done.must_say(1, &[WORDS]);
         assert_eq!(done.stderr.matches(WORDS).count(), 1, "{done:?}");
+    }
+    // Also where nobody reads what there is not.
+    for format in ["table", "csv"] {
+        let options = ["--passive", "--comm", "live-nobody", "-i", "0.05", "-n", "5", "--format", format];
+        Running::start(&options).close_output().must_say(1, &[WORDS]);
+        Running::start(&["--passive", "-i", "0.05", "-n", "5", "--format", format])
+            .close_output()
+            .must_be_fine();
     }
     let _helper = Helper::start_as("live-somebody");
     let done = run(&["--comm", "live-nobody,live-somebody", "-i", "0.05", "-n", "2", "--format", "csv"]);

@@ -23,12 +23,8 @@ use crate::{
     helper::{AS_HELPER, Helper},
     measure::wait_until,
     records::parse,
-    scratch::Scratch,
+    scratch::{Scratch, text},
 };
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of ours is UTF-8")
-}
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()

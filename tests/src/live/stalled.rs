@@ -27,7 +27,7 @@ use crate::{
     live::run::SELF,
     measure::wait_until,
     records::{Record, parse},
-    scratch::Scratch,
+    scratch::{Scratch, text},
     terminal::Terminal,
 };
 
@@ -35,24 +35,24 @@ use crate::{
 const SOON: Duration = Duration::from_secs(1);
 
 /// rss-drift with what it says in a file, so that nobody has to read it.
-struct Running {
+pub(super) struct Running {
     child: Child,
     said: PathBuf,
 }
 
 impl Running {
-    fn start(command: &mut Command, scratch: &Scratch) -> Self {
+    pub(super) fn start(command: &mut Command, scratch: &Scratch) -> Self {
         let said = scratch.file("said");
         command.stderr(File::create(&said).expect("make a file of ours"));
         Self { child: command.spawn().expect("start this very program"), said }
     }
 
-    fn said(&self) -> String {
+    pub(super) fn said(&self) -> String {
         fs::read_to_string(&self.said).expect("read a file of ours")
     }
 
     /// Sends a signal; how it ended, and how long that took.
-    fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
+    pub(super) fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
         let began = Instant::now();
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("signal a child of ours");
         loop {
@@ -65,14 +65,20 @@ impl Running {
     }
 
     /// Sends a signal, which must end it as soon as it ends where nothing stalls.
-    fn must_end(&mut self, signal: Signal, code: i32, usual: Duration) {
+    pub(super) fn must_end(&mut self, signal: Signal, code: i32, usual: Duration) -> Duration {
         let (status, took) = self.end(signal);
         assert_eq!(status.code(), Some(code), "{status:?}: {}", self.said());
         assert!(took < usual + SOON, "{signal} took {took:?}, usual are {usual:?}: {}", self.said());
+        took
+    }
+
+    /// Its pid.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits until some more reports are in a CSV file.
-    fn must_go_on(&self, csv: &Path) {
+    pub(super) fn must_go_on(&self, csv: &Path) {
         let pid = i64::from(self.child.id());
         let before = own_rows(csv, pid);
         wait_until("more reports come into the file beside", || own_rows(csv, pid) >= before + 5);
@@ -88,7 +94,7 @@ impl Drop for Running {
 }
 
 /// The rows of a file that are written as a whole.
-fn whole_rows(csv: &Path) -> Vec<Record> {
+pub(super) fn whole_rows(csv: &Path) -> Vec<Record> {
     // The last row may be written just now, or the file not be there yet.
     let text = fs::read_to_string(csv).unwrap_or_default();
     text.rfind("\r\n").map_or_else(Vec::new, |end| parse(&text[..end + 2]))
@@ -100,15 +106,11 @@ fn own_rows(csv: &Path, pid: i64) -> usize {
 }
 
 /// Every interval is in the file, from the first to the last.
-fn must_have_no_gap(csv: &Path) {
+pub(super) fn must_have_no_gap(csv: &Path) {
     let mut intervals: Vec<i64> = whole_rows(csv).iter().map(|row| row.must("interval")).collect();
     intervals.dedup();
     let expected: Vec<i64> = (1..).take(intervals.len()).collect();
     assert_eq!(intervals, expected, "no interval is missing");
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of ours is UTF-8")
 }
 
 /// A pipe that holds a page, so that it is soon full.
@@ -126,7 +128,7 @@ fn drained(read: OwnedFd) -> String {
 }
 
 /// How long the end takes where every output takes everything.
-fn usual_end(scratch: &Scratch) -> Duration {
+pub(super) fn usual_end(scratch: &Scratch) -> Duration {
     let csv = scratch.file("usual.csv");
     let mut command = rss_drift(&["--all", "-i", "0.02", "--csv", text(&csv)]);
     let mut running = Running::start(command.stdout(Stdio::null()), scratch);

@@ -26,6 +26,7 @@ const WHATEVER_THE_KERNEL: &[&str] = &[
     "selection::",
     "shared_files::",
     "stalled::",
+    "endurance::",
     "runs::",
     "signals::",
     "commands::",

@@ -81,6 +81,10 @@ pub(super) fn summary(summary: &FinalSummary<'_>, view: &View) -> Vec<String> {
         check::of_run(summary.check, view.units, view.detail),
         summary.cpu_time.as_secs_f64()
     ));
+    if summary.dropped > 0 {
+        let dropped = counted(summary.dropped, "report", "reports");
+        lines.push(format!("dropped: {dropped}, because a signal came before all of it was read"));
+    }
     let skipped = summary.skipped.iter();
     lines.extend(
         skipped.map(|it| format!("skipped: {} of {} reports of {}", it.reports, it.of, clean(&it.output))),

@@ -144,6 +144,7 @@ fn the_summary_names_the_largest_drift_and_whose_it_was() {
         host: &fixture::host(),
         duration: Duration::from_secs(61),
         intervals: 2,
+        dropped: 0,
         processes: 1,
         selected: false,
         drift: all.distribution(),
@@ -163,8 +164,11 @@ fn the_summary_names_the_largest_drift_and_whose_it_was() {
     assert!(text.contains("largest drift: -120 KiB of exact 400 KiB, pid 2 (\\u{1b}x) at "), "{text}");
     assert!(text.ends_with("CPU time 1.23 s\n"), "{text}");
     let skipped = Skipped { output: "/x/\x1bf".to_owned(), reports: 3, of: 7 };
-    let text = render_summary(&FinalSummary { skipped: &[skipped], ..summary }, &View::plain(None));
-    assert!(text.ends_with("\nskipped: 3 of 7 reports of /x/\\u{1b}f\n"), "{text}");
+    let summary = FinalSummary { dropped: 1, skipped: &[skipped], ..summary };
+    let text = render_summary(&summary, &View::plain(None));
+    let end = "\ndropped: 1 report, because a signal came before all of it was read\n\
+               skipped: 3 of 7 reports of /x/\\u{1b}f\n";
+    assert!(text.ends_with(end), "{text}");
 }
 
 proptest! {

@@ -29,9 +29,13 @@ pub(in crate::probe) fn in_tasks(
     ebpf: &mut Ebpf,
     stream: &mut Stream,
     pids: &[u32],
-) -> Result<Vec<Holders>, ProbeError> {
+    give_up: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Holders>>, ProbeError> {
     let mut before = of_tasks(&stream.read(ebpf)?, pids);
     for _ in 1..ATTEMPTS {
+        if give_up() {
+            return Ok(None);
+        }
         let mut after = of_tasks(&stream.read(ebpf)?, pids);
         let all = agree(&before, &mut after);
         before = after;
@@ -39,7 +43,7 @@ pub(in crate::probe) fn in_tasks(
             break;
         }
     }
-    Ok(before)
+    Ok(Some(before))
 }
 
 /// per-cpu accounting: reads slots. Its BPF program is loaded when it is first asked for.
@@ -64,7 +68,8 @@ impl SlotReader {
         ebpf: &mut Ebpf,
         pids: &[u32],
         kernel: &str,
-    ) -> Result<Vec<Holders>, ProbeError> {
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Holders>>, ProbeError> {
         if self.stream.is_none() {
             let btf = Btf::parse(&blob_of(&self.targets), Endianness::default())?;
             load_iterator(ebpf, PROGRAM, &btf, kernel)?;
@@ -75,6 +80,9 @@ impl SlotReader {
             set_targets(ebpf, group)?;
             let mut lists: Vec<Holders> = Vec::new();
             for _ in 0..ATTEMPTS {
+                if give_up() {
+                    return Ok(None);
+                }
                 merge(&mut lists, of_slots(&stream.read(ebpf)?, &self.possible));
                 if lists.iter().all(|list| list.valid) {
                     break;
@@ -82,7 +90,7 @@ impl SlotReader {
             }
             found.extend(lists);
         }
-        Ok(found)
+        Ok(Some(found))
     }
 }
 
