@@ -89,21 +89,6 @@ pub fn hide(path: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Users and groups of this process and its children are those of /etc/passwd and /etc/group alone. The tests are a static program:
-/// glibc loads its modules for other users (systemd, LDAP) into it too, and they crash there.
-pub fn users_of_files_only(scratch: &Scratch) -> io::Result<()> {
-    const CHOICE: &str = "/etc/nsswitch.conf";
-    // Without that file, as in a guest, glibc asks no module.
-    if !Path::new(CHOICE).exists() {
-        return Ok(());
-    }
-    make_mounts_private()?;
-    let files = scratch.file("nsswitch.conf");
-    fs::write(&files, "passwd: files\ngroup: files\n")?;
-    mount(Some(&files), CHOICE, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
-    Ok(())
-}
-
 /// From here on this process's mounts are its own.
 fn make_mounts_private() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;

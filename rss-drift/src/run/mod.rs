@@ -1,5 +1,6 @@
 //! `rss-drift run`: a command and all that descends from it, measured from its first instruction to its end.
 
+mod accounts;
 mod child;
 mod course;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::{CString, OsStr, OsString},
+    ffi::{CString, OsString},
     io,
     os::unix::ffi::OsStrExt as _,
 };
@@ -10,8 +10,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use nix::{
     errno::Errno,
-    unistd::{Gid, Uid, User as Entry, getgrouplist},
+    unistd::{Gid, Uid},
 };
+
+use super::accounts::{self, Account};
 
 /// Whom `--user` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +46,16 @@ impl Identity {
                 Self::of_uid(Uid::from_raw(uid?), Some(Gid::from_raw(gid?)))
             }
             User::Named(name) => {
-                let entry = Entry::from_name(name);
-                if let Some(entry) = entry.with_context(|| format!("cannot look up the user {name}"))? {
-                    return Self::of_entry(&entry, None);
+                let found = accounts::by_name(name);
+                if let Some(found) = found.with_context(|| format!("cannot look up the user {name}"))? {
+                    return Self::of_account(&found, None);
                 }
                 match name.parse() {
                     Ok(uid) => Self::of_uid(Uid::from_raw(uid), None),
-                    Err(_) => bail!("there is no user {name:?}: give a name or a number, or `sudo` (--user)"),
+                    Err(_) => bail!(
+                        "there is no user {name:?}{}: give a name or a number, or `sudo` (--user)",
+                        accounts::asked()
+                    ),
                 }
             }
         }
@@ -61,29 +66,28 @@ impl Identity {
             // -1 leaves the user as it is (setresuid(2)).
             bail!("{uid} is nobody's number: give a user's (--user)");
         }
-        let entry = Entry::from_uid(uid).with_context(|| format!("cannot look up the user {uid}"))?;
-        if let Some(entry) = entry {
-            return Self::of_entry(&entry, gid);
+        let found = accounts::by_uid(uid).with_context(|| format!("cannot look up the user {uid}"))?;
+        if let Some(found) = found {
+            return Self::of_account(&found, gid);
         }
         let gid = gid.unwrap_or(Gid::from_raw(uid.as_raw()));
         Ok(Self { uid, gid, groups: vec![gid.as_raw()], environment: None })
     }
 
-    fn of_entry(entry: &Entry, gid: Option<Gid>) -> anyhow::Result<Self> {
-        let gid = gid.unwrap_or(entry.gid);
-        let name = CString::new(entry.name.as_str()).context("a user's name has no zero byte")?;
-        let groups =
-            getgrouplist(&name, gid).with_context(|| format!("cannot list the groups of {}", entry.name))?;
-        let of = |text: &OsStr| text.to_owned();
+    fn of_account(account: &Account, gid: Option<Gid>) -> anyhow::Result<Self> {
+        let Account { name, uid, home, shell, .. } = account;
+        let gid = gid.unwrap_or(account.gid);
+        let groups = accounts::groups(account, gid)
+            .with_context(|| format!("cannot list the groups of {}", name.display()))?;
         Ok(Self {
-            uid: entry.uid,
+            uid: *uid,
             gid,
             groups: groups.into_iter().map(Gid::as_raw).collect(),
             environment: Some([
-                ("HOME", of(entry.dir.as_os_str())),
-                ("SHELL", of(entry.shell.as_os_str())),
-                ("USER", of(entry.name.as_ref())),
-                ("LOGNAME", of(entry.name.as_ref())),
+                ("HOME", home.clone()),
+                ("SHELL", shell.clone()),
+                ("USER", name.clone()),
+                ("LOGNAME", name.clone()),
             ]),
         })
     }

@@ -18,7 +18,7 @@ use crate::{
     command::{Done, Running, finish, rss_drift},
     harness::{Outcome, Reason},
     measure::wait_until,
-    scratch::{Scratch, users_of_files_only},
+    scratch::Scratch,
     terminal::Terminal,
 };
 
@@ -41,11 +41,6 @@ fn shown(options: &[&str], environment: &[(&str, &str)]) -> Done {
 /// A name, a number or sudo's user: as the kernel shows it of a process that was made that user without rss-drift.
 pub fn another_user() -> Outcome {
     const NUMBER: u32 = 54_321;
-    if Reason::NoNamespaces.holds() {
-        return Outcome::Skipped(Reason::NoNamespaces);
-    }
-    let scratch = Scratch::new();
-    users_of_files_only(&scratch).expect("choose where users come from");
     let mut plain = Command::new(SHOW[0]);
     plain.args(&SHOW[1..]).uid(NUMBER).gid(NUMBER).stdout(Stdio::piped()).stderr(Stdio::piped());
     let plain = finish(&mut plain);
@@ -86,11 +81,7 @@ fn has_root() -> bool {
 
 /// A file that only root may read is not read by the command, and rss-drift counts its memory all the same.
 pub fn another_user_has_no_privileges() -> Outcome {
-    if Reason::NoNamespaces.holds() {
-        return Outcome::Skipped(Reason::NoNamespaces);
-    }
     let scratch = Scratch::new();
-    users_of_files_only(&scratch).expect("choose where users come from");
     let secret = scratch.file("secret");
     fs::write(&secret, "secret").expect("write a file of ours");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("hide a file of ours");
