@@ -119,7 +119,9 @@ fn cache(report: &Report, lines: &mut Lines) {
     lines.line("");
     lines.line(" the RFC's cache, over all updates:");
     hits_and_misses(&totals.updates(), ["", ""].map(str::to_owned), totals.flushes, totals.switches, lines);
-    if report.sites.nameless().is_some() {
+    if let Some(why) = report.sites.nameless() {
+        lines.line("");
+        lines.line(&format!(" over the RFC's own sites: not known ({why})"));
         return;
     }
     let of = &totals.of_kind(kind::RFC);
@@ -210,9 +212,6 @@ fn chains(report: &Report, lines: &mut Lines) {
     }
     lines.line("");
     lines.line(&format!(" call chains of misses, the {printed} most frequent of {}:", sites.chains.len()));
-    if let Some(why) = sites.nameless() {
-        lines.line(&format!(" {why}"));
-    }
     for chain in &sites.chains[..printed] {
         lines.line(&format!(
             "{:>WIDTH$}   {:.1} % of the misses",
