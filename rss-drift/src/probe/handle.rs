@@ -16,6 +16,7 @@ use super::{
     fentry::NoFentry,
     full::{self, EndOfMm, Ends},
     holders::{self, Holders, SlotReader},
+    programs,
     reader::Reader,
     snapshot::Snapshot,
     statistics::{self, ProgramStatistics},
@@ -171,6 +172,16 @@ impl Probe {
     /// When the kernel does not show it.
     pub fn code(&self, symbols: &Symbols) -> io::Result<Vec<Code>> {
         code::code_of(&self.ebpf, symbols)
+    }
+
+    /// Takes every BPF program out of the kernel: nothing is measured any more, and no reading succeeds. The maps stay until the probe is
+    /// dropped.
+    pub fn unload(&mut self) {
+        for (name, program) in self.ebpf.programs_mut() {
+            if let Err(error) = programs::unload(program) {
+                log::debug!("{name}: {error}");
+            }
+        }
     }
 
     /// What the BPF programs and maps cost the kernel.

@@ -2,7 +2,7 @@
 
 use aya::{
     Btf, Ebpf,
-    programs::{Iter, Program},
+    programs::{Iter, Program, ProgramError},
 };
 
 use super::error::ProbeError;
@@ -45,4 +45,15 @@ pub(super) fn attach(
         _ => return Err(ProbeError::Missing(name)),
     }
     Ok(())
+}
+
+/// Detaches and unloads a BPF program. One that is not loaded has nothing to unload.
+pub(super) fn unload(program: &mut Program) -> Result<(), ProgramError> {
+    let unloaded = match program {
+        Program::FEntry(program) => program.unload(),
+        Program::BtfTracePoint(program) => program.unload(),
+        Program::Iter(program) => program.unload(),
+        _ => Ok(()),
+    };
+    if matches!(unloaded, Err(ProgramError::NotLoaded)) { Ok(()) } else { unloaded }
 }

@@ -218,7 +218,14 @@ impl<'a> Runner<'a> {
         let mut report = self.report(child, course)?;
         report.stopped = Some(measured);
         course.stopped = Some(report);
-        self.session.probe = Probe::open(&self.session.kernel)?;
+        // In its place passive mode, which is not asked: so the maps go too. The report is made, and outlives a refusal.
+        match Probe::open(&self.session.kernel) {
+            Ok(passive) => self.session.probe = passive,
+            Err(error) => {
+                log::info!("the maps stay until the end: {error}");
+                self.session.probe.unload();
+            }
+        }
         give_memory_back();
         Ok(())
     }
