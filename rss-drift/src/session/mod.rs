@@ -19,7 +19,7 @@ use crate::{
     probe::{FullOptions, Probe, Publish, heap},
     proc::{Source, Wanted, boottime_offset, read_line},
 };
-use open::{FULL_MODE, Opened, PASSIVE_MEASURES, PROC_FILES, open};
+use open::{FULL_MODE, Opened, PASSIVE_DOES, PASSIVE_MEASURES, PROC_FILES, open};
 
 pub use cost::CpuClock;
 pub use guard::OverheadGuard;
@@ -119,6 +119,9 @@ impl Startup {
                 check.state = State::Failed;
                 let found = check.found.strip_suffix(PASSIVE_MEASURES).unwrap_or(&check.found);
                 check.found = found.to_owned();
+                if let Some(remedy) = &mut check.remedy {
+                    *remedy = remedy.strip_suffix(PASSIVE_DOES).unwrap_or(remedy).to_owned();
+                }
             }
         }
         self.session()

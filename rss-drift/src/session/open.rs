@@ -109,6 +109,8 @@ const ITERATOR: &str = "iterator";
 pub(super) const FULL_MODE: &str = "full-mode";
 /// What follows where full mode cannot be had.
 pub(super) const PASSIVE_MEASURES: &str = ": passive mode measures";
+/// What else helps then, at the end of a remedy.
+pub(super) const PASSIVE_DOES: &str = "; --passive does without";
 
 /// The probe of full mode, where that is wanted and possible, and the check that says why not.
 fn open_full(
@@ -160,7 +162,7 @@ fn no_room(room: &Room) -> Option<Check> {
                 mib(room::FULL_MODE_NEEDS)
             ),
             format!(
-                "echo {} >{}, or start rss-drift outside of this control group; --passive does without",
+                "echo {} >{}, or start rss-drift outside of this control group{PASSIVE_DOES}",
                 room.limit - room.bytes + room::FULL_MODE_NEEDS,
                 room.file.display()
             ),
