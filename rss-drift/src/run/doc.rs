@@ -35,7 +35,7 @@ A report that its file does not take is on standard error, and the exit status i
   prompt for a password) or another process group is in the foreground. `--quiet` leaves out warnings too.
 - **Another user.** `--user NAME`, `--user UID` or, under sudo, `--user sudo` (SUDO_UID and SUDO_GID) runs the command as that user with the user's
   groups and without rss-drift's privileges; HOME, SHELL, USER and LOGNAME are the user's, the rest of the environment stays. A number that no
-  user has is a group too, and changes no variable. It takes CAP_SETUID and CAP_SETGID, and CAP_KILL to pass signals on.
+  user has is a group too, and changes no variable. A static build of rss-drift knows the users of /etc/passwd and /etc/group only. It takes CAP_SETUID and CAP_SETGID, and CAP_KILL to pass signals on.
 - **Updates and pages.** An update is one event of a counter of an mm that is measured. On newer kernels one update may be many
   pages (large folios, fault-around). On per-task accounting all changes of a member that a look at a task's cache finds are one update.
   When all processes have ended, the pages added equal the pages removed (on per-task accounting: if no two CPUs changed one mm at once).
@@ -50,6 +50,8 @@ A report that its file does not take is on standard error, and the exit status i
   had cached came by those sites. If `/proc/kallsyms` hides addresses (kernel.kptr_restrict), the other updates are unclassified, what is
   said of sites is empty, and the
   report says so.
+- **Names of processes** (`largest_comm`) are those of the last reading (`--interval`) that saw this very peak. A peak that came after the last
+  reading has the name that the process had when it was forked or executed its program.
 - **Call chains** are the kernel stacks of misses, counted in the kernel; the most frequent is printed, more with `--misses N`. `--folded FILE`
   writes all of them, a line each, the outermost function first, for flame-graph tools.
   The file stays as it was until there is a chain to write.
