@@ -199,7 +199,8 @@ pub fn memory_and_descriptors_stay() -> Outcome {
         last.1
     );
     assert!(last.0 <= first.0 + ROOM, "memory grows: from {} to {} bytes", first.0, last.0);
-    assert_eq!(last.1, first.1, "descriptors");
+    // The first window may have seen nothing but reports in the making, which have files of /proc open.
+    assert!(last.1 <= first.1, "descriptors are left open: from {} to {}", first.1, last.1);
     running.must_end(Signal::SIGTERM, 0, usual);
     storm.end_storm();
     // Whatever the file was cut to meanwhile, it begins with a header and has whole rows.
