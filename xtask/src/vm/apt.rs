@@ -8,9 +8,12 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
-use super::{kernels::Kernel, tools};
+use super::{
+    kernels::{Debian, Find},
+    tools,
+};
 
 /// Debian's keys, as package debian-archive-keyring installs them: the ending has changed over time.
 const KEYRINGS: [&str; 2] =
@@ -45,6 +48,11 @@ impl Mirrors {
         &self.archive
     }
 
+    /// The same without security updates.
+    pub(crate) fn without_security(&self) -> Self {
+        Self { archive: self.archive.clone(), security: None }
+    }
+
     /// Lines of "origin, label, address".
     fn parse(targets: &str) -> Option<Self> {
         let find = |wanted: &str| {
@@ -58,12 +66,11 @@ impl Mirrors {
     }
 
     /// The sources for one kernel.
-    fn sources(&self, kernel: Kernel, keyring: &str) -> String {
-        let suite = kernel.suite();
+    fn sources(&self, kernel: &Debian, keyring: &str) -> String {
         let options = format!("[arch=amd64 target=Packages signed-by={keyring}]");
-        let mut sources = format!("deb {options} {} {suite} main\n", self.archive);
-        if let Some(security) = self.security.as_ref().filter(|_| kernel.has_security()) {
-            sources = format!("{sources}deb {options} {security} {suite}-security main\n");
+        let mut sources = format!("deb {options} {} {} main\n", self.archive, kernel.suite);
+        if let (Some(security), Some(suite)) = (&self.security, kernel.security_suite()) {
+            sources = format!("{sources}deb {options} {security} {suite} main\n");
         }
         sources
     }
@@ -87,7 +94,7 @@ pub(crate) struct Apt {
 
 impl Apt {
     /// Makes the configuration in `dir` and fetches the suite's lists.
-    pub(crate) fn new(kernel: Kernel, mirrors: &Mirrors, dir: PathBuf) -> Result<Self> {
+    pub(crate) fn new(kernel: &Debian, mirrors: &Mirrors, dir: PathBuf) -> Result<Self> {
         let keyring = KEYRINGS
             .into_iter()
             .find(|file| Path::new(file).exists())
@@ -99,7 +106,7 @@ impl Apt {
         std::fs::write(&sources, mirrors.sources(kernel, keyring))
             .with_context(|| format!("cannot write {}", sources.display()))?;
         let apt = Self { dir };
-        tools::output(apt.command("apt-get").args(["-q", "update"]))?;
+        tools::output(apt.command("apt-get").args(["-q", "update"])).map_err(|error| gone(error, kernel))?;
         Ok(apt)
     }
 
@@ -135,13 +142,29 @@ impl Apt {
         command
     }
 
-    /// The packages that make up the newest kernel of the cloud flavour: what the meta package depends on.
-    pub(crate) fn newest_kernel(&self) -> Result<Vec<String>> {
-        let image = self.depends("linux-image-cloud-amd64", &["linux-image-"])?.pop().context(
-            "package linux-image-cloud-amd64 depends on no linux-image-*: its packaging has changed",
-        )?;
+    /// The packages that make up a kernel: its image last.
+    pub(crate) fn packages(&self, kernel: &Debian) -> Result<Vec<String>> {
+        let image = match kernel.find {
+            Find::Current => {
+                let meta = format!("linux-image-{}", kernel.flavour.ending());
+                self.depends(&meta, &["linux-image-"])?.pop().with_context(|| {
+                    format!("package {meta} depends on no linux-image-*: its packaging has changed")
+                })?
+            }
+            Find::OfSeries => {
+                let start = format!("linux-image-{}", kernel.prefix);
+                let names = tools::output(self.command("apt-cache").args(["pkgnames", &start]))?;
+                newest_image(&String::from_utf8_lossy(&names), kernel).with_context(|| {
+                    format!("it no longer has a package {start}*-{}", kernel.flavour.ending())
+                })?
+            }
+        };
         // Newer packages of the image are empty and depend on the kernel's and the modules'.
         let mut packages = self.depends(&image, &["linux-binary-", "linux-modules-"])?;
+        // Backports keep older kernels without their modules: tests that need one are skipped then.
+        let listed = tools::output(self.command("apt-cache").args(["pkgnames", "linux-modules-"]))?;
+        let listed = String::from_utf8_lossy(&listed);
+        packages.retain(|name| !name.starts_with("linux-modules-") || listed.lines().any(|it| it == name));
         packages.push(image);
         Ok(packages)
     }
@@ -183,12 +206,36 @@ fn dependencies(depends: &str, prefixes: &[&str]) -> Vec<String> {
     names.filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix))).map(str::to_owned).collect()
 }
 
+/// The newest of these packages that is an image of this kernel's series and flavour: `linux-image-6.16.12+deb13-rt-amd64`.
+fn newest_image(names: &str, kernel: &Debian) -> Option<String> {
+    let ending = format!("-{}", kernel.flavour.ending());
+    let patch = |name: &&str| -> Option<u32> {
+        let rest = name.strip_prefix("linux-image-")?.strip_prefix(kernel.prefix)?;
+        let (version, of_debian) = rest.strip_suffix(&ending)?.split_once('+')?;
+        // Another flavour's name has more words: `+deb13-cloud`.
+        if of_debian.contains('-') { None } else { version.parse().ok() }
+    };
+    names.lines().filter(|name| patch(name).is_some()).max_by_key(patch).map(str::to_owned)
+}
+
+/// A suite that was moved to an archive is told in one line; apt's own errors are many.
+fn gone(error: anyhow::Error, kernel: &Debian) -> anyhow::Error {
+    if format!("{error:#}").contains("does not have a Release file") {
+        return anyhow!(
+            "the mirror in apt's sources has no suite {} (any more): see xtask/src/vm/kernels.rs",
+            kernel.suite
+        );
+    }
+    error
+}
+
 fn create(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::kernels::{Kernel, Source};
     use super::*;
 
     const TARGETS: &str = "Somebody\tDebian\thttp://other.invalid/debian/\n\
@@ -205,16 +252,44 @@ mod tests {
         assert_eq!(Mirrors::parse(""), None);
     }
 
+    fn debian(name: &str) -> &'static Debian {
+        match Kernel::of_name(name).unwrap().source() {
+            Source::Debian(debian) => debian,
+            Source::File(_) => panic!("{name} is Debian's"),
+        }
+    }
+
     #[test]
     fn sid_has_no_security_archive() {
         let mirrors = Mirrors::parse(TARGETS).unwrap();
         assert_eq!(
-            mirrors.sources(Kernel::V7, "/keys.gpg"),
+            mirrors.sources(debian("7.x"), "/keys.gpg"),
             "deb [arch=amd64 target=Packages signed-by=/keys.gpg] http://mirror.invalid/debian/ sid main\n"
         );
-        assert!(
-            mirrors.sources(Kernel::V6_1, "/keys.gpg").contains("debian-security/ bookworm-security main\n")
-        );
+        let sources = mirrors.sources(debian("6.1"), "/keys.gpg");
+        assert!(sources.contains("debian-security/ bookworm-security main\n"), "{sources}");
+    }
+
+    #[test]
+    fn the_newest_of_a_series_and_flavour_is_taken() {
+        let names = "linux-image-6.16.12+deb13-amd64
+linux-image-6.16.3+deb13-amd64
+\
+                     linux-image-6.16.13+deb13-cloud-amd64
+linux-image-6.16.14+deb13-rt-amd64
+";
+        let newest = |kernel| newest_image(names, debian(kernel));
+        assert_eq!(newest("6.16-generic").as_deref(), Some("linux-image-6.16.12+deb13-amd64"));
+        assert_eq!(newest("6.17-rt"), None);
+    }
+
+    #[test]
+    fn a_suite_that_is_gone_is_told_in_one_line() {
+        let apt = "`apt-get -q update` failed (exit status: 100):\nE: The repository 'http://mirror.invalid/debian \
+                   bullseye-backports Release' does not have a Release file.\nN: See apt-secure(8)";
+        let error = format!("{:#}", gone(anyhow!(apt), debian("6.12-bpo")));
+        assert!(error.contains("has no suite bookworm-backports") && error.lines().count() == 1, "{error}");
+        assert!(format!("{:#}", gone(anyhow!("Could not resolve"), debian("6.1"))).contains("resolve"));
     }
 
     #[test]

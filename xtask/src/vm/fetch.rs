@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     apt::{Apt, Mirrors},
-    kernels::{Cached, Kernel},
-    tools,
+    cached::{self, Cached},
+    kernels::{Debian, Kernel, Source},
+    own, tools,
 };
 
 /// What tests may want that is not built into every kernel: compressed swap in memory. One that a kernel has built in is
@@ -23,54 +24,84 @@ pub(crate) struct Args {
     /// Only this kernel (may be given several times)
     #[arg(long, value_name = "K")]
     kernel: Vec<Kernel>,
+    /// Also those that only `vm test --wide` boots
+    #[arg(long)]
+    wide: bool,
     /// Fetch the newest one even if there is one already
     #[arg(long)]
     refresh: bool,
 }
 
 /// Fetches what is missing and says what there is.
-pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let kernels = if args.kernel.is_empty() { Kernel::ALL.to_vec() } else { args.kernel.clone() };
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let mut kernels = if args.kernel.is_empty() { Kernel::ALL.to_vec() } else { args.kernel.clone() };
+    if args.wide {
+        kernels.extend(Kernel::wide());
+    }
+    let mut missing = 0;
     for kernel in kernels {
-        let cached = if args.refresh { fetch(kernel)? } else { ensure(kernel)? };
-        println!("{cached}");
+        let cached = match kernel.source() {
+            Source::Debian(debian) if args.refresh => fetch(kernel, debian),
+            _ => ensure(kernel),
+        };
+        match cached {
+            Ok(cached) => println!("{cached}"),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                missing += 1;
+            }
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::from(u8::from(missing > 0))
 }
 
-/// The cached kernel, fetched if there is none. What is there stays, so that runs can be repeated.
+/// The kernel's files, fetched if there are none. What is there stays, so that runs can be repeated.
 pub(crate) fn ensure(kernel: Kernel) -> Result<Cached> {
-    match Cached::open(kernel)? {
-        Some(cached) => Ok(cached),
-        None => fetch(kernel),
+    match kernel.source() {
+        Source::File(path) => own::open(kernel, path),
+        Source::Debian(debian) => match Cached::open(kernel)? {
+            Some(cached) => Ok(cached),
+            None => fetch(kernel, debian),
+        },
     }
 }
 
-fn fetch(kernel: Kernel) -> Result<Cached> {
-    let context = || format!("cannot fetch kernel {kernel} from Debian's {}", kernel.suite());
-    eprintln!("fetching kernel {kernel} from Debian's {}", kernel.suite());
-    download(kernel).with_context(context)?;
+fn fetch(kernel: Kernel, debian: &Debian) -> Result<Cached> {
+    let context = || format!("cannot fetch kernel {kernel} from Debian's {}", debian.suite);
+    eprintln!("fetching kernel {kernel} from Debian's {}", debian.suite);
+    download(kernel, debian).with_context(context)?;
     Cached::open(kernel)?.with_context(context)
 }
 
-fn download(kernel: Kernel) -> Result<()> {
+fn download(kernel: Kernel, debian: &Debian) -> Result<()> {
     for (program, package) in [("apt-get", "apt"), ("dpkg-deb", "dpkg"), ("sha256sum", "coreutils")] {
         tools::require(program, package)?;
     }
     let busybox = tools::busybox()?;
     let work = tempdir(&super::cache())?;
-    let apt = Apt::new(kernel, &Mirrors::of_system(work.path())?, work.path().join("apt"))?;
-    let packages = apt.newest_kernel()?;
+    let mirrors = Mirrors::of_system(work.path())?;
     let root = work.path().join("root");
-    apt.unpack(&packages, &root)?;
-
-    let (release, vmlinuz) = find_kernel(&root)?;
-    let prefix = kernel.release_prefix();
-    if !release.starts_with(prefix) {
-        bail!(
-            "Debian's {} now has kernel {release}, not {prefix}*: see xtask/src/vm/kernels.rs",
-            kernel.suite()
+    let unpack = |mirrors: &Mirrors, dir: &str| -> Result<String> {
+        let apt = Apt::new(debian, mirrors, work.path().join(dir))?;
+        let packages = apt.packages(debian)?;
+        apt.unpack(&packages, &root)?;
+        apt.version(packages.last().context("no package was fetched")?)
+    };
+    // An archive of security updates can name a package that it no longer has: the suite itself has an older one.
+    let version = unpack(&mirrors, "apt").or_else(|error| {
+        if debian.security_suite().is_none() || !format!("{error:#}").contains("404") {
+            return Err(error);
+        }
+        eprintln!(
+            "the archive of security updates does not have what it names: taking that of {}",
+            debian.suite
         );
+        unpack(&mirrors.without_security(), "older").map_err(|_| error)
+    })?;
+    let (release, vmlinuz) = find_kernel(&root)?;
+    let Debian { suite, prefix, .. } = debian;
+    if !release.starts_with(prefix) {
+        bail!("Debian's {suite} now has kernel {release}, not {prefix}*: see xtask/src/vm/kernels.rs");
     }
     let made = work.path().join("kernel");
     std::fs::create_dir(&made).with_context(|| format!("cannot create {}", made.display()))?;
@@ -83,10 +114,9 @@ fn download(kernel: Kernel) -> Result<()> {
             "find vmlinuz modules -type f | LC_ALL=C sort | tr '\\n' '\\0' | xargs -0 sha256sum",
         ]))?;
     write(&made.join("sha256"), &sums)?;
-    let version = apt.version(packages.last().context("no package was fetched")?)?;
     // Last: a folder without this file is not a kernel.
     write(&made.join("version"), format!("{release} {version}\n").as_bytes())?;
-    replace(&made, &kernel.dir())
+    replace(&made, &cached::dir(kernel))
 }
 
 /// Finds the one kernel among unpacked packages: below /boot, or in newer packages with its modules.
@@ -105,7 +135,7 @@ fn find_kernel(root: &Path) -> Result<(String, PathBuf)> {
     bail!("the packages hold no vmlinuz beside a folder of modules: their layout has changed")
 }
 
-fn copy_modules(root: &Path, into: &Path, release: &str, busybox: &Path) -> Result<()> {
+pub(super) fn copy_modules(root: &Path, into: &Path, release: &str, busybox: &Path) -> Result<()> {
     let folder = into.join("lib/modules").join(release);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let found = tools::output(Command::new("find").arg(root).args(["-type", "f", "-name", "*.ko*"]))?;
@@ -118,7 +148,9 @@ fn copy_modules(root: &Path, into: &Path, release: &str, busybox: &Path) -> Resu
         let module = match ending {
             "" => std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
             ".xz" => tools::output(Command::new(busybox).arg("xzcat").arg(path))?,
-            other => bail!("{} is packed as {other}: only .xz is known here", path.display()),
+            ".gz" => tools::output(Command::new(busybox).arg("zcat").arg(path))?,
+            ".zst" => tools::output(Command::new(tools::require("zstd", "zstd")?).arg("-dcq").arg(path))?,
+            other => bail!("{} is packed as {other}: only .xz, .gz and .zst are known here", path.display()),
         };
         write(&folder.join(format!("{stem}.ko")), &module)?;
     }
@@ -143,7 +175,7 @@ fn tempdir(parent: &Path) -> Result<tempfile::TempDir> {
         .with_context(|| format!("cannot create a folder in {}", parent.display()))
 }
 
-fn write(file: &Path, content: &[u8]) -> Result<()> {
+pub(super) fn write(file: &Path, content: &[u8]) -> Result<()> {
     std::fs::write(file, content).with_context(|| format!("cannot write {}", file.display()))
 }
 

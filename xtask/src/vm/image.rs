@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use cpio::newc::Builder;
 
-use super::{kernels::Cached, tools};
+use super::{cached::Cached, tools};
 
 /// The folder of the guest where the files asked for are: its working directory, and first in its PATH.
 const FILES: &str = "vm";

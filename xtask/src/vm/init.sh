@@ -2,7 +2,7 @@
 # The first process of a guest: mounts what a system has, runs one command, says how it ended, switches off.
 #
 # From the kernel's command line, as environment variables: vmrun (the command's file; none: a shell on the console) and
-# vmtoken (a word that tells the line of the status from what the command prints).
+# vmtoken (a word that tells the line of the status from what the command prints); vmcgroup=1: control groups of version 1.
 # Serial ports: ttyS0 console, ttyS1 the command's output and then its status, ttyS2 its errors.
 export PATH=/vm:/bin:/sbin HOME=/root SHELL=/bin/sh
 /bin/busybox --install -s /bin
@@ -19,10 +19,18 @@ mount -t tracefs tracefs /sys/kernel/tracing
 mount -t debugfs debugfs /sys/kernel/debug
 mount -t securityfs securityfs /sys/kernel/security
 mount -t bpf bpf /sys/fs/bpf
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for controller in cpu memory pids; do
-    echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
-done
+if [ "$vmcgroup" = 1 ]; then
+    mount -t tmpfs cgroup /sys/fs/cgroup
+    for controller in cpu memory pids; do
+        mkdir "/sys/fs/cgroup/$controller" && mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
+    done
+else
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    for controller in cpu memory pids; do
+        echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
+    done
+fi
+unset vmcgroup
 ln -s /proc/self/fd /dev/fd
 ip link set lo up
 hostname guest

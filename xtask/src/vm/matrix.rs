@@ -1,6 +1,9 @@
 //! Which guests are tested: kernels and numbers of CPUs.
 
-use super::kernels::Kernel;
+use super::{
+    kernels::Kernel,
+    variant::{LOCKDOWN, PLAIN, Variant},
+};
 
 /// A guest to be tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,9 +12,8 @@ pub(crate) struct Cell {
     pub(crate) kernel: Kernel,
     /// Its number of CPUs.
     pub(crate) cpus: u32,
-    /// Whether it is locked down to confidentiality: nothing can be measured there, and how that is told is all that is
-    /// tested.
-    pub(crate) lockdown: bool,
+    /// What else it is booted with.
+    pub(crate) variant: &'static Variant,
 }
 
 /// CPUs of the guests in which everything is tested.
@@ -80,20 +82,15 @@ const ON_ONE_CPU: &[&str] = &["shadow::counts", "shadow::flushes", "strain::ever
 const NOT_ALONE: &[&str] = &["crowds::"];
 
 impl Cell {
-    /// A guest that is not locked down.
+    /// A guest with nothing special.
     pub(crate) const fn new(kernel: Kernel, cpus: u32) -> Self {
-        Self { kernel, cpus, lockdown: false }
-    }
-
-    /// What it adds to the kernel's command line.
-    pub(crate) fn append(self) -> Option<String> {
-        self.lockdown.then(|| "lockdown=confidentiality".to_owned())
+        Self { kernel, cpus, variant: &PLAIN }
     }
 
     /// Arguments of the live tests by which those are selected that it is for.
     pub(crate) fn arguments(self) -> Vec<String> {
-        if self.lockdown {
-            return vec!["lockdown".to_owned()];
+        if !self.variant.tests.is_empty() {
+            return self.variant.tests.iter().map(ToString::to_string).collect();
         }
         let mut without = Vec::new();
         if self.kernel != Kernel::ALL[0] || self.cpus != USUAL {
@@ -113,38 +110,46 @@ impl Cell {
 
     /// Its number of CPUs, and what else is special, in tables.
     pub(crate) fn size(self) -> String {
-        if self.lockdown { format!("{} (lockdown)", self.cpus) } else { self.cpus.to_string() }
+        match self.variant.name {
+            "" => self.cpus.to_string(),
+            name => format!("{} ({name})", self.cpus),
+        }
     }
 }
 
 impl std::fmt::Display for Cell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let end = if self.lockdown { ", locked down" } else { "" };
-        write!(f, "kernel {}, {} CPUs{end}", self.kernel, self.cpus)
+        write!(f, "kernel {}, {} CPUs", self.kernel, self.cpus)?;
+        match self.variant.name {
+            "" => Ok(()),
+            name => write!(f, ", {name}"),
+        }
     }
 }
 
 /// What is tested unless told otherwise. Many CPUs matter where each has a slot of its own: with per-cpu accounting. One CPU, and
 /// lockdown, are special on any kernel. In this order two guests side by side end at about the same time.
-pub(crate) const DEFAULT: [Cell; 8] = [
+pub(crate) static DEFAULT: [Cell; 8] = [
     Cell::new(Kernel::V7, 8),
     Cell::new(Kernel::V6_12, 8),
     Cell::new(Kernel::V6_12, 64),
-    Cell::new(Kernel::V7, 64),
+    Cell::new(Kernel::V7_RT, 8),
     Cell::new(Kernel::V6_1, 8),
     Cell::new(Kernel::V5_10, 8),
     Cell::new(Kernel::V6_12, 1),
-    Cell { lockdown: true, ..Cell::new(Kernel::V6_12, 2) },
+    Cell { kernel: Kernel::V6_12, cpus: 2, variant: &LOCKDOWN },
 ];
 
 /// The cells asked for: given numbers of CPUs hold for every kernel, else those of [`DEFAULT`].
 pub(crate) fn select(kernels: &[Kernel], cpus: &[u32]) -> Vec<Cell> {
     let wanted = |kernel: Kernel| kernels.is_empty() || kernels.contains(&kernel);
     if cpus.is_empty() {
-        return DEFAULT.into_iter().filter(|cell| wanted(cell.kernel)).collect();
+        let others = kernels.iter().filter(|kernel| DEFAULT.iter().all(|cell| cell.kernel != **kernel));
+        let others = others.map(|&kernel| Cell::new(kernel, USUAL));
+        return DEFAULT.iter().copied().filter(|cell| wanted(cell.kernel)).chain(others).collect();
     }
-    let kernels = Kernel::ALL.into_iter().filter(|kernel| wanted(*kernel));
-    kernels.flat_map(|kernel| cpus.iter().map(move |&cpus| Cell::new(kernel, cpus))).collect()
+    let kernels = if kernels.is_empty() { Kernel::ALL.to_vec() } else { kernels.to_vec() };
+    kernels.into_iter().flat_map(|kernel| cpus.iter().map(move |&cpus| Cell::new(kernel, cpus))).collect()
 }
 
 /// Whether these cells hold all of [`DEFAULT`].

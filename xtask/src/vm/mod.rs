@@ -19,6 +19,8 @@ use crate::{times::Times, workspace};
 
 mod apt;
 pub(crate) mod boot;
+mod bzimage;
+mod cached;
 mod fetch;
 mod guest;
 mod image;
@@ -26,6 +28,7 @@ mod kernels;
 mod largest;
 mod marker;
 mod matrix;
+mod own;
 mod qemu;
 mod report;
 mod results;
@@ -34,6 +37,9 @@ mod shell;
 mod summary;
 pub(crate) mod test;
 pub(crate) mod tools;
+mod variant;
+mod wide;
+mod wide_report;
 
 pub(crate) use apt::Mirrors;
 pub(crate) use kernels::Kernel;
@@ -59,7 +65,7 @@ pub(crate) fn main(verb: Verb) -> Result<ExitCode> {
         tools::ensure(false)?;
     }
     match verb {
-        Verb::Fetch(args) => fetch::run(&args),
+        Verb::Fetch(args) => Ok(fetch::run(&args)),
         Verb::Run(args) => run::run(&args),
         Verb::Test(args) => {
             let mut times = Times::default();

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{kernels::Cached, marker::Splitter, tools};
+use super::{cached::Cached, marker::Splitter, tools};
 
 /// A guest that has told its status has this long to switch itself off.
 const SWITCH_OFF: Duration = Duration::from_secs(5);

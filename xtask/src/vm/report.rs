@@ -1,14 +1,19 @@
-//! `vm report`: docs/compatibility.md, made from the results of the last complete `vm test`.
+//! `vm report`: docs/compatibility.md, made from the results of the last complete `vm test` and of the last `vm test --wide`.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{
-    kernels::Kernel,
     largest,
     matrix::{self, Cell},
+    wide_report,
 };
 use crate::table::Table;
 
@@ -29,35 +34,53 @@ pub(crate) fn file() -> PathBuf {
     super::target().join("report.json")
 }
 
-/// Writes the document.
+/// Writes the document. The part whose tests did not run stays as it is.
 pub(crate) fn run() -> Result<ExitCode> {
-    let file = file();
-    let text = std::fs::read_to_string(&file).with_context(|| {
-        format!("no results in {}: `cargo xtask vm test` without arguments makes them", file.display())
-    })?;
+    let path = crate::workspace::root().join("docs/compatibility.md");
+    let document = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (usual, wide) = document.split_once(wide_report::MARK).unwrap_or((&document, ""));
+    let of_usual = part_of(&file(), &matrix::DEFAULT, render)?;
+    let of_wide = part_of(&wide_report::file(), &super::wide::cells(), wide_report::render)?;
+    if of_usual.is_none() && of_wide.is_none() {
+        bail!(
+            "no results in {}: `cargo xtask vm test` and `cargo xtask vm test --wide`, without other arguments, make them",
+            super::target().display()
+        );
+    }
+    let usual = of_usual.as_deref().unwrap_or(usual).trim_end();
+    let wide = of_wide.as_deref().unwrap_or(wide).trim();
+    let text = format!("{usual}\n\n{}\n\n{wide}\n", wide_report::MARK);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One part of the document; `None` where its tests left no results.
+fn part_of(file: &Path, cells: &[Cell], render: impl Fn(&[Guest]) -> String) -> Result<Option<String>> {
+    if !file.exists() {
+        eprintln!("no results in {}: their part of the document stays", file.display());
+        return Ok(None);
+    }
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let results: Value =
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
-    let guests = guests(&results).with_context(|| format!("{} cannot be used", file.display()))?;
-    let document = crate::workspace::root().join("docs/compatibility.md");
-    std::fs::write(&document, render(&guests))
-        .with_context(|| format!("cannot write {}", document.display()))?;
-    println!("{}", document.display());
-    Ok(ExitCode::SUCCESS)
+    let guests = guests(&results, cells).with_context(|| format!("{} cannot be used", file.display()))?;
+    Ok(Some(render(&guests)))
 }
 
 /// One guest's results.
 pub(super) struct Guest<'a> {
     pub(super) cell: Cell,
-    value: &'a Value,
+    pub(super) value: &'a Value,
 }
 
 impl Guest<'_> {
-    fn text(&self, key: &str) -> String {
+    pub(super) fn text(&self, key: &str) -> String {
         show(&self.value[key])
     }
 
     /// What a check of `doctor` found.
-    fn found(&self, check: &str) -> &str {
+    pub(super) fn found(&self, check: &str) -> &str {
         let found = self.checks().iter().find(|found| found["name"] == check);
         found.and_then(|found| found["found"].as_str()).unwrap_or_default()
     }
@@ -68,7 +91,7 @@ impl Guest<'_> {
         facts.filter_map(|(name, figure)| Some((name.as_str(), figure.as_str()?)))
     }
 
-    fn checks(&self) -> &[Value] {
+    pub(super) fn checks(&self) -> &[Value] {
         self.value["doctor"]["checks"].as_array().map_or(&[], Vec::as_slice)
     }
 
@@ -77,25 +100,25 @@ impl Guest<'_> {
     }
 }
 
-/// Sorts the guests; with repetitions the last one counts.
-fn guests(results: &Value) -> Result<Vec<Guest<'_>>> {
-    let mut guests = Vec::<Guest>::new();
-    for value in results["guests"].as_array().into_iter().flatten() {
-        let kernel = Kernel::ALL.into_iter().find(|kernel| value["kernel"] == kernel.name());
-        let cpus = value["cpus"].as_u64().and_then(|cpus| u32::try_from(cpus).ok());
-        let (Some(kernel), Some(cpus)) = (kernel, cpus) else { bail!("a guest without kernel or CPUs") };
-        let cell = Cell { kernel, cpus, lockdown: value["lockdown"] == true };
-        guests.retain(|guest| guest.cell != cell);
-        guests.push(Guest { cell, value });
+/// The guests in the order of these cells, all of which must be there; with repetitions the last one counts.
+pub(super) fn guests<'a>(results: &'a Value, cells: &[Cell]) -> Result<Vec<Guest<'a>>> {
+    let values = results["guests"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut guests = Vec::new();
+    for cell in cells {
+        let is_of = |value: &&Value| {
+            value["kernel"] == cell.kernel.name()
+                && value["cpus"] == cell.cpus
+                && value["variant"] == cell.variant.name
+        };
+        let Some(value) = values.iter().rev().find(is_of) else {
+            bail!("nothing of {cell}: run `cargo xtask vm test`, of everything that is to be documented");
+        };
+        if value["failed"] != 0 {
+            bail!("tests failed on {cell}: what is documented has to be tested");
+        }
+        guests.push(Guest { cell: *cell, value });
     }
     guests.sort_by_key(|guest| (guest.cell.kernel, guest.cell.cpus));
-    if let Some(guest) = guests.iter().find(|guest| guest.value["failed"] != 0) {
-        bail!("tests failed on {}: what is documented has to be tested", guest.cell);
-    }
-    let cells: Vec<_> = guests.iter().map(|guest| guest.cell).collect();
-    if !matrix::is_complete(&cells) {
-        bail!("it is not of every kernel: run `cargo xtask vm test` without arguments");
-    }
     Ok(guests)
 }
 
@@ -125,7 +148,7 @@ pub(super) fn section(
 
 fn kernels(guests: &[Guest]) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
-    for guest in guests.iter().filter(|guest| !guest.cell.lockdown) {
+    for guest in guests.iter().filter(|guest| guest.cell.variant.name.is_empty()) {
         let files = SOURCES.map(|source| part(guest.found("proc-files"), source));
         let [stat, statm, status] = files;
         let accounting = guest.found("accounting").to_owned();
@@ -230,14 +253,14 @@ fn part(list: &str, name: &str) -> String {
 }
 
 /// Bytes as KiB with commas; empty for what is no number.
-fn kib(bytes: &Value) -> String {
+pub(super) fn kib(bytes: &Value) -> String {
     let Some(bytes) = bytes.as_u64() else { return String::new() };
     let digits = (bytes / 1024).to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
     groups.join(",")
 }
 
-fn show(value: &Value) -> String {
+pub(super) fn show(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         // A verifier's log is no cell of a table.
@@ -250,12 +273,12 @@ fn show(value: &Value) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::kernels::Kernel, *};
 
     fn results() -> Value {
         let guest = |cell: &Cell| {
             json!({
-                "kernel": cell.kernel.name(), "cpus": cell.cpus, "lockdown": cell.lockdown,
+                "kernel": cell.kernel.name(), "cpus": cell.cpus, "variant": cell.variant.name,
                 "release": "R", "version": "V",
                 "passed": 30, "failed": 0, "skipped": 1,
                 "skips": [{ "test": "swap::zram", "reason": "no-swap" }],
@@ -289,13 +312,13 @@ mod tests {
     #[test]
     fn every_fact_has_its_place() {
         let results = results();
-        let text = unaligned(&render(&guests(&results).unwrap()));
+        let text = unaligned(&render(&guests(&results, &matrix::DEFAULT).unwrap()));
         for line in [
             "| 6.12 | R | V | per-cpu | approximate | exact | exact |",
             "| 6.12 | 64 | stat 97536 KiB (file 32512), statm, status 0 KiB | 64 CPUs online, batch 128 |",
             "| 7.x | 8 | 1,402,940 |  |  | 1,403,000 |  |",
             "| 5.10 | 8 | 30 | 0 | 1 |",
-            "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 1, 6.12 x 2 (lockdown), 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x x 64 |",
+            "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 1, 6.12 x 2 (lockdown), 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x-rt x 8 |",
             "| 6.12 | 2 (lockdown) | 30 | 0 | 1 |",
             "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",
             "| 5.10 | 50 | 0 | 0 | 1 |  | 800 | 3 |  |",
@@ -316,7 +339,7 @@ mod tests {
             guest["demo"] = Value::Null;
             guest["facts"] = json!({});
         }
-        let text = render(&guests(&results).unwrap());
+        let text = render(&guests(&results, &matrix::DEFAULT).unwrap());
         assert!(!text.contains("The demo") && !text.contains("Largest figures"), "{text}");
     }
 
@@ -324,7 +347,7 @@ mod tests {
     fn a_part_is_not_taken_for_the_whole() {
         let mut results = results();
         results["guests"].as_array_mut().unwrap().pop();
-        let error = guests(&results).err().unwrap().to_string();
+        let error = guests(&results, &matrix::DEFAULT).err().unwrap().to_string();
         assert!(error.contains("cargo xtask vm test"), "{error}");
     }
 
@@ -332,7 +355,7 @@ mod tests {
     fn a_failed_run_documents_nothing() {
         let mut results = results();
         results["guests"][5]["failed"] = json!(1);
-        let error = guests(&results).err().unwrap().to_string();
+        let error = guests(&results, &matrix::DEFAULT).err().unwrap().to_string();
         assert!(error.contains("kernel 5.10, 8 CPUs"), "{error}");
     }
 

@@ -19,7 +19,7 @@ use super::{
 /// What makes up a guest, the same for `run` and `shell`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Hardware {
-    /// The kernel: 5.10, 6.1, 6.12 or 7.x
+    /// The kernel: 5.10, 6.1, 6.12, 7.x, 7.x-rt, one of `vm test --wide`, or a file of this host (./bzImage)
     #[arg(long, value_name = "K")]
     pub(crate) kernel: Kernel,
     /// Number of CPUs

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{
+    cached::Cached,
     guest,
-    kernels::Cached,
     matrix::Cell,
     qemu::End,
     results::{Counts, Results},
@@ -77,7 +77,10 @@ impl Write for Log {
 }
 
 fn log_file(cell: Cell, ending: &str) -> PathBuf {
-    let special = if cell.lockdown { "-lockdown" } else { "" };
+    // What is special may hold words for the kernel: no part of a file's name but letters and digits.
+    let special: String =
+        cell.variant.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let special = if special.is_empty() { special } else { format!("-{special}") };
     super::target().join("log").join(format!("{}-{}{special}.{ending}", cell.kernel, cell.cpus))
 }
 
@@ -121,7 +124,7 @@ impl Row {
         let mut value = results.to_json(counts);
         value["kernel"] = json!(cell.kernel.name());
         value["cpus"] = json!(cell.cpus);
-        value["lockdown"] = json!(cell.lockdown);
+        value["variant"] = json!(cell.variant.name);
         value["release"] = json!(kernel.release);
         value["version"] = json!(kernel.version);
         Self {
@@ -211,6 +214,7 @@ mod tests {
             kernel: Kernel::V6_12,
             release: "6.12.118".to_owned(),
             version: "6.12.118-1".to_owned(),
+            dir: PathBuf::new(),
         };
         let printed =
             Printed { out: out.to_owned(), err: "error\n".to_owned(), console: "Oops\n".to_owned() };

@@ -1,7 +1,7 @@
 //! `vm test`: the live tests in one guest per kernel and number of CPUs, side by side, and a table at the end.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io::Write as _,
     path::Path,
     process::ExitCode,
@@ -16,13 +16,16 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::{
+    cached::Cached,
     fetch,
     guest::Job,
-    kernels::{Cached, Kernel},
+    kernels::Kernel,
     matrix::{self, Cell},
     qemu::{self, Machine},
     summary::{self, Log, Printed, Row},
     tools,
+    variant::LOCKDOWN,
+    wide, wide_report,
 };
 use crate::{build, setup, times::Times, workspace};
 
@@ -41,7 +44,7 @@ pub(super) const SLACK: u64 = 1800;
 /// Arguments of `vm test`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, 6.12 and 7.x with 64, and 6.12 with one CPU and, \
+    after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, 6.12 with 64, and 6.12 with one CPU and, \
     without LIVE-TEST-ARGS, in lockdown. Without LIVE-TEST-ARGS tests of the command line, exit statuses, files and terminals\
     \x20run on 5.10 only, tests that have nothing to do with the number of CPUs with 8 only.\n\n\
     Example: cargo xtask vm test --kernel 6.12 --cpus 8 -- exact"
@@ -50,6 +53,10 @@ pub(crate) struct Args {
     /// Only this kernel (may be given several times)
     #[arg(long, value_name = "K")]
     kernel: Vec<Kernel>,
+    /// The guests of every kernel that people run, and of what they boot it with, instead; with a word only those in whose
+    /// name it is
+    #[arg(long, value_name = "PART", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["kernel", "cpus"])]
+    wide: Option<String>,
     /// This number of CPUs, for each kernel (may be given several times)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     cpus: Vec<u32>,
@@ -78,6 +85,7 @@ impl Args {
     pub(crate) fn everything(allow_missing_kernel: bool, yes: bool) -> Self {
         Self {
             kernel: Vec::new(),
+            wide: None,
             cpus: Vec::new(),
             allow_missing_kernel,
             yes,
@@ -98,9 +106,12 @@ pub(crate) fn run(args: &Args, times: &mut Times) -> Result<ExitCode> {
         build::static_binary(&root, "live-tests")
     })?;
     let stop = qemu::stop_flag()?;
-    let mut cells = matrix::select(&args.kernel, &args.cpus);
-    // Other tests than its own have nothing to say in lockdown.
-    cells.retain(|cell| !cell.lockdown || args.arguments.is_empty());
+    let mut cells = match &args.wide {
+        Some(part) => wide::select(part)?,
+        None => matrix::select(&args.kernel, &args.cpus),
+    };
+    // Other tests than its own have nothing to say where measuring does not work.
+    cells.retain(|cell| cell.variant != &LOCKDOWN || args.arguments.is_empty());
     let mut rows = Vec::new();
     let fetched = times.stage("kernels", || fetch_all(&cells, args.allow_missing_kernel, &mut rows))?;
     for round in 1..=args.repeat {
@@ -116,8 +127,12 @@ pub(crate) fn run(args: &Args, times: &mut Times) -> Result<ExitCode> {
         eprintln!("interrupted");
         return Ok(ExitCode::from(130));
     }
-    if args.arguments.is_empty() && args.append.is_empty() && matrix::is_complete(&cells) {
-        write_report(&rows)?;
+    if args.arguments.is_empty() && args.append.is_empty() {
+        if args.wide.is_some() {
+            wide_report::keep(&rows)?;
+        } else if matrix::is_complete(&cells) {
+            write_report(&rows)?;
+        }
     }
     let (text, counts) = summary::summarize(&rows);
     print!("{text}");
@@ -127,7 +142,8 @@ pub(crate) fn run(args: &Args, times: &mut Times) -> Result<ExitCode> {
 /// Opens or fetches the kernels of these cells; of those that may be missing, rows that say so.
 fn fetch_all(cells: &[Cell], may_be_missing: bool, missing: &mut Vec<Row>) -> Result<Vec<Cached>> {
     let mut fetched = Vec::new();
-    for kernel in Kernel::ALL.into_iter().filter(|kernel| cells.iter().any(|cell| cell.kernel == *kernel)) {
+    let kernels: BTreeSet<_> = cells.iter().map(|cell| cell.kernel).collect();
+    for kernel in kernels {
         match fetch::ensure(kernel) {
             Ok(cached) => fetched.push(cached),
             Err(error) if may_be_missing => {
@@ -178,11 +194,21 @@ fn round_of(
 fn test(cell: Cell, cached: &Cached, program: &Path, args: &Args, stop: &AtomicBool) -> Result<Row> {
     let cpus = cell.cpus;
     eprintln!("{cell}: started");
-    let append = args.append.iter().cloned().chain(cell.append()).collect();
-    let machine = Machine { kernel: cached.clone(), cpus, memory: MEMORY, append, icount: false, disk: None };
-    let command = ["sh", "-c", SCRIPT, "test.sh"].map(str::to_owned);
-    let of_cell = if args.arguments.is_empty() { cell.arguments() } else { Vec::new() };
-    let command: Vec<_> = command.into_iter().chain(args.arguments.iter().cloned()).chain(of_cell).collect();
+    let machine = Machine {
+        kernel: cached.clone(),
+        cpus,
+        memory: MEMORY,
+        append: args.append.iter().cloned().chain([cell.variant.words.to_owned()]).collect(),
+        icount: false,
+        disk: None,
+    };
+    let mut command = ["sh", "-c", SCRIPT, "test.sh"].map(str::to_owned).to_vec();
+    if args.arguments.is_empty() {
+        command.push("--report".to_owned());
+        command.extend(cell.arguments());
+    } else {
+        command.extend(args.arguments.iter().cloned());
+    }
     let timeout = args.timeout.unwrap_or(SLACK + 15 * u64::from(cpus));
     let files = [program.to_owned()];
     let job = Job { command: &command, files: &files, timeout: Duration::from_secs(timeout) };

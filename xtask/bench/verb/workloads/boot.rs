@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{group::Stop, measured::Measured, root::Root, thp::Thp};
 use crate::{
@@ -29,7 +29,8 @@ pub(crate) struct Boot {
 impl Boot {
     /// A guest with Debian of the kernel's suite, which is made in `dir` unless it is there.
     pub(crate) fn new(root: &Path, dir: &Path, kernel: Kernel, cpus: u32, stop: &Stop) -> Result<Self> {
-        let Root { disk, description } = Root::ensure(dir, kernel.suite(), stop)?;
+        let suite = kernel.suite().context("a boot needs a kernel of Debian's: its suite is what boots")?;
+        let Root { disk, description } = Root::ensure(dir, suite, stop)?;
         let program = build::static_path(root, "rss-drift");
         Ok(Self { guest: vm::boot::Boot { kernel, cpus, disk, program }, system: description })
     }
