@@ -16,12 +16,14 @@ mod watch;
 use std::{
     ffi::OsString,
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
+    kernel::btf,
     output::{OutputError, UsageError, print, stderr, with_causes},
     session::Inherited,
     table::{clean_lines, fields_help},
@@ -50,6 +52,13 @@ struct Cli {
     /// Log more to standard error (-vv: even more)
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
+    /// Read the kernel's types from this file: a vmlinux, or BTF as it is
+    ///
+    /// For hosts whose /sys/kernel/btf/vmlinux cannot be read. The file must be of the running kernel: it holds what that file holds, or
+    /// has the build ID of /sys/kernel/notes. Without this option the kernel's own file is read, else a vmlinux in /boot, /lib/modules or
+    /// /usr/lib/debug.
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
+    btf: Option<PathBuf>,
     #[command(flatten)]
     watch: watch::Args,
 }
@@ -109,6 +118,9 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             });
         }
     };
+    if let Some(file) = cli.btf {
+        btf::choose(file);
+    }
     let level = match cli.verbose {
         0 => log::LevelFilter::Warn,
         1 => log::LevelFilter::Info,
@@ -118,6 +130,11 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let log = env_logger::Target::Pipe(Box::new(stderr::Log));
     let _ = env_logger::Builder::new()
         .filter_level(level)
+        // aya warns of a release that is no three numbers (`7.3-amd64`), and goes on: nothing that we use asks for the number.
+        .filter_module(
+            "aya::util",
+            if level > log::LevelFilter::Warn { level } else { log::LevelFilter::Error },
+        )
         .format(|out, record| {
             let text = clean_lines(&record.args().to_string());
             writeln!(out, "[{:<5} {}] {text}", record.level(), record.target())

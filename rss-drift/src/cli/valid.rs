@@ -23,7 +23,7 @@ mod tests {
             let args: Vec<_> = words.iter().map(OsString::from).collect();
             options(super::super::Cli::command(), &args)
         };
-        assert_eq!(of(&["rss-drift", "doctor", "--yaml"]), "valid options: --json, --verbose, --help");
+        assert_eq!(of(&["rss-drift", "doctor", "--yaml"]), "valid options: --json, --verbose, --btf, --help");
         let watch = of(&["rss-drift", "--frob"]);
         for option in ["--pid", "--interval", "--csv", "--resident"] {
             assert!(watch.contains(option), "{watch}");

@@ -32,6 +32,12 @@ pub enum KernelError {
 }
 
 impl KernelError {
+    /// Whether a file of types is not the running kernel's.
+    #[must_use]
+    pub const fn is_of_a_file(&self) -> bool {
+        matches!(self, Self::Btf { error: btf::BtfError::Refused { .. }, .. })
+    }
+
     /// What the kernel answered instead of a file's content.
     #[must_use]
     pub fn unread(&self) -> Option<&io::Error> {
@@ -85,7 +91,7 @@ impl Kernel {
         let release = release();
         let cpus = Cpus::read()?;
         let btf_error = |error| KernelError::Btf { release: release.clone(), error };
-        let data = btf::read_vmlinux(btf::VMLINUX).map_err(btf_error)?;
+        let data = btf::read(&release).map_err(btf_error)?;
         let (accounting, mut layout, targets, cast) = btf::Btf::parse(&data)
             .and_then(|btf| {
                 let (accounting, layout) = layout::resolve(&btf)?;
@@ -116,8 +122,9 @@ impl Kernel {
     /// # Errors
     /// When a member is missing or of another type.
     pub fn run_layout() -> Result<RunLayout, KernelError> {
-        let btf_error = |error| KernelError::Btf { release: release(), error };
-        let data = btf::read_vmlinux(btf::VMLINUX).map_err(btf_error)?;
+        let release = release();
+        let btf_error = |error| KernelError::Btf { release: release.clone(), error };
+        let data = btf::read(&release).map_err(btf_error)?;
         btf::Btf::parse(&data).and_then(|btf| run_layout::resolve(&btf)).map_err(btf_error)
     }
 

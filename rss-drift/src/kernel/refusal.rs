@@ -59,6 +59,12 @@ impl Surroundings {
                 "boot with lockdown=integrity or without lockdown=; it cannot be lowered on a running kernel",
             ));
         }
+        // `kernel/bpf/verifier.c:check_func_call`, `add_subprog_and_kfunc` and `add_kfunc_call`: callbacks (since 5.17), and functions of the
+        // kernel, only what the JIT made can call.
+        let of_the_jit = ["in non-JITed programs", "JIT is required for calling kernel function"];
+        if of_the_jit.iter().any(|of_the_jit| words.contains(of_the_jit)) {
+            return Some(no_jit());
+        }
         match Errno::from_raw(errno) {
             Errno::EPERM | Errno::EACCES if words.trim().is_empty() => Some(self.not_permitted()),
             Errno::ENOSYS if self.privileges.seccomp => Some(seccomp()),
@@ -82,10 +88,7 @@ impl Surroundings {
                 "the kernel has no map of that size",
                 "make the maps smaller (--max-mms, --max-memory)",
             )),
-            _ if errno == ENOTSUPP => Some(Cause::new(
-                "the kernel's JIT is off or missing",
-                "sudo sysctl net.core.bpf_jit_enable=1; where that is no key, boot a kernel with CONFIG_BPF_JIT=y",
-            )),
+            _ if errno == ENOTSUPP => Some(no_jit()),
             _ => None,
         }
     }
@@ -122,6 +125,13 @@ impl Surroundings {
 /// Memory of the BPF maps that a kernel before 5.11 counts against the limit, with room: passive mode needs a few pages, full mode
 /// some MiB for 4,096 mms.
 pub const MEMLOCK_NEEDED: u64 = 16 << 20;
+
+fn no_jit() -> Cause {
+    Cause::new(
+        "the kernel's JIT for BPF programs is off or missing, and without it this kernel refuses callbacks",
+        "sudo sysctl net.core.bpf_jit_enable=1; where that is no key, boot a kernel with CONFIG_BPF_JIT=y",
+    )
+}
 
 fn seccomp() -> Cause {
     Cause::new(
@@ -169,6 +179,17 @@ mod tests {
         ] {
             let cause = unlimited().cause(libc::EINVAL, words).unwrap();
             assert!(cause.found.contains("locked down") && cause.remedy.contains("lockdown=integrity"));
+        }
+    }
+
+    #[test]
+    fn the_verifier_tells_that_there_is_no_jit() {
+        for words in [
+            "callbacks are not allowed in non-JITed programs\n",
+            "JIT is required for calling kernel function\n",
+        ] {
+            let cause = unlimited().cause(libc::EINVAL, words).unwrap();
+            assert!(cause.found.contains("JIT") && cause.remedy.contains("sysctl net.core.bpf_jit_enable=1"));
         }
     }
 

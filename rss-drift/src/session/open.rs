@@ -75,7 +75,9 @@ fn unknown_kernel(error: &KernelError, surroundings: &Surroundings) -> Check {
     {
         return Check::failed(NAME, format!("{error}: {}", cause.found), cause.remedy);
     }
-    let remedy = if unread.is_some() && !Path::new("/sys/kernel").exists() {
+    let remedy = if error.is_of_a_file() {
+        "leave --btf out, or give it the running kernel's own vmlinux: an ELF file with its build ID"
+    } else if unread.is_some() && !Path::new("/sys/kernel").exists() {
         "sudo mount -t sysfs sysfs /sys"
     } else {
         "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every Debian kernel since 11 is); \

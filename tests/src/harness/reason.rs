@@ -45,13 +45,15 @@ pub enum Reason {
     NoCgroups,
     /// The kernel is not locked down to confidentiality.
     NoLockdown,
+    /// The JIT for BPF programs is on.
+    JitOn,
     /// Too little memory is available for the RFC's program in full size.
     NoMemory,
 }
 
 impl Reason {
     /// All of them, in the order of their exit statuses.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoThp,
         Self::NoSwap,
         Self::OneCpu,
@@ -66,6 +68,7 @@ impl Reason {
         Self::NoMemoryCgroup,
         Self::NoCgroups,
         Self::NoLockdown,
+        Self::JitOn,
         Self::NoMemory,
     ];
 
@@ -86,6 +89,7 @@ impl Reason {
             Self::NoMemoryCgroup => "no-memory-cgroup",
             Self::NoCgroups => "no-cgroups",
             Self::NoLockdown => "no-lockdown",
+            Self::JitOn => "jit-on",
             Self::NoMemory => "no-memory",
         }
     }
@@ -113,6 +117,10 @@ impl Reason {
             Self::NoCgroups => cgroup::hierarchy().is_none(),
             Self::NoLockdown => !fs::read_to_string("/sys/kernel/security/lockdown")
                 .is_ok_and(|text| text.contains("[confidentiality]")),
+            // A kernel that shows no switch has it always on, or none at all.
+            Self::JitOn => {
+                !fs::read_to_string("/proc/sys/net/core/bpf_jit_enable").is_ok_and(|text| text.trim() == "0")
+            }
             Self::NoMemory => kib_of("/proc/meminfo", "MemAvailable:").is_none_or(|kib| kib < DEMO_KIB),
         }
     }

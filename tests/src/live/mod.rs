@@ -290,6 +290,8 @@ pub const TESTS: &[Test] = tests! {
         doctor_finds_all_that_is_needed
         doctor_in_a_pid_namespace
         lockdown_to_confidentiality
+        the_jit_is_off
+        types_from_a_file
         a_kernel_without_btf
         without_privileges
         takes_little_memory

@@ -114,9 +114,55 @@ pub fn a_kernel_without_btf() -> Outcome {
     Outcome::Passed
 }
 
+/// A kernel since 5.17 whose JIT is off refuses the reader's callbacks: the remedy names the switch.
+pub fn the_jit_is_off() -> Outcome {
+    if Reason::JitOn.holds() {
+        return Outcome::Skipped(Reason::JitOn);
+    }
+    cannot_measure("iterator", &["JIT", "sudo sysctl net.core.bpf_jit_enable=1"]);
+    Outcome::Passed
+}
+
+/// Types from a file: the running kernel's are taken, those of any other are refused in one line.
+pub fn types_from_a_file() -> Outcome {
+    const REMEDY: &str = "leave --btf out";
+    if Reason::NoNamespaces.holds() {
+        return Outcome::Skipped(Reason::NoNamespaces);
+    }
+    let scratch = scratch::Scratch::new();
+    let [copy, other] = ["copy.btf", "other.btf"].map(|name| scratch.file(name));
+    let mut types = fs::read("/sys/kernel/btf/vmlinux").expect("this kernel has BTF");
+    fs::write(&copy, &types).expect("write a copy");
+    // Another build of the same release differs in as little as this: a byte of a name.
+    let last = types.len() - 2;
+    types[last] ^= 1;
+    fs::write(&other, &types).expect("write another kernel's");
+    let [copy, other] = [&copy, &other].map(|file| file.to_str().expect("a path of letters"));
+    run(&["--btf", copy, "-n", "1", "--top", "1"]).must_be_fine();
+    for (file, words) in [
+        (other, "of another kernel"),
+        ("/proc/version", "of another kernel"),
+        ("/nowhere", "cannot be read: No such file"),
+    ] {
+        cannot_measure_with(&["--btf", file], "btf", &[file, words, REMEDY]);
+    }
+    scratch::hide("/sys/kernel/btf").expect("mount over /sys/kernel/btf");
+    cannot_measure_with(
+        &["--btf", copy],
+        "btf",
+        &["nothing proves that it is of the running kernel", REMEDY],
+    );
+    Outcome::Passed
+}
+
 /// Asserts that this check alone fails, and is told in one line with its remedy: by `watch`, and by `doctor`.
 fn cannot_measure(check: &str, words: &[&str]) {
-    let done = run(&["-n", "1"]);
+    cannot_measure_with(&[], check, words);
+}
+
+/// The same with these options.
+fn cannot_measure_with(options: &[&str], check: &str, words: &[&str]) {
+    let done = run(&[options, &["-n", "1"]].concat());
     done.must_say(1, words);
     assert_eq!(done.stdout, "");
     let lines: Vec<_> = done.stderr.lines().collect();
@@ -127,7 +173,7 @@ fn cannot_measure(check: &str, words: &[&str]) {
         "{}",
         done.stderr
     );
-    let done = run(&["doctor", "--json"]);
+    let done = run(&[options, &["doctor", "--json"]].concat());
     assert_eq!(done.code, Some(1), "{done:?}");
     assert_eq!(failed(&done.stdout), [check]);
 }

@@ -9,6 +9,9 @@ pub enum BtfError {
         "cannot read {path}: {error}; the kernel's types are needed (CONFIG_DEBUG_INFO_BTF=y, sysfs on /sys)"
     )]
     Unreadable { path: PathBuf, error: io::Error },
+    /// A file that was asked for, or found, and is not the running kernel's.
+    #[error("{path}: {why}")]
+    Refused { path: PathBuf, why: String },
     #[error("not BTF: it starts with {0:02x?}, not with 9f eb")]
     NotBtf(Vec<u8>),
     /// The bytes are BTF of a machine of the other byte order.

@@ -9,11 +9,14 @@ mod kind;
 mod member;
 mod numbers;
 mod shape;
+mod source;
 mod structure;
 mod types;
 
 #[cfg(test)]
 pub(super) mod builder;
+#[cfg(test)]
+mod elf;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +28,7 @@ pub use kind::Kind;
 pub use member::Member;
 pub use numbers::{Target, blob_of};
 pub use shape::Shape;
+pub use source::{choose, read};
 pub use structure::Structure;
 pub use types::{Int, RawMember, Type};
 
