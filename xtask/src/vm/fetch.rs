@@ -136,7 +136,9 @@ fn find_kernel(root: &Path) -> Result<(String, PathBuf)> {
 }
 
 pub(super) fn copy_modules(root: &Path, into: &Path, release: &str, busybox: &Path) -> Result<()> {
-    let folder = into.join("lib/modules").join(release);
+    // busybox's depmod takes three numbers for a release only, which `7.3-amd64` has not: its folder gets the name at the end.
+    const ANY: &str = "0.0.0";
+    let folder = into.join("lib/modules").join(ANY);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let found = tools::output(Command::new("find").arg(root).args(["-type", "f", "-name", "*.ko*"]))?;
     for path in String::from_utf8_lossy(&found).lines().map(Path::new) {
@@ -155,7 +157,9 @@ pub(super) fn copy_modules(root: &Path, into: &Path, release: &str, busybox: &Pa
         write(&folder.join(format!("{stem}.ko")), &module)?;
     }
     // modprobe in the guest, and the kernel's own loading on demand, go by these lists.
-    tools::output(Command::new(busybox).args(["depmod", "-b"]).arg(into).arg(release)).map(drop)
+    tools::output(Command::new(busybox).args(["depmod", "-b"]).arg(into).arg(ANY))?;
+    let named = into.join("lib/modules").join(release);
+    std::fs::rename(&folder, &named).with_context(|| format!("cannot make {}", named.display()))
 }
 
 /// Moves a finished kernel to its place, in place of an older one.
