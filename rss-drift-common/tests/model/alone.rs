@@ -23,10 +23,30 @@ fn begins(name: &'static str, config: Config, before: &'static [i32], alone: boo
     })
 }
 
-/// Peaks: as [`begins`], with the updates that CPU 0 makes next. It may be alone from the beginning on, or become so.
-fn peaks_with(name: &'static str, cpus: usize, updates: &'static [i32], alone: bool) -> Scenario {
-    let before: &[i32] = if alone { &[3, -1] } else { &[3] };
-    begins(name, peaks::config(cpus, BATCH), before, alone).updates(0, MM, updates)
+/// CPU 0 is alone after these updates.
+const ALONE: &[i32] = &[3, -1];
+/// It becomes alone with the next one.
+const BECOMES_ALONE: &[i32] = &[3];
+/// It is alone, and the next page less makes a fold, after which it stays alone.
+const BEFORE_A_FOLD: &[i32] = &[4, -3, 1, -1];
+
+/// Peaks: as [`begins`], with the updates that CPU 0 makes next.
+fn peaks_with(name: &'static str, cpus: usize, before: &'static [i32], updates: &'static [i32]) -> Scenario {
+    begins(name, peaks::config(cpus, BATCH), before, before != BECOMES_ALONE).updates(0, MM, updates)
+}
+
+/// Nobody comes: one look at the state a batch is enough.
+#[test]
+fn it_stays_alone_beyond_a_fold() {
+    peaks_with("folds", 1, BEFORE_A_FOLD, &[-1])
+        .end(|host| {
+            let slot = host.slot_now(0);
+            assert_eq!((slot.alone, slot.pending[1]), (MM, 0), "it is alone, nothing is pending");
+            host.updates(0, MM, &[1, 1, 1]);
+            assert_eq!(host.slot_now(0).pending[1], 3, "all were allowed without a look");
+            check_peaks(host);
+        })
+        .explore();
 }
 
 /// The peaks are off by no more than another CPU's slot can hold back: of one member, as there is only one.
@@ -43,23 +63,29 @@ fn check_peaks(host: &World) {
 /// Another CPU runs the mm.
 #[test]
 fn another_cpu_enters() {
-    peaks_with("enters", 2, &[1, -1], true).cpu(1, |host| host.runs(1, MM, &[1])).end(check_peaks).daily(4);
-    peaks_with("enters as it becomes alone", 2, &[-1, 1], false)
-        .cpu(1, |host| host.runs(1, MM, &[1]))
-        .end(check_peaks)
-        .daily(4);
+    for (name, before, updates) in [
+        ("enters", ALONE, &[1, -1][..]),
+        ("enters as it becomes alone", BECOMES_ALONE, &[-1, 1]),
+        ("enters at a fold", BEFORE_A_FOLD, &[-1, 1]),
+    ] {
+        peaks_with(name, 2, before, updates).cpu(1, |host| host.runs(1, MM, &[1])).end(check_peaks).daily(4);
+    }
 }
 
 /// Another CPU changes the mm without holding it.
 #[test]
 fn another_cpu_reaches_in() {
     for pages in [1, 3, 5, -5] {
-        peaks_with("reaches in", 2, &[1, -1], true)
-            .cpu(1, move |host| host.updates(1, MM, &[pages]))
-            .end(check_peaks)
-            .daily(4);
+        for (name, before, updates) in
+            [("reaches in", ALONE, &[1, -1][..]), ("reaches in at a fold", BEFORE_A_FOLD, &[-1, 1])]
+        {
+            peaks_with(name, 2, before, updates)
+                .cpu(1, move |host| host.updates(1, MM, &[pages]))
+                .end(check_peaks)
+                .daily(4);
+        }
     }
-    peaks_with("reaches in as it becomes alone", 2, &[-1, 1], false)
+    peaks_with("reaches in as it becomes alone", 2, BECOMES_ALONE, &[-1, 1])
         .updates(1, MM, &[3])
         .end(check_peaks)
         .daily(4);
@@ -68,22 +94,28 @@ fn another_cpu_reaches_in() {
 /// Another CPU has come and gone: what it left in the totals counts for what follows.
 #[test]
 fn another_cpu_goes() {
-    peaks_with("comes and goes", 2, &[1, -1, 1], true)
-        .cpu(1, |host| {
-            host.runs(1, MM, &[2]);
-            host.switch(1, 0);
-        })
-        .end(check_peaks)
-        .daily(3);
+    for (name, before, updates) in
+        [("comes and goes", ALONE, &[1, -1, 1][..]), ("comes and goes at a fold", BEFORE_A_FOLD, &[-1, 1, 1])]
+    {
+        peaks_with(name, 2, before, updates)
+            .cpu(1, |host| {
+                host.runs(1, MM, &[2]);
+                host.switch(1, 0);
+            })
+            .end(check_peaks)
+            .daily(3);
+    }
 }
 
 /// A reading takes updates while CPU 0 makes them.
 #[test]
 fn a_reader_comes() {
-    for (name, updates, alone) in
-        [("a reader", &[1, -1][..], true), ("a reader as it becomes alone", &[-1, 1], false)]
-    {
-        peaks_with(name, 1, updates, alone).reads(0, MM).end(check_peaks).daily(4);
+    for (name, before, updates) in [
+        ("a reader", ALONE, &[1, -1][..]),
+        ("a reader as it becomes alone", BECOMES_ALONE, &[-1, 1]),
+        ("a reader at a fold", BEFORE_A_FOLD, &[-1, 1]),
+    ] {
+        peaks_with(name, 1, before, updates).reads(0, MM).end(check_peaks).daily(4);
     }
 }
 
@@ -91,7 +123,7 @@ fn a_reader_comes() {
 #[test]
 fn a_reader_finds_what_was_missed() {
     for missed in [0, 1] {
-        begins("a missed update", peaks::config(2, BATCH), &[3, -1], true)
+        begins("a missed update", peaks::config(2, BATCH), ALONE, true)
             .cpu(0, move |host| {
                 host.kernel_update(missed, MM, 1, 1);
                 host.read(0, MM);
@@ -109,7 +141,9 @@ fn a_reader_finds_what_was_missed() {
 #[test]
 fn a_valid_shadow_is_true() {
     let config = Config { instants: true, ..anon(1, BATCH, sums::QUIET) };
-    open::beside_a_valid_reading(begins("a valid reading", config, &[3, -1], true), &[1, -1]);
+    open::beside_a_valid_reading(begins("a valid reading", config, ALONE, true), &[1, -1]);
+    let config = Config { instants: true, ..anon(1, BATCH, sums::QUIET) };
+    open::beside_a_valid_reading(begins("a valid reading of a fold", config, BEFORE_A_FOLD, true), &[-1, 1]);
 }
 
 /// The uncertainty covers what it changes.
@@ -117,6 +151,7 @@ fn a_valid_shadow_is_true() {
 fn what_it_changes_is_covered() {
     covers("alone", First::Churn, &[&[2, -1]], &[&[1, -1]], 3);
     covers("alone, within a reading", First::Exact, &[&[2, -1]], &[&[1, -1]], 2);
+    covers("alone, at a fold", First::Churn, &[BEFORE_A_FOLD], &[&[-1, 1]], 3);
 }
 
 /// CPU 0 is alone with A while that ends on CPU 1 (its task has left it in an execve), and the address is used again at once. No switch

@@ -279,22 +279,31 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
 
 /// Raises the peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged,
 /// fork, execve). If another CPU changes it meanwhile (`shared`), that CPU's pending deltas count too. For one
-/// such CPU they are read from its slot; for more the error of the peaks covers them. The totals are read first:
-/// a publication takes the deltas out of the slot before it adds them, so they never count twice.
+/// such CPU they are read from its slot; for more the error of the peaks covers them.
 #[inline(always)]
 fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, shared: bool) {
     if !handle.is_whole() {
         return;
     }
+    let given_up = handle.given_up();
     let mut exact = handle.rss();
-    if shared
-        && let Some(other) = handle.last_entered()
-        && let Some(cpu) = memory.cpu(other)
-        && cpu.slot.id.get() == handle.id
-    {
-        exact += cpu.slot.pending_rss();
+    if shared {
+        exact += pending_elsewhere(memory, handle, given_up).unwrap_or(0);
     }
     handle.raise_peaks(exact, memory.bound());
+}
+
+/// RSS that is pending in the slot of the CPU that took the mm last. `None` where that does not belong to the totals, which were read
+/// after `given_up`: the slot may have published in between, or be about to. What the slot held then is within the error of the peaks,
+/// as another CPU is active; what it holds after a publication would come on top of that.
+#[inline(always)]
+fn pending_elsewhere<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, given_up: u64) -> Option<i64> {
+    let slot = &memory.cpu(handle.last_entered()?)?.slot;
+    if slot.busy.get() != 0 || slot.id.get() != handle.id {
+        return None;
+    }
+    let pending = slot.pending_rss();
+    (slot.busy.get() == 0 && handle.given_up() == given_up).then_some(pending)
 }
 
 /// A task has a new mm, and runs on it here without a switch (`exec_mmap`).
