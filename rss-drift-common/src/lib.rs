@@ -8,6 +8,7 @@ pub mod member;
 pub mod memory;
 pub mod protocol;
 pub mod record;
+pub mod room;
 pub mod run;
 pub mod running;
 pub mod shadow;

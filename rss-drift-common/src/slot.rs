@@ -66,15 +66,6 @@ pub const BUSY_UNKNOWN: u32 = u32::MAX;
 /// The busy mark of a slot that works on the state that it names itself.
 pub const BUSY_OWN: u32 = u32::MAX - 1;
 
-/// By how much the pending RSS of an mm may change before a peak has to be looked at, in pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
-    /// Upwards.
-    pub rise: i64,
-    /// Downwards.
-    pub fall: i64,
-}
-
 /// Pages by which the counters changed, without signs: what a slot counts as hits and `excess`.
 #[inline(always)]
 #[must_use]
@@ -172,53 +163,6 @@ impl<W: Live> Slot<W> {
     pub fn counted(&self) -> (u64, u64) {
         let hits = self.hits.get();
         (hits, churn_of(hits, self.excess.get()))
-    }
-
-    /// Whether an update of `member` that left the kernel's slot at `now` needs no look at the state. [`Slot::alone`] was the mm's.
-    #[inline(always)]
-    #[must_use]
-    pub fn allows(&self, member: usize, now: i32) -> bool {
-        let member = member & (MEMBERS - 1);
-        now.wrapping_sub(self.low[member].get()).cast_unsigned() < self.width[member].get()
-    }
-
-    /// Updates of the slot's mm have to look at its state again.
-    #[inline(always)]
-    pub fn forbid(&self) {
-        self.alone.set(0);
-    }
-
-    /// How far the kernel's slots may go, which this CPU saw last at `seen`: no pending delta comes to the threshold, and RSS stays
-    /// within the room. Of that the member of the last update gets most.
-    #[inline(always)]
-    pub fn set_room(&self, seen: Deltas, member: u32, room: Room, threshold: u32) {
-        self.set_room_of::<0>(seen[0], member, room, threshold);
-        self.set_room_of::<1>(seen[1], member, room, threshold);
-        self.set_room_of::<2>(seen[2], member, room, threshold);
-        self.set_room_of::<3>(seen[3], member, room, threshold);
-    }
-
-    #[inline(always)]
-    fn set_room_of<const MEMBER: usize>(&self, seen: i32, member: u32, room: Room, threshold: u32) {
-        let (seen, pending) = (i64::from(seen), i64::from(self.pending[MEMBER].get()));
-        let most = i64::from(threshold) - 1;
-        let (mut rise, mut fall) = (most - pending, most + pending);
-        if MEMBER != Member::Swap.index() {
-            // An eighth for each of the two others of an RSS, for this one what is left.
-            let share = |of: i64| if member as usize == MEMBER { of - 2 * (of >> 3) } else { of >> 3 };
-            rise = rise.min(share(room.rise));
-            fall = fall.min(share(room.fall));
-        }
-        let (mut low, mut high) = (seen - fall, seen + rise);
-        if seen < 0 {
-            high = high.min(-1);
-        } else {
-            low = low.max(1);
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "a kernel's slot has 32 bits")]
-        let (low, width) = (low as i32, (high - low + 1).max(0).cast_unsigned() as u32);
-        self.low[MEMBER].set(low);
-        self.width[MEMBER].set(width);
     }
 
     /// A page fault of a task with `mm`; false if the slot holds another mm. No mark is set,
@@ -358,6 +302,16 @@ impl<W: Live> Slot<W> {
             churn: 0,
             active: 0,
         }
+    }
+
+    /// Gives the pending delta of one member up.
+    #[inline(always)]
+    #[must_use]
+    pub fn take_pending(&self, member: usize) -> i32 {
+        let pending = &self.pending[member & (MEMBERS - 1)];
+        let pages = pending.get();
+        pending.set(0);
+        pages
     }
 
     /// The deltas that are pending, member by member.

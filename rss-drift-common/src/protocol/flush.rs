@@ -5,9 +5,9 @@ use super::{
     lifecycle,
 };
 use crate::{
-    memory::{Memory, Word},
+    memory::{Live, Memory, Word},
     shadow::Cpu,
-    slot::{Batch, Switch},
+    slot::{Batch, Slot, Switch},
 };
 
 /// A switch of this CPU to a task whose mm is `next`, 0 for a task without one. Nothing can preempt the BPF program that calls this.
@@ -82,6 +82,16 @@ pub fn publish<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 pub fn publish_now<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     let batch = cpu.slot.publish();
     give(memory, cpu, &batch, Given::Published);
+}
+
+/// Publishes what a slot has pending of one member. The event has marked the slot as busy.
+#[inline(always)]
+pub fn publish_member<W: Live>(handle: Handle<'_, W>, slot: &Slot<W>, member: u32) {
+    let pages = slot.take_pending(member as usize);
+    // Else the mm ended while this CPU's slot held it. It was not checked for a residue.
+    if handle.lives() {
+        handle.publish(member, pages);
+    }
 }
 
 /// Adds what a slot gave up to its state.

@@ -98,6 +98,14 @@ impl<'m, W: Live> Handle<'m, W> {
         }
     }
 
+    /// Adds what a slot published of one member.
+    #[inline(always)]
+    pub fn publish(&self, member: u32, pages: i32) {
+        self.add_total(member, pages);
+        // Last, as in `add`.
+        self.state.publications.add(1);
+    }
+
     /// Four members, unrolled: an index would have to be proven within the array each time.
     #[inline(always)]
     fn add_deltas(&self, deltas: &Deltas) {

@@ -4,7 +4,7 @@ use super::handle::Handle;
 use crate::{
     member,
     memory::{Exchange, Live, Word},
-    slot::Room,
+    room::Room,
 };
 
 impl<W: Live> Handle<'_, W> {

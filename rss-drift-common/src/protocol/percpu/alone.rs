@@ -51,6 +51,34 @@ pub fn allow<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32) {
     }
 }
 
+/// After a fold of a CPU that was allowed updates without a look: allows it those of the next batch. False where nothing is allowed, or
+/// a peak has to be looked at.
+///
+/// Nothing is entered in the state, and nothing looked at twice: this slot's [`Slot::alone`] stands in it since [`allow`], and is not
+/// written here. If another CPU clears it meanwhile, that ends what is allowed here, too. The flag is read before the totals, as in
+/// every look at the peaks.
+///
+/// [`Slot::alone`]: crate::slot::Slot::alone
+#[inline(always)]
+pub fn renew<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, handle: Handle<'_, M::Words>, member: u32) -> bool {
+    let slot = &cpu.slot;
+    if slot.alone.get() != slot.mm.get() || !handle.is_undisturbed() {
+        return false;
+    }
+    let room = handle.room(handle.rss() + slot.pending_rss(), handle.seen_approximate());
+    let Some(seen) = memory.seen_at(slot.place.get()) else { return false };
+    if room.rise < 0 || room.fall < 0 {
+        return false;
+    }
+    slot.set_room(
+        [seen[0].get(), seen[1].get(), seen[2].get(), seen[3].get()],
+        member,
+        room,
+        memory.threshold(),
+    );
+    true
+}
+
 /// Updates of the mm have to look at its state again, on whichever CPU. What they would see of it was said before, in one step with a
 /// full barrier.
 #[inline(always)]

@@ -81,24 +81,27 @@ fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::M
     begin_again(memory, cpu, number, mm, member);
 }
 
-/// The end of a hit that folded.
+/// The end of a hit that folded. The kernel's slot is 0 now, so what the member has pending goes to the totals as well: from here on
+/// the two are equal, and the next fold is the next publication too.
 #[inline(never)]
 fn folded_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, delta: i32) {
-    let delta = delta.wrapping_add(words::refresh_count(memory, cpu, mm, member, cpu.slot.index.get()));
-    end_of_hit(memory, cpu, member, delta, true);
+    let slot = &cpu.slot;
+    let delta = delta.wrapping_add(words::refresh_count(memory, cpu, mm, member, slot.index.get()));
+    slot.update(member as usize, delta);
+    if let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get()) {
+        flush::publish_member(handle, slot, member);
+        if !alone::renew(memory, cpu, handle, member) {
+            settle(memory, cpu, member, true);
+        }
+    }
+    flush::done(memory, cpu);
 }
 
 /// The end of a hit that has to look at the state.
 #[inline(never)]
 fn rare_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32) {
-    end_of_hit(memory, cpu, member, delta, false);
-}
-
-/// The end of a hit other than the common one.
-#[inline(always)]
-fn end_of_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32, folded: bool) {
     cpu.slot.update(member as usize, delta);
-    settle(memory, cpu, member, delta == 0 || folded);
+    settle(memory, cpu, member, delta == 0);
     flush::done(memory, cpu);
 }
 
