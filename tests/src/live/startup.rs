@@ -173,7 +173,7 @@ fn cannot_measure_with(options: &[&str], check: &str, words: &[&str]) {
         "{}",
         done.stderr
     );
-    let done = run(&[options, &["doctor", "--json"]].concat());
+    let done = run(&[&["doctor", "--json"], options].concat());
     assert_eq!(done.code, Some(1), "{done:?}");
     assert_eq!(failed(&done.stdout), [check]);
 }
