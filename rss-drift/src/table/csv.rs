@@ -1,16 +1,20 @@
 //! CSV as in RFC 4180.
 
-use std::borrow::Cow;
-
-use csv::{Terminator, WriterBuilder};
+use csv::{Terminator, Writer, WriterBuilder};
 
 use super::{Column, Value, clean, rfc3339};
 use crate::drift::sample::Host;
 
+/// Bytes that a row of `watch` has about, for the first guess of how much room rows take.
+const USUAL_ROW: usize = 384;
+
 /// The header's bytes, line break included.
 #[must_use]
 pub fn csv_header<R>(columns: &[Column<R>]) -> Vec<u8> {
-    lines(std::iter::once(columns.iter().map(|column| column.name.into()).collect()))
+    let mut lines = Lines::with_room_for(1);
+    columns.iter().for_each(|column| lines.text(column.name));
+    lines.end();
+    lines.bytes()
 }
 
 /// How text that processes gave is written.
@@ -33,34 +37,70 @@ impl Names {
 /// The bytes of records, without the header.
 #[must_use]
 pub fn csv_rows<R>(columns: &[Column<R>], records: &[R], host: &Host, names: Names) -> Vec<u8> {
-    let cells =
-        |record| columns.iter().map(|column: &Column<R>| cell(column.get(record, host), names)).collect();
-    lines(records.iter().map(cells))
+    let mut lines = Lines::with_room_for(records.len());
+    for record in records {
+        columns.iter().for_each(|column| lines.value(column.get(record, host), names));
+        lines.end();
+    }
+    lines.bytes()
 }
 
-/// A value as CSV has it, before quoting.
-fn cell(value: Value<'_>, names: Names) -> Cow<'_, str> {
-    match value {
-        // A lower bound is no figure to calculate with.
-        Value::Empty | Value::AtLeast(_) => Cow::Borrowed(""),
-        Value::Bytes(bytes) => bytes.to_string().into(),
-        Value::Number(number) => number.to_string().into(),
-        Value::Real(number) => number.to_string().into(),
-        Value::Flag(flag) => flag.to_string().into(),
-        Value::Time(time) => rfc3339(time).into(),
-        Value::Text(text) if names == Names::Escaped => clean(&text).into(),
-        Value::Text(text) => text,
+/// Lines in the making. A report of a thousand processes has some fifty thousand cells, so that no cell is a `String` of its own.
+struct Lines {
+    writer: Writer<Vec<u8>>,
+    digits: itoa::Buffer,
+}
+
+impl Lines {
+    fn with_room_for(lines: usize) -> Self {
+        let bytes = Vec::with_capacity(lines * USUAL_ROW);
+        Self {
+            writer: WriterBuilder::new().terminator(Terminator::CRLF).from_writer(bytes),
+            digits: itoa::Buffer::new(),
+        }
+    }
+
+    /// Adds a cell with a value as CSV has it.
+    fn value(&mut self, value: Value<'_>, names: Names) {
+        match value {
+            // A lower bound is no figure to calculate with.
+            Value::Empty | Value::AtLeast(_) => self.text(""),
+            Value::Bytes(bytes) => {
+                let cell = self.digits.format(bytes);
+                put(&mut self.writer, cell);
+            }
+            Value::Number(number) => {
+                let cell = self.digits.format(number);
+                put(&mut self.writer, cell);
+            }
+            Value::Real(number) => self.text(&number.to_string()),
+            Value::Flag(flag) => self.text(if flag { "true" } else { "false" }),
+            Value::Time(time) => self.text(&rfc3339(time)),
+            Value::Text(text) if names == Names::Escaped => self.text(&clean(&text)),
+            Value::Text(text) => self.text(&text),
+        }
+    }
+
+    /// Adds a cell.
+    fn text(&mut self, cell: &str) {
+        put(&mut self.writer, cell);
+    }
+
+    /// Ends a line.
+    fn end(&mut self) {
+        // As in `put`.
+        let _ = self.writer.write_record(None::<&[u8]>);
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        self.writer.into_inner().unwrap_or_default()
     }
 }
 
-/// The bytes of lines, which all have as many cells.
-fn lines<'a>(lines: impl Iterator<Item = Vec<Cow<'a, str>>>) -> Vec<u8> {
-    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
-    for line in lines {
-        // All lines have as many cells, and a Vec takes every byte: neither error can happen.
-        let _ = writer.write_record(line.iter().map(|cell| cell.as_bytes()));
-    }
-    writer.into_inner().unwrap_or_default()
+/// Adds a cell, quoted where it has to be.
+fn put(writer: &mut Writer<Vec<u8>>, cell: &str) {
+    // All lines have as many cells, and a Vec takes every byte: neither error can happen.
+    let _ = writer.write_field(cell);
 }
 
 #[cfg(test)]
