@@ -5,6 +5,7 @@
 
 mod blob;
 mod error;
+mod file;
 mod kind;
 mod member;
 mod numbers;
@@ -20,10 +21,11 @@ mod elf;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, fs, path::Path};
+use std::borrow::Cow;
 
 use blob::{Blob, HEAD, Index, word};
 pub use error::BtfError;
+pub use file::{Data, VMLINUX, read_vmlinux};
 pub use kind::Kind;
 pub use member::Member;
 pub use numbers::{Target, blob_of};
@@ -31,15 +33,6 @@ pub use shape::Shape;
 pub use source::{choose, read};
 pub use structure::Structure;
 pub use types::{Int, RawMember, Type};
-
-/// The running kernel's own BTF (`kernel/bpf/sysfs_btf.c`, since 5.4).
-pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-
-/// Reads a BTF file whole.
-pub fn read_vmlinux(path: impl AsRef<Path>) -> Result<Vec<u8>, BtfError> {
-    let path = path.as_ref();
-    fs::read(path).map_err(|error| BtfError::Unreadable { path: path.to_owned(), error })
-}
 
 /// A BTF blob with an index of its types.
 #[derive(Debug)]
