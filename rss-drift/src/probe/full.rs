@@ -7,8 +7,10 @@ use rss_drift_common::shadow::{Cpu, ShadowConfig};
 use super::{
     error::ProbeError,
     fentry::{self, NoFentry},
+    handle::TASKS,
     maps::{self, failed, stack_mut},
-    programs::attach as attach_one,
+    parallel::{Job, Refusals, Refused},
+    programs::{EACH_TASK, attach as attach_one},
     run::{self, Scope},
     scheme::{Scheme, pertask},
     tables,
@@ -171,6 +173,11 @@ pub(super) fn log(ebpf: &mut Ebpf) -> Option<EbpfLogger<&'static dyn log::Log>> 
         .ok()
 }
 
+/// What ends of mms are seen by.
+const MMDROP: &str = "__mmdrop";
+const EXIT_MMAP: &str = "exit_mmap";
+const NEWTASK: &str = "task_newtask";
+
 /// How the end of an mm is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndOfMm {
@@ -204,24 +211,57 @@ pub(super) struct Ends {
     pub(super) no_fentry: Option<NoFentry>,
 }
 
-/// Loads and attaches the BPF programs of the events; who ends states comes before who creates them.
+/// What is loaded, in the order in which that is begun.
+pub(super) fn jobs(kernel: &Kernel, options: &FullOptions, scheme: &Scheme) -> Vec<Job> {
+    let needed = |(name, target)| Job { name, target, refused: Refused::Fails };
+    let exit_mmap = Job { name: scheme.exit_mmap, target: EXIT_MMAP, refused: Refused::Instead(Vec::new()) };
+    let without_fentry: Vec<Job> = scheme
+        .newtask
+        .map(|newtask| needed((newtask, NEWTASK)))
+        .into_iter()
+        .chain((!options.hidden.exit_mmap).then_some(exit_mmap))
+        .collect();
+    // Whether it is refused is known at once, and decides what else there is to do.
+    let mut jobs = if options.hidden.fentry {
+        without_fentry
+    } else {
+        vec![Job { name: scheme.mmdrop, target: MMDROP, refused: Refused::Instead(without_fentry) }]
+    };
+    jobs.push(needed((scheme.reader, EACH_TASK)));
+    // The last to be attached, which create states, are the largest.
+    jobs.extend(events(kernel.accounting, options, scheme).into_iter().rev().map(needed));
+    if kernel.accounting == Accounting::PerTask {
+        // For `--where`.
+        jobs.push(needed((TASKS, EACH_TASK)));
+    }
+    jobs
+}
+
+/// The BPF programs of the events with their tracepoints, in the order in which they are attached.
+fn events(
+    accounting: Accounting,
+    options: &FullOptions,
+    scheme: &Scheme,
+) -> Vec<(&'static str, &'static str)> {
+    let faults = options.faults.attached(accounting);
+    // Behind the scheme's: whose an mm is can be said when it has a state.
+    let of_run = if options.run.is_some() { run::EVENTS } else { &[] };
+    let wanted = |tracepoint: &str| faults || !tracepoint.starts_with("page_fault");
+    scheme.events.iter().chain(of_run).copied().filter(|(_, tracepoint)| wanted(tracepoint)).collect()
+}
+
+/// Attaches the loaded BPF programs of the events; who ends states comes before who creates them.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &Btf,
     kernel: &Kernel,
     options: &FullOptions,
     scheme: &Scheme,
+    refusals: Refusals,
 ) -> Result<Ends, ProbeError> {
-    let faults = options.faults.attached(kernel.accounting);
-    let kernel = &kernel.release;
-    let ends = attach_end(ebpf, btf, kernel, options, scheme)?;
-    // Behind the scheme's: whose an mm is can be said when it has a state.
-    let of_run = if options.run.is_some() { run::EVENTS } else { &[] };
-    for &(name, tracepoint) in scheme.events.iter().chain(of_run) {
-        if !faults && tracepoint.starts_with("page_fault") {
-            continue;
-        }
-        attach_one(ebpf, btf, name, tracepoint, kernel)?;
+    let ends = attach_end(ebpf, btf, &kernel.release, options, scheme, refusals)?;
+    for (name, tracepoint) in events(kernel.accounting, options, scheme) {
+        attach_one(ebpf, btf, name, tracepoint, &kernel.release)?;
     }
     Ok(ends)
 }
@@ -233,19 +273,21 @@ fn attach_end(
     kernel: &str,
     options: &FullOptions,
     scheme: &Scheme,
+    mut refusals: Refusals,
 ) -> Result<Ends, ProbeError> {
     let mut no_fentry = None;
     if !options.hidden.fentry {
-        no_fentry = attach_fentry(ebpf, btf, kernel, scheme)?;
+        no_fentry = attach_fentry(ebpf, btf, kernel, scheme, refusals.remove(scheme.mmdrop))?;
         if no_fentry.is_none() {
             return Ok(Ends { seen_by: EndOfMm::Mmdrop, no_fentry });
         }
     }
     if let Some(newtask) = scheme.newtask {
-        attach_one(ebpf, btf, newtask, "task_newtask", kernel)?;
+        attach_one(ebpf, btf, newtask, NEWTASK, kernel)?;
     }
     if !options.hidden.exit_mmap {
-        match attach_one(ebpf, btf, scheme.exit_mmap, "exit_mmap", kernel) {
+        let refused = refusals.remove(scheme.exit_mmap);
+        match attach_unless(refused, ebpf, btf, (scheme.exit_mmap, EXIT_MMAP), kernel) {
             Ok(()) => return Ok(Ends { seen_by: EndOfMm::ExitMmap, no_fentry }),
             Err(error) => log::info!("cannot attach to the tracepoint exit_mmap: {error}"),
         }
@@ -253,14 +295,26 @@ fn attach_end(
     Ok(Ends { seen_by: EndOfMm::Unseen, no_fentry })
 }
 
-/// Attaches fentry on `__mmdrop` where it works; else why it does not.
+/// Attaches a BPF program, unless the kernel has refused it before.
+fn attach_unless(
+    refused: Option<ProbeError>,
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    (name, target): (&'static str, &str),
+    kernel: &str,
+) -> Result<(), ProbeError> {
+    refused.map_or_else(|| attach_one(ebpf, btf, name, target, kernel), Err)
+}
+
+/// Attaches fentry on `__mmdrop` where it works; else why it does not. `refused`: the kernel did not load it.
 fn attach_fentry(
     ebpf: &mut Ebpf,
     btf: &Btf,
     kernel: &str,
     scheme: &Scheme,
+    refused: Option<ProbeError>,
 ) -> Result<Option<NoFentry>, ProbeError> {
-    if let Err(error) = attach_one(ebpf, btf, scheme.mmdrop, "__mmdrop", kernel) {
+    if let Err(error) = attach_unless(refused, ebpf, btf, (scheme.mmdrop, MMDROP), kernel) {
         log::info!("cannot attach fentry to __mmdrop: {error}");
         return Ok(Some(NoFentry::Refused));
     }

@@ -1,5 +1,7 @@
 //! Loading the BPF programs: layout in, verified, CPUs found.
 
+use std::{num::NonZero, thread};
+
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use rss_drift_common::Layout;
 
@@ -12,6 +14,7 @@ use super::{
     link::{Known, OBJECT, link},
     loader::loader,
     maps::{Value, array_mut, failed},
+    parallel::load_all,
     programs::{iterator, load_iterator},
     reader::Reader,
     run,
@@ -19,7 +22,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    kernel::{Accounting, Cast, Kernel, btf::blob_of},
+    kernel::{Accounting, Cast, Kernel, btf::blob_of, room},
     proc::CgroupVersion,
 };
 
@@ -97,19 +100,16 @@ impl Probe {
         full::size_maps(&mut loader, kernel, options, capacity);
         let mut ebpf = load(&mut loader, &known)?;
         let btf = targets(kernel)?;
-        load_iterator(&mut ebpf, scheme.reader, &btf, &kernel.release)?;
+        let jobs = full::jobs(kernel, options, scheme);
+        let refusals = load_all(&mut ebpf, &btf, &kernel.release, jobs, threads())?;
         let offsets = match kernel.accounting {
             Accounting::PerCpu => find_cpus(&mut ebpf, kernel, &btf)?,
-            Accounting::PerTask => {
-                // For `--where`.
-                load_iterator(&mut ebpf, TASKS, &btf, &kernel.release)?;
-                Vec::new()
-            }
+            Accounting::PerTask => Vec::new(),
         };
         full::fill_maps(&mut ebpf, &offsets, capacity)?;
         full::set_bound(&mut ebpf, bound)?;
         let log = full::log(&mut ebpf);
-        let ends = full::attach(&mut ebpf, &btf, kernel, options, scheme)?;
+        let ends = full::attach(&mut ebpf, &btf, kernel, options, scheme, refusals)?;
         Ok(Self {
             ebpf,
             accounting: kernel.accounting,
@@ -151,6 +151,14 @@ fn load(loader: &mut EbpfLoader<'_>, known: &Known) -> Result<Ebpf, ProbeError> 
     // The object in pieces is gone, and what comes next is as large.
     give_memory_back();
     Ok(ebpf)
+}
+
+/// Threads to load BPF programs with: as many as run at once, and as the control group has memory for, because what the verifier takes it
+/// takes for each.
+fn threads() -> usize {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    let rooms = room::of_this_process().map_or(u64::MAX, |room| room.bytes / room::FULL_MODE_NEEDS);
+    usize::try_from(rooms).map_or(cpus, |rooms| cpus.min(rooms)).max(1)
 }
 
 /// What the BPF programs attach to, as aya looks it up. Megabytes, so it is made only when the object is in the kernel.

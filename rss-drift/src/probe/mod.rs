@@ -13,6 +13,7 @@ mod load;
 mod loader;
 mod maps;
 mod measure;
+mod parallel;
 mod programs;
 mod reader;
 mod run;

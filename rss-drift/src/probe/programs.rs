@@ -7,6 +7,9 @@ use aya::{
 
 use super::error::ProbeError;
 
+/// What the iterators attach to: the kernel's walk of all tasks.
+pub(super) const EACH_TASK: &str = "task";
+
 /// The BPF program of this name as an iterator.
 pub(super) fn iterator<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Iter, ProbeError> {
     ebpf.program_mut(name)
@@ -21,10 +24,28 @@ pub(super) fn load_iterator(
     btf: &Btf,
     kernel: &str,
 ) -> Result<(), ProbeError> {
-    iterator(ebpf, name)?.load("task", btf).map_err(|error| ProbeError::program(kernel, name, error))
+    let program = ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
+    load(program, name, EACH_TASK, btf, kernel)
 }
 
-/// Loads one BPF program of fentry or of a tracepoint, and attaches it to `target`.
+/// Loads one BPF program, named `name`: an iterator, one of fentry on the function `target`, or one of the tracepoint `target`.
+pub(super) fn load(
+    program: &mut Program,
+    name: &'static str,
+    target: &str,
+    btf: &Btf,
+    kernel: &str,
+) -> Result<(), ProbeError> {
+    match program {
+        Program::Iter(program) => program.load(target, btf),
+        Program::FEntry(program) => program.load(target, btf),
+        Program::BtfTracePoint(program) => program.load(target, btf),
+        _ => return Err(ProbeError::Missing(name)),
+    }
+    .map_err(|error| ProbeError::program(kernel, name, error))
+}
+
+/// Attaches one BPF program of fentry or of a tracepoint; loads it where it is not loaded yet.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     btf: &Btf,
@@ -32,19 +53,16 @@ pub(super) fn attach(
     target: &str,
     kernel: &str,
 ) -> Result<(), ProbeError> {
-    let failed = |error| ProbeError::program(kernel, name, error);
-    match ebpf.program_mut(name).ok_or(ProbeError::Missing(name))? {
-        Program::FEntry(program) => {
-            program.load(target, btf).map_err(failed)?;
-            program.attach().map_err(failed)?;
-        }
-        Program::BtfTracePoint(program) => {
-            program.load(target, btf).map_err(failed)?;
-            program.attach().map_err(failed)?;
-        }
+    let program = ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
+    if program.fd().is_err() {
+        load(program, name, target, btf, kernel)?;
+    }
+    match program {
+        Program::FEntry(program) => program.attach().map(drop),
+        Program::BtfTracePoint(program) => program.attach().map(drop),
         _ => return Err(ProbeError::Missing(name)),
     }
-    Ok(())
+    .map_err(|error| ProbeError::program(kernel, name, error))
 }
 
 /// Detaches and unloads a BPF program. One that is not loaded has nothing to unload.
