@@ -12,6 +12,7 @@ mod programs;
 mod reports;
 mod rounds;
 mod snapshot;
+mod starts;
 
 use std::{env, process::ExitCode};
 

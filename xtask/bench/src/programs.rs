@@ -41,7 +41,7 @@ pub fn start(command: &mut Command) -> Result<Child> {
     command.spawn().with_context(|| {
         format!(
             "cannot run {name}: ps and top are in Debian's package procps, htop is in htop, pidstat in sysstat, perf in \
-             linux-perf"
+             linux-perf, bpftrace in bpftrace"
         )
     })
 }

@@ -1,17 +1,17 @@
-//! One reading of the host, the start, and the daemon, each beside what else there is.
+//! One reading of the host, starts, and the daemon, each beside what else there is.
 
-use std::{hint::black_box, path::Path, time::Duration};
+use std::{hint::black_box, path::Path};
 
 use anyhow::Result;
 use rss_drift::session::{Mode, Startup};
 
 use crate::{
-    clock::{Took, own_work, work_of_children},
+    clock::own_work,
     daemons, figures,
     idle::IdleProcesses,
     proc_files::ProcFiles,
-    programs::run_to_end,
     rounds::{self, Contender},
+    starts::{self, first_report, whole_life},
 };
 
 /// A period of the daemons is as long as many rounds.
@@ -19,6 +19,7 @@ const ROUNDS_PER_PERIOD: usize = 4;
 
 /// Measures all with each of `processes` idle processes, the daemons with the most.
 pub fn run(command: &Path, rounds: usize, processes: &[usize]) -> Result<()> {
+    starts::run(command, rounds)?;
     let mut session = Startup::check(Mode::Passive).session()?;
     let mut idle = IdleProcesses::default();
     for &count in processes {
@@ -43,28 +44,13 @@ pub fn run(command: &Path, rounds: usize, processes: &[usize]) -> Result<()> {
                     Ok(())
                 })
             }),
-            Contender::new("ps", || whole_life("ps", &["-eo", "pid,rss"])),
-            Contender::new("watch", || first_report(command)),
-            Contender::new("true", || whole_life("true", &[])),
+            Contender::new("ps", || whole_life(Path::new("ps"), &["-eo", "pid,rss"])),
+            Contender::new("watch", || first_report(command, &["watch", "--passive", "--count", "1"])),
+            Contender::new("true", || whole_life(Path::new("true"), &[])),
         ];
         rounds::run(count, rounds, &mut contenders)?;
     }
     let periods = rounds.div_ceil(ROUNDS_PER_PERIOD);
     eprintln!("{periods} periods of watch beside top");
     daemons::run(command, periods, &mut session.probe, session.kernel.page_size)
-}
-
-/// A program's whole life.
-fn whole_life(path: &str, arguments: &[&str]) -> Result<Took> {
-    work_of_children(|| run_to_end(Path::new(path), arguments).map(drop))
-}
-
-/// From the start of `command` to its first report; the CPU time is that of its whole life.
-fn first_report(command: &Path) -> Result<Took> {
-    let mut wall = Duration::ZERO;
-    let took = work_of_children(|| {
-        wall = run_to_end(command, &["watch", "--passive", "--count", "1"])?;
-        Ok(())
-    })?;
-    Ok(Took { wall, ..took })
 }

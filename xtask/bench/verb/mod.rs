@@ -13,6 +13,7 @@ mod instructions;
 mod measure;
 mod reports;
 mod snapshot;
+mod starts;
 mod stats;
 mod units;
 mod workloads;
@@ -25,7 +26,7 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// One reading of the host, the daemon and the start, beside /proc, ps, top, htop and pidstat
+    /// One reading of the host, the daemon and starts, beside /proc, ps, top, htop, pidstat and bpftrace
     Snapshot(snapshot::Arguments),
     /// What full mode adds to page faults, context switches and starts of processes, beside other ways to follow RSS
     Cost(cost::Arguments),

@@ -43,8 +43,8 @@ pub(crate) const VIRTUAL_MACHINES: Group = Group {
 
 /// What `cargo xtask bench` compares rss-drift with.
 pub(crate) const BENCH: Group = Group {
-    reason: "what the bench compares rss-drift with: ps, top, htop, pidstat and perf",
-    packages: &["procps", "htop", "sysstat", "linux-perf"],
+    reason: "what the bench compares rss-drift with: ps, top, htop, pidstat, perf and bpftrace",
+    packages: &["procps", "htop", "sysstat", "linux-perf", "bpftrace"],
     minimum: None,
 };
 

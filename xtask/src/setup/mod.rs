@@ -70,7 +70,7 @@ pub(crate) fn virtual_machines(yes: bool) -> Result<()> {
 /// Installs what `cargo xtask bench` compares rss-drift with.
 pub(crate) fn bench(yes: bool) -> Result<()> {
     // Programs that came another way than by packages will do as well.
-    if ["ps", "top", "htop", "pidstat", "perf"].into_iter().all(in_path) {
+    if ["ps", "top", "htop", "pidstat", "perf", "bpftrace"].into_iter().all(in_path) {
         Ok(())
     } else {
         debian::install(&debian::BENCH, yes)
