@@ -17,6 +17,9 @@ use crate::{
 /// The target of the static binaries: the usual one, named so that the flags do not reach build scripts.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Cargo.toml's profile of [`Profile::Quick`].
+const QUICK: &str = "quick";
+
 /// Build rss-drift.
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
@@ -40,8 +43,10 @@ pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
 /// How much the compiler optimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quick to build.
+    /// For a debugger.
     Debug,
+    /// Quick to build, and nearly as quick to run: for a first look.
+    Quick,
     /// Quick to run.
     Release,
 }
@@ -52,6 +57,10 @@ pub(crate) fn command(root: &Path, profile: Profile) -> Result<PathBuf> {
     command.args(["--locked", "--package", "rss-drift", "--bin", "rss-drift"]);
     let folder = match profile {
         Profile::Debug => "debug",
+        Profile::Quick => {
+            command.args(["--profile", QUICK]);
+            QUICK
+        }
         Profile::Release => {
             command.arg("--release");
             "release"

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 pub(crate) fn main(arguments: &Arguments) -> Result<ExitCode> {
     let root = workspace::root();
     setup::ensure(&root, arguments.yes)?;
-    let binary = build::command(&root, Profile::Release)?;
+    let binary = build::command(&root, Profile::Quick)?;
     let error = as_root(binary.as_os_str(), &[], "rss-drift loads eBPF programs, which")?
         .args(&arguments.passed_on)
         .exec();
