@@ -15,7 +15,7 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::{Context, Error, Result, anyhow};
 use clap::Args;
-use ebpf_build::{BPF_LINKER_VARIABLE, Compiler, RUSTC_VARIABLE, Survey, Tools};
+use ebpf_build::{BPF_LINKER_VARIABLE, Compiler, MINIMUM_RUSTC, RUSTC_VARIABLE, Survey, Tools};
 
 use crate::{privilege::in_path, workspace};
 
@@ -126,7 +126,11 @@ fn get_compiler(root: &Path, yes: bool, before: &Survey) -> Result<Survey> {
     if let Err(error) = &from_rustup {
         say(&format!("rustup cannot: {error:#}; Debian's packages may"));
         debian::install(&debian::COMPILER, yes).with_context(|| {
-            format!("no compiler with core's source could be had; rustup: {error:#}; Debian's packages")
+            format!(
+                "no compiler of {MINIMUM_RUSTC} or newer with core's source could be had. One of these helps: a way to rustup's server \
+                 (https_proxy, RUSTUP_DIST_SERVER); Debian's security suite in apt's sources; a compiler of your own, named by \
+                 {RUSTC_VARIABLE}. rustup: {error:#}; Debian's packages"
+            )
         })?;
     }
     Ok(ebpf_build::survey(root))
