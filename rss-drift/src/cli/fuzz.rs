@@ -19,6 +19,7 @@ use proptest::{
 
 use super::{Cli, Verb, valid};
 use crate::{
+    drift::{stats::Reading, verdict::Verdict},
     probe::FullOptions,
     session::Mode,
     watch::{Due, Schedule},
@@ -70,6 +71,12 @@ const WORDS: &[&str] = &[
     "17179869183G",
     "17179869184G",
     "18446744073709551615K",
+    "1.5M",
+    "512MiB",
+    "8E",
+    ".",
+    "human",
+    "kib",
     "-",
     "--",
     "",
@@ -145,6 +152,7 @@ fn sensible() -> impl Strategy<Value = Vec<OsString>> {
             "-d",
             "-p",
             "--top",
+            "--near",
             "--max-mms",
             "--max-memory",
             "--max-overhead",
@@ -161,13 +169,19 @@ fn sensible() -> impl Strategy<Value = Vec<OsString>> {
         1 => any::<u64>().prop_map(|number| number.to_string()),
         1 => (0.0..1e12).prop_map(|number: f64| number.to_string()),
     ];
-    (select(&["watch", "run", "demo"][..]), vec((option, value), 0..3)).prop_map(|(verb, options)| {
-        let words = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
-        let end: &[&str] = if verb == "run" { &["--", "true"] } else { &[] };
-        let words =
-            std::iter::once(verb.to_owned()).chain(words).chain(end.iter().map(|&word| word.to_owned()));
-        words.map(OsString::from).collect()
-    })
+    (select(&["watch", "run", "explain", "demo"][..]), vec((option, value), 0..3)).prop_map(
+        |(verb, options)| {
+            let words = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+            let end: &[&str] = match verb {
+                "run" => &["--", "true"],
+                "explain" => &["1"],
+                _ => &[],
+            };
+            let words =
+                std::iter::once(verb.to_owned()).chain(words).chain(end.iter().map(|&word| word.to_owned()));
+            words.map(OsString::from).collect()
+        },
+    )
 }
 
 /// Takes a command line as `main` does, and calculates what its verb would with what it says; whether it was taken.
@@ -193,6 +207,9 @@ fn take(words: &[OsString]) -> bool {
             // That there is no room for it is an answer.
             let _ = args.options().need(4096);
         }
+        Some(Verb::Explain(args)) => {
+            let _ = Instant::now() + args.options().duration.unwrap_or_default();
+        }
         Some(Verb::Doctor(_)) => {}
     }
     true
@@ -202,6 +219,10 @@ fn watch(args: super::watch::Args) {
     let Ok(options) = args.options() else { return };
     if let Mode::Full(full) = options.mode {
         size(&full);
+    }
+    let mut verdict = Verdict::new(4096, options.near);
+    for (exact, reported) in [(0, 0), (i64::MAX, i64::MIN), (i64::MIN, i64::MAX)] {
+        verdict.count(1, Reading { exact, reported }, String::new);
     }
     let began = Instant::now();
     let mut schedule = Schedule::begin(began, options.interval, options.duration);

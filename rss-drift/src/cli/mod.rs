@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod duration;
+mod explain;
 mod full;
 #[cfg(test)]
 mod fuzz;
@@ -41,6 +42,7 @@ use crate::{
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
+        rss-drift explain 1234                 what each tool says of a process, and why they differ\n  \
         rss-drift watch --csv drift.csv        the table, and every process and column into a file\n  \
         rss-drift run -- make -j8              true peaks of a command, and the RFC's cache\n  \
         rss-drift demo                         10,000 threads: how far off this kernel is\n  \
@@ -73,6 +75,10 @@ enum Verb {
     ///
     /// Also shows the hits and misses that the RFC's cache would have had.
     Run(Box<run::Args>),
+    /// Show what each reader says of one process, and why
+    ///
+    /// Every tool's figure with its file, exact or not here, where the difference is, and what RSS does not say.
+    Explain(explain::Args),
     /// Run the RFC's program and compare what each source reports
     ///
     /// The program has thousands of threads that touch memory and sleep.
@@ -149,6 +155,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return crate::run::run(&args.options(), &inherited);
         }
         Some(Verb::Run(args)) => return crate::run::run(&args.options(), &inherited),
+        Some(Verb::Explain(args)) => crate::explain::run(&args.options()),
         Some(Verb::Demo(args)) => crate::demo::run(&args.options()),
         Some(Verb::Doctor(args)) => crate::doctor::run(args.format()),
     };
@@ -199,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_short_help_of_a_verb_fits_a_screen() {
-        for verb in ["watch", "run", "demo", "doctor"] {
+        for verb in ["watch", "run", "explain", "demo", "doctor"] {
             let mut command = Cli::command();
             command.build();
             let command = command.find_subcommand(verb).expect(verb).clone();

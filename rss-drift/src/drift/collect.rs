@@ -252,7 +252,8 @@ fn same_mm(first: &Mm, second: &Mm) -> bool {
 }
 
 /// Where /proc has the figures of this mm.
-fn folder(mm: &Mm) -> TaskFolder {
+#[must_use]
+pub fn folder(mm: &Mm) -> TaskFolder {
     if mm.has(FLAG_LEADER_GONE) { TaskFolder::thread(mm.tid) } else { TaskFolder::process(mm.tgid) }
 }
 

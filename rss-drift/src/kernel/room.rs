@@ -32,6 +32,40 @@ pub fn of_this_process() -> Option<Room> {
         .min_by_key(|room| room.bytes)
 }
 
+/// What the control group that limits a process's memory says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMemory {
+    /// Bytes charged to it and the groups below: page cache and kernel memory too, which are no RSS.
+    pub usage: u64,
+    /// The most that was ever charged; `None` before 5.19 on version 2.
+    pub peak: Option<u64>,
+    /// What it may hold; `None`: as much as the groups above it.
+    pub limit: Option<u64>,
+    /// The file of `usage`.
+    pub file: PathBuf,
+}
+
+/// The memory of the control group of `pid`; `None` where no controller of memory is mounted, or nothing can be read.
+#[must_use]
+pub fn of_group(pid: u32) -> Option<GroupMemory> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    folders(&groups, &mounts).iter().find_map(|(version, _, folder)| group_memory(*version, folder))
+}
+
+fn group_memory(version: Version, folder: &Path) -> Option<GroupMemory> {
+    // Version 1 prints the largest multiple of a page where there is no limit (`mm/page_counter.c`).
+    const NO_LIMIT: u64 = i64::MAX.unsigned_abs() - (1 << 20);
+    let (limit, usage) = version.files();
+    let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
+    Some(GroupMemory {
+        usage: number(usage)?,
+        peak: number(version.peak()),
+        limit: number(limit).filter(|&limit| limit < NO_LIMIT),
+        file: folder.join(usage),
+    })
+}
+
 /// The files of a version of control groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
@@ -40,6 +74,14 @@ enum Version {
 }
 
 impl Version {
+    /// The most that a group ever held.
+    const fn peak(self) -> &'static str {
+        match self {
+            Self::One => "memory.max_usage_in_bytes",
+            Self::Two => "memory.peak",
+        }
+    }
+
     /// What limits a group, and what it holds now.
     const fn files(self) -> (&'static str, &'static str) {
         match self {
@@ -131,6 +173,27 @@ mod tests {
         );
         assert_eq!(folders("4:memory:/other\n", MOUNTS), []);
         assert_eq!(folders("", ""), []);
+    }
+
+    #[test]
+    fn what_a_group_says_of_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(root.path().join(name), text).unwrap();
+        assert_eq!(group_memory(Version::Two, root.path()), None);
+        write("memory.current", "4096\n");
+        write("memory.max", "max\n");
+        let file = root.path().join("memory.current");
+        let mut right = GroupMemory { usage: 4096, peak: None, limit: None, file };
+        assert_eq!(group_memory(Version::Two, root.path()).as_ref(), Some(&right));
+        write("memory.max", "8192\n");
+        write("memory.peak", "5000\n");
+        (right.limit, right.peak) = (Some(8192), Some(5000));
+        assert_eq!(group_memory(Version::Two, root.path()), Some(right));
+        write("memory.usage_in_bytes", "1\n");
+        write("memory.limit_in_bytes", "9223372036854771712\n");
+        write("memory.max_usage_in_bytes", "7\n");
+        let found = group_memory(Version::One, root.path()).unwrap();
+        assert_eq!((found.usage, found.peak, found.limit), (1, Some(7), None));
     }
 
     #[test]

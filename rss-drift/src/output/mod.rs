@@ -48,6 +48,8 @@ pub use outputs::Outputs;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub(crate) use report::ReportOutput;
 pub use table::Look;
+pub(crate) use table::{clock, holder_lines, window_width};
+pub(crate) use text::flow;
 pub use writer::{any_change, await_end, take_change};
 
 /// How a report that is printed once is written.
@@ -237,7 +239,7 @@ impl Detail {
 }
 
 /// So many of something.
-fn counted(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

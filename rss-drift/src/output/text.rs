@@ -51,7 +51,7 @@ pub(super) fn cut_front(text: &str, columns: usize) -> String {
 }
 
 /// Breaks one line of cleaned text between words so that a narrow terminal does not; further lines are indented.
-pub(super) fn flow(line: &str, columns: Option<usize>) -> Vec<String> {
+pub(crate) fn flow(line: &str, columns: Option<usize>) -> Vec<String> {
     const INDENT: &str = "  ";
     let Some(columns) = columns.filter(|&columns| width(line) > columns) else {
         return vec![line.to_owned()];

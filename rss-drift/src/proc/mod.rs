@@ -2,6 +2,7 @@
 
 mod cgroups;
 mod files;
+mod memory;
 mod namespace;
 mod rollup;
 mod source;
@@ -14,6 +15,7 @@ use std::{
 
 pub use cgroups::{CgroupVersion, Cgroups};
 use files::Buffer;
+pub use memory::Memory;
 pub use namespace::boottime_offset;
 use procfs::{
     FromRead,
@@ -145,6 +147,12 @@ impl TaskFolder {
     fn status(&self) -> Option<Status> {
         let bytes = fs::read(self.0.join("status")).ok()?;
         Status::from_read(String::from_utf8_lossy(&bytes).as_bytes()).ok()
+    }
+
+    /// What the process holds beside its RSS, and how the OOM killer rates it.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        Memory::read(&self.0)
     }
 
     /// `smaps_rollup`: a walk over the page tables. A process that is not ours to trace refuses it.

@@ -8,6 +8,7 @@ mod demo;
 mod drift;
 mod ends;
 mod endurance;
+mod explain;
 mod fallback;
 mod files;
 mod foreign;
@@ -99,6 +100,11 @@ pub const TESTS: &[Test] = tests! {
         is_what_the_files_lack
         adds_up_in_every_row
         lists_the_holders
+    }
+    explain {
+        of_a_known_number_of_pages
+        of_a_mark_that_was_reset
+        of_what_has_no_memory
     }
     demo {
         of_a_thousand_threads

@@ -46,6 +46,7 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "foreign::",
     "reclaim::",
     "drift::adds_up",
+    "explain::",
     "shadow::fills",
     "shadow::a_full_map",
     "shadow::two_at_once",

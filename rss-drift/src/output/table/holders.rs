@@ -17,7 +17,7 @@ const BAR: usize = 20;
 const SHORTEST_BAR: usize = 5;
 
 /// The lines of one row. None is wider than `width`.
-pub(super) fn lines(holders: &RowHolders, units: Units, page_size: u64, width: Option<usize>) -> Vec<String> {
+pub(crate) fn lines(holders: &RowHolders, units: Units, page_size: u64, width: Option<usize>) -> Vec<String> {
     let size = |pages: &Pages| units.cell(bytes(member::rss(pages), page_size));
     let mut lines = text::flow(&head(holders, units, page_size), width);
     let mut table: Vec<[String; 2]> =

@@ -126,7 +126,7 @@ fn duration(duration: Duration) -> String {
 }
 
 /// The local time of day; `-` of a year that the system cannot tell.
-pub(super) fn clock(time: SystemTime) -> String {
+pub(crate) fn clock(time: SystemTime) -> String {
     let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => libc::time_t::try_from(since.as_secs()),
         // A part of a second before a whole one is in the second before.

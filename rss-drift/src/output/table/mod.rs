@@ -17,6 +17,8 @@ mod layout;
 mod lines;
 mod render;
 
+pub(crate) use holders::lines as holder_lines;
+pub(crate) use lines::clock;
 pub use render::{render, render_summary};
 
 /// A terminal narrower than this is treated as if it were so wide: the shortest column has to fit.
