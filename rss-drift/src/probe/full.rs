@@ -7,10 +7,9 @@ use rss_drift_common::shadow::{Cpu, ShadowConfig};
 use super::{
     error::ProbeError,
     fentry::{self, NoFentry},
-    handle::TASKS,
     maps::{self, failed, stack_mut},
     parallel::{Job, Refusals, Refused},
-    programs::{EACH_TASK, attach as attach_one},
+    programs::{EACH_TASK, TASKS, attach as attach_one},
     run::{self, Scope},
     scheme::{Scheme, pertask},
     tables,

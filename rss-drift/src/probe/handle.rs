@@ -16,7 +16,7 @@ use super::{
     fentry::NoFentry,
     full::{self, EndOfMm, Ends},
     holders::{self, Holders, SlotReader},
-    programs,
+    programs::{self, TASKS},
     reader::Reader,
     snapshot::Snapshot,
     statistics::{self, ProgramStatistics},
@@ -26,9 +26,6 @@ use crate::{
     kernel::{Accounting, symbols::Symbols},
     proc::CgroupVersion,
 };
-
-/// The iterator of passive mode on per-task accounting; it reads every task's cache for `--where` too.
-pub(super) const TASKS: &str = "rss_pertask";
 
 /// What one of the BPF programs or maps costs the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

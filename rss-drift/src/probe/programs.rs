@@ -10,6 +10,9 @@ use super::error::ProbeError;
 /// What the iterators attach to: the kernel's walk of all tasks.
 pub(super) const EACH_TASK: &str = "task";
 
+/// The iterator of passive mode on per-task accounting; it reads every task's cache for `--where` too.
+pub(super) const TASKS: &str = "rss_pertask";
+
 /// The BPF program of this name as an iterator.
 pub(super) fn iterator<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Iter, ProbeError> {
     ebpf.program_mut(name)
