@@ -15,6 +15,11 @@ use nix::{
 /// whoever waits for children must not ignore SIGCHLD.
 const CHANGED: [Signal; 3] = [Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGCHLD];
 
+/// Signals that a libc keeps for its threads (glibc: `sysdeps/unix/sysv/linux/internal-signals.h`). With the first thread it sets a
+/// handler for some, which an execve makes the default; whoever was started by its `posix_spawn` has them ignored. Its sigaction refuses
+/// them.
+const OF_LIBC: [i32; 3] = [32, 33, 34];
+
 /// `include/uapi/asm-generic/resource.h:RLIM_NLIMITS`
 const LIMITS: usize = 16;
 
@@ -23,6 +28,8 @@ const LIMITS: usize = 16;
 pub struct Inherited {
     /// Which of [`CHANGED`] were ignored.
     ignored: [bool; CHANGED.len()],
+    /// Which of [`OF_LIBC`] were ignored.
+    ignored_of_libc: [bool; OF_LIBC.len()],
     blocked: SigSet,
     /// Soft and hard limits by their number; `None` where the kernel has no such limit.
     limits: [Option<libc::rlimit64>; LIMITS],
@@ -47,7 +54,9 @@ impl Inherited {
         });
         // SAFETY: the default action of SIGCHLD runs no code of ours.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-        Ok(Self { ignored, blocked, limits })
+        let ignored_of_libc = OF_LIBC
+            .map(|signal| KernelAction::of(signal).is_ok_and(|action| action.handler == libc::SIG_IGN));
+        Ok(Self { ignored, ignored_of_libc, blocked, limits })
     }
 
     /// Gives it back to this process, which is about to execute another program.
@@ -72,7 +81,42 @@ impl Inherited {
             // SAFETY: neither action runs code of ours.
             unsafe { libc::signal(*signal as i32, action) };
         }
+        for (&signal, &ignored) in OF_LIBC.iter().zip(&self.ignored_of_libc) {
+            if ignored {
+                KernelAction::ignore(signal)?;
+            }
+        }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.blocked), None)
+    }
+}
+
+/// What becomes of a signal, as `rt_sigaction(2)` has it on `x86_64` (`include/linux/signal_types.h:struct sigaction`).
+#[derive(Default)]
+#[repr(C)]
+struct KernelAction {
+    handler: libc::sighandler_t,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+impl KernelAction {
+    fn of(signal: i32) -> Result<Self, Errno> {
+        let mut action = Self::default();
+        Self::exchange(signal, None, Some(&mut action))?;
+        Ok(action)
+    }
+
+    fn ignore(signal: i32) -> Result<(), Errno> {
+        Self::exchange(signal, Some(&Self { handler: libc::SIG_IGN, ..Self::default() }), None)
+    }
+
+    fn exchange(signal: i32, new: Option<&Self>, old: Option<&mut Self>) -> Result<(), Errno> {
+        let new = new.map_or(ptr::null(), ptr::from_ref);
+        let old = old.map_or(ptr::null_mut(), ptr::from_mut);
+        // SAFETY: both are null or actions that live through the call, with a mask of the size that it is told. No handler is set.
+        let done = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) };
+        Errno::result(done).map(drop)
     }
 }
 

@@ -12,7 +12,9 @@ const USUAL_ROW: usize = 384;
 #[must_use]
 pub fn csv_header<R>(columns: &[Column<R>]) -> Vec<u8> {
     let mut lines = Lines::with_room_for(1);
-    columns.iter().for_each(|column| lines.text(column.name));
+    for column in columns {
+        lines.text(column.name);
+    }
     lines.end();
     lines.bytes()
 }
@@ -39,7 +41,9 @@ impl Names {
 pub fn csv_rows<R>(columns: &[Column<R>], records: &[R], host: &Host, names: Names) -> Vec<u8> {
     let mut lines = Lines::with_room_for(records.len());
     for record in records {
-        columns.iter().for_each(|column| lines.value(column.get(record, host), names));
+        for column in columns {
+            lines.value(column.get(record, host), names);
+        }
         lines.end();
     }
     lines.bytes()
