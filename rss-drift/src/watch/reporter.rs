@@ -118,7 +118,7 @@ impl Reporter {
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
         let gone = self.selection.take_gone(&snapshot);
-        self.selection.look_for_names(&snapshot, self.intervals == 0);
+        self.selection.look(&snapshot);
         let headline = self.survey(&snapshot);
         let idle = self.idle.judge(&snapshot);
         let own_rss =

@@ -47,8 +47,6 @@ const ONLY_IN_ROWS: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Selection {
     comms: Vec<String>,
-    /// Of these the names that no process had so far.
-    unmatched: Vec<String>,
     /// Whether a process was selected at the start or in any report so far.
     found: bool,
     /// The most rows that an output takes.
@@ -59,7 +57,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The selection of `options`. Of the pids one must be there; the others are told.
+    /// The selection of `options`. Of the pids one must be there; the others are told, and the names that no process has.
     ///
     /// # Errors
     /// The first pid that cannot be watched, where none can.
@@ -80,14 +78,18 @@ impl Selection {
         }
         let comms: Vec<String> = options.comms.iter().map(|name| cut(name)).collect();
         let mut selection = Self {
-            unmatched: comms.clone(),
             comms,
             found: false,
             limit: options.most_rows(),
             sort: options.sort,
             watched: (!options.pids.is_empty()).then_some(watched),
         };
-        selection.found = snapshot.processes().any(|mm| selection.selects(mm));
+        selection.look(snapshot);
+        for name in &selection.comms {
+            if !snapshot.processes().any(|mm| comm(mm) == *name) {
+                log::warn!("no process is named '{}' now", clean(name));
+            }
+        }
         Ok(selection)
     }
 
@@ -103,21 +105,9 @@ impl Selection {
         self.found
     }
 
-    /// Looks which names processes have in a reading; the first time those are told that no process has.
-    pub(super) fn look_for_names(&mut self, snapshot: &Snapshot, first: bool) {
+    /// Looks whether a reading has a process that is selected.
+    pub(super) fn look(&mut self, snapshot: &Snapshot) {
         self.found |= snapshot.processes().any(|mm| self.selects(mm));
-        if self.unmatched.is_empty() {
-            return;
-        }
-        for mm in snapshot.processes() {
-            let name = comm(mm);
-            self.unmatched.retain(|unmatched| *unmatched != name);
-        }
-        if first {
-            for name in &self.unmatched {
-                log::warn!("no process is named '{}' now", clean(name));
-            }
-        }
     }
 
     /// Whether all watched processes have ended.
