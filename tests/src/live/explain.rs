@@ -165,9 +165,12 @@ pub fn of_a_mark_that_was_reset() -> Outcome {
     Outcome::Passed
 }
 
+/// Whether SIGINT is blocked, and not each signal, as they are for a moment where a thread is made.
 fn blocks_sigint(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("a mask");
-    u64::from_str_radix(mask.trim(), 16).expect("hexadecimal") & 1 << (libc::SIGINT - 1) != 0
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal");
+    let is_blocked = |signal: i32| mask & 1 << (signal - 1) != 0;
+    is_blocked(libc::SIGINT) && !is_blocked(libc::SIGSEGV)
 }
 
 /// Who is not there, or has no memory, is told at once.
