@@ -318,7 +318,7 @@ mod tests {
             "| 6.12 | 64 | stat 97536 KiB (file 32512), statm, status 0 KiB | 64 CPUs online, batch 128 |",
             "| 7.x | 8 | 1,402,940 |  |  | 1,403,000 |  |",
             "| 5.10 | 8 | 30 | 0 | 1 |",
-            "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 1, 6.12 x 2 (lockdown), 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x-rt x 8 |",
+            "| swap::zram | no-swap | 5.10 x 8, 6.1 x 8, 6.12 x 1, 6.12 x 2 (lockdown), 6.12 x 8, 6.12 x 64, 7.x x 8, 7.x x 64 |",
             "| 6.12 | 2 (lockdown) | 30 | 0 | 1 |",
             "| memlock | warning | 64 KiB | ulimit -l unlimited | 5.10 x 8,",
             "| 5.10 | 50 | 0 | 0 | 1 |  | 800 | 3 |  |",
