@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::{
     output::{ReportFormat, print, window_width},
@@ -72,12 +72,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 fn follow(session: &mut Session, pid: u32, duration: Duration) -> anyhow::Result<()> {
     /// How often it is asked whether the process is still there.
     const ASK: Duration = Duration::from_secs(1);
+    let before = SigSet::thread_get_mask().context("cannot receive signals")?;
     let mut signals = Signals::block(&ENDS).context("cannot receive signals")?;
     let end = Instant::now() + duration;
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let event = signals.wait(left.min(ASK)).context("cannot receive signals")?;
         if left.is_zero() || matches!(event, Some(Event::Signal { .. })) {
+            // The walk of page tables that follows may be long: a second signal ends it.
+            before.thread_set_mask().context("cannot receive signals")?;
             return Ok(());
         }
         reading::find(&session.probe.snapshot()?, pid)?;

@@ -133,7 +133,9 @@ impl Explanation {
     /// be. `None`: the true peak was not followed, or has no bound.
     pub(super) fn mark_was_reset(&self) -> Option<bool> {
         let shadow = self.row.shadow?;
-        let allowed = self.row.bound?.saturating_add(shadow.peak_error);
+        // The bound is that of the threads and CPUs of now: when the peak was, there may have been more.
+        let seen = shadow.peak_drift.map_or(0, i64::unsigned_abs);
+        let allowed = self.row.bound?.max(seen).saturating_add(shadow.peak_error);
         let lacks = shadow.peak_exact.saturating_sub(self.row.files.vm_hwm?);
         Some(u64::try_from(lacks).is_ok_and(|lacks| lacks > allowed))
     }

@@ -215,6 +215,11 @@ fn oom(it: &Explanation) -> Option<String> {
 fn peak(it: &Explanation, units: Units) -> Option<String> {
     let size = |pages: i64| units.text(bytes(pages, it.host.page_size));
     let mark = it.row.files.vm_hwm.map(size)?;
+    if it.since.is_some() && it.row.shadow.is_none() {
+        return Some(format!(
+            "peak: VmHWM {mark}, the kernel's own mark; the true peak is not known, as the shadow has none of it"
+        ));
+    }
     let Some((shadow, since)) = it.row.shadow.zip(it.since) else {
         return Some(format!(
             "peak: VmHWM {mark}, the kernel's own mark; --duration TIME follows the true peak"

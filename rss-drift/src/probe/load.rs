@@ -3,6 +3,7 @@
 use std::{num::NonZero, thread};
 
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
+use procfs::{Current as _, Meminfo};
 use rss_drift_common::Layout;
 
 use super::{
@@ -153,11 +154,13 @@ fn load(loader: &mut EbpfLoader<'_>, known: &Known) -> Result<Ebpf, ProbeError> 
     Ok(ebpf)
 }
 
-/// Threads to load BPF programs with: as many as run at once, and as the control group has memory for, because what the verifier takes it
-/// takes for each.
+/// Threads to load BPF programs with: as many as run at once, and as the control group, and half of what the host has left, have memory
+/// for, because what the verifier takes it takes for each.
 fn threads() -> usize {
     let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-    let rooms = room::of_this_process().map_or(u64::MAX, |room| room.bytes / room::FULL_MODE_NEEDS);
+    let group = room::of_this_process().map_or(u64::MAX, |room| room.bytes);
+    let host = Meminfo::current().ok().and_then(|memory| memory.mem_available).unwrap_or(u64::MAX);
+    let rooms = group.min(host / 2) / room::FULL_MODE_NEEDS;
     usize::try_from(rooms).map_or(cpus, |rooms| cpus.min(rooms)).max(1)
 }
 

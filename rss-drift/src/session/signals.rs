@@ -154,7 +154,10 @@ fn any_waits(signals: &[Signal]) -> bool {
     unsafe {
         let mut waiting: libc::sigset_t = mem::zeroed();
         libc::sigpending(&raw mut waiting) == 0
-            && signals.iter().any(|&signal| libc::sigismember(&raw const waiting, signal as i32) == 1)
+            // One that came blocked and ignored waits for ever, and nobody takes it.
+            && signals.iter().any(|&signal| {
+                libc::sigismember(&raw const waiting, signal as i32) == 1 && !is_ignored(signal)
+            })
     }
 }
 

@@ -13,7 +13,7 @@ use nix::{sys::signal::Signal, unistd::pipe};
 
 use super::{
     runs::Objects,
-    stalled::{Running, must_have_no_gap, usual_end, whole_rows},
+    stalled::{Running, must_have_no_gap, own_rows, usual_end, whole_rows},
 };
 use crate::{
     command::rss_drift,
@@ -70,9 +70,12 @@ pub fn a_signal_within_a_report() -> Outcome {
         let mut command = rss_drift(&[&["--all", "-i", "0.05", "--csv", text(&csv)], options].concat());
         command.stdout(File::create(&table).expect("make a file of ours"));
         let mut running = Running::start(&mut command, &scratch);
-        // Far more than the header.
-        wait_until("the first report is written", || length(&csv) > 100 * sharers as u64);
-        let first = length(&csv);
+        // Far more than the header, and no longer growing: it is written in pieces.
+        let mut first = 0;
+        wait_until("the first report is written", || {
+            let before = std::mem::replace(&mut first, length(&csv));
+            first > 100 * sharers as u64 && first == before
+        });
         thread::sleep(Duration::from_millis(EARLY.start + random.below(EARLY.end - EARLY.start)));
         assert_eq!(length(&csv), first, "the second report takes long: {}", running.said());
         let took = running.must_end(signal, 0, usual);
@@ -111,9 +114,8 @@ pub fn twenty_at_once() -> Outcome {
         Instance { running: Running::start(&mut command, &scratch), outputs, _scratch: scratch }
     };
     let mut instances: Vec<Instance> = (0..INSTANCES).map(start).collect();
-    for instance in &instances {
-        instance.running.must_go_on(&instance.outputs[0]);
-    }
+    let reports = |instance: &Instance| own_rows(&instance.outputs[0], instance.running.pid().into());
+    wait_until("each has made some reports", || instances.iter().all(|instance| reports(instance) >= 5));
     let mut objects = Objects::default();
     for instance in &instances {
         objects.add(Objects::of_process(instance.running.pid()));

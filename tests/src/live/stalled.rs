@@ -101,7 +101,7 @@ pub(super) fn whole_rows(csv: &Path) -> Vec<Record> {
 }
 
 /// Rows of rss-drift itself: one for each report.
-fn own_rows(csv: &Path, pid: i64) -> usize {
+pub(super) fn own_rows(csv: &Path, pid: i64) -> usize {
     whole_rows(csv).iter().filter(|row| row.pid() == pid).count()
 }
 

@@ -119,6 +119,9 @@ fn of_file(path: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
     let image = object::File::parse(&cache).map_err(|error| text(&error))?;
     let section = image.section_by_name(".BTF").ok_or("it has no section .BTF")?;
     let data = section.data().map_err(|error| text(&error))?.to_vec();
+    if data.is_empty() {
+        return Err("its section .BTF is empty: the file has debug information only".to_owned());
+    }
     let build_id = image.build_id().map_err(|error| text(&error))?.map(<[u8]>::to_vec);
     Ok((data, build_id))
 }

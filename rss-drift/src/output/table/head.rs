@@ -6,7 +6,10 @@ use super::{
     lines::{clock, distribution},
 };
 use crate::{
-    drift::verdict::{Near, REMARKABLE, Verdict, Who},
+    drift::{
+        sample::Note,
+        verdict::{Near, REMARKABLE, Verdict, Who},
+    },
     proc::{Origin, Precision},
     table::{Units, bytes, shown},
 };
@@ -83,7 +86,9 @@ fn sums(block: &Block<'_>, units: Units) -> String {
         summary.reported.map_or_else(|| "unknown".to_owned(), size),
         size(summary.exact)
     )];
-    let walked: Vec<i64> = block.rows.iter().filter_map(|row| row.files.pss).collect();
+    // The last row of a process that is gone is of an earlier reading.
+    let living = block.rows.iter().filter(|row| !row.notes.contains(&Note::Died));
+    let walked: Vec<i64> = living.filter_map(|row| row.files.pss).collect();
     if !walked.is_empty() {
         let all = headline.processes == walked.len() as u64;
         let of = if all { String::new() } else { format!(" of {} of them", walked.len()) };
