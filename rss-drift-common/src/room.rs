@@ -60,19 +60,20 @@ impl<W: Live> Slot<W> {
     }
 
     /// How far the kernel's slots may go, which this CPU saw last at `seen`: no pending delta comes to the threshold, and RSS stays
-    /// within the room. Of that the member of the last update gets all that it can use, so that it comes here once a batch. Each other
-    /// member of an RSS gets half of what is left.
+    /// within the room. Of that the member of the last update gets all that it can use, so that while it grows it comes here once a batch.
+    /// The two other members of an RSS get half of what is left each; after an update of swap there are three, and each gets a quarter.
     #[inline(always)]
     pub fn set_room(&self, seen: Deltas, member: u32, room: Room, threshold: u32) {
         let most = i64::from(threshold) - 1;
-        let mut left = room;
+        let (mut left, mut shift) = (room, 2);
         if member != Member::Swap as u32 {
             let place = member as usize & (MEMBERS - 1);
             let now = i64::from(seen[place]);
             left = Window::of(now, i64::from(self.pending[place].get()), most, room).rest_of(room, now);
+            shift = 1;
         }
-        let half = Room { rise: left.rise >> 1, fall: left.fall >> 1 };
-        let room_of = |other: usize| if member as usize == other { room } else { half };
+        let share = Room { rise: left.rise >> shift, fall: left.fall >> shift };
+        let room_of = |other: usize| if member as usize == other { room } else { share };
         self.set_window::<0>(seen[0], most, room_of(0));
         self.set_window::<1>(seen[1], most, room_of(1));
         self.set_window::<2>(seen[2], most, Room::ENDLESS);

@@ -4,8 +4,8 @@
 //! them to the mm's shared totals when it takes another mm, and a reader adds up the totals and the slots that hold the
 //! mm. The steps here change only the slot and return what has to be done elsewhere; [`crate::protocol`] does that.
 //!
-//! One thing differs from the RFC: a CPU that goes idle, or whose pending delta reaches a threshold, *publishes* its pending
-//! deltas and keeps the mm. A publication is not a flush: later updates are still hits. It bounds what another CPU's slot
+//! One thing differs from the RFC: a CPU that goes idle, whose pending delta reaches a threshold, or whose update folded, *publishes*
+//! pending deltas and keeps the mm. A publication is not a flush: later updates are still hits. It bounds what another CPU's slot
 //! can hold, so that one CPU alone can compute the mm's RSS at each of its updates (see `peak` in [`crate::shadow`]).
 
 use crate::{

@@ -76,9 +76,11 @@ fn another_cpu_enters() {
 #[test]
 fn another_cpu_reaches_in() {
     for pages in [1, 3, 5, -5] {
-        for (name, before, updates) in
-            [("reaches in", ALONE, &[1, -1][..]), ("reaches in at a fold", BEFORE_A_FOLD, &[-1, 1])]
-        {
+        for (name, before, updates) in [
+            ("reaches in", ALONE, &[1, -1][..]),
+            ("reaches in at a fold", BEFORE_A_FOLD, &[-1, 1]),
+            ("reaches in at a fold, and nothing follows", BEFORE_A_FOLD, &[-1]),
+        ] {
             peaks_with(name, 2, before, updates)
                 .cpu(1, move |host| host.updates(1, MM, &[pages]))
                 .end(check_peaks)

@@ -81,6 +81,25 @@ fn lists(cpus: usize) -> impl Strategy<Value = (usize, u8, Vec<Step>)> {
     (Just(cpus), batch, prop::collection::vec(step(narrow(cpus as u64)), 0..400))
 }
 
+/// A look for an update of swap leaves room for three members of an RSS, and all of them may use it.
+#[test]
+fn three_members_rise_after_a_look_for_swap() {
+    let [file, anon, swap, shmem] = [0, 1, 2, 3];
+    let updates = [
+        (anon, 1),
+        (anon, 1),
+        (anon, -1),
+        (anon, -1),
+        (swap, 1),
+        (swap, -1),
+        (file, 1),
+        (anon, 1),
+        (shmem, 1),
+    ];
+    let updates = updates.map(|(member, pages)| Step::Update { cpu: 0, member, pages });
+    run(1, 4, &[&[Step::Runs(0)], &updates[..]].concat());
+}
+
 proptest! {
     #[test]
     #[cfg_attr(miri, ignore = "takes minutes for a single list of steps")]

@@ -81,8 +81,8 @@ fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::M
     begin_again(memory, cpu, number, mm, member);
 }
 
-/// The end of a hit that folded. The kernel's slot is 0 now, so what the member has pending goes to the totals as well: from here on
-/// the two are equal, and the next fold is the next publication too.
+/// The end of a hit that folded. The kernel's slot is 0 now, so what the member has pending goes to the totals as well: as long as nothing
+/// else is published the two are equal from here on, and the next fold is the next publication too.
 #[inline(never)]
 fn folded_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, delta: i32) {
     let slot = &cpu.slot;
@@ -291,22 +291,28 @@ fn raise_from_outside<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, share
     let given_up = handle.given_up();
     let mut exact = handle.rss();
     if shared {
-        exact += pending_elsewhere(memory, handle, given_up).unwrap_or(0);
+        exact += pending_elsewhere(memory, handle, given_up);
     }
     handle.raise_peaks(exact, memory.bound());
 }
 
-/// RSS that is pending in the slot of the CPU that took the mm last. `None` where that does not belong to the totals, which were read
-/// after `given_up`: the slot may have published in between, or be about to. What the slot held then is within the error of the peaks,
-/// as another CPU is active; what it holds after a publication would come on top of that.
+/// RSS that is pending in the slot of the CPU that took the mm last. The totals were read after `given_up`. Where the slot has published
+/// since, or is about to, what is pending does not belong to them: it counts for nothing, and the peaks get an error as if one more CPU
+/// changed the mm.
 #[inline(always)]
-fn pending_elsewhere<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, given_up: u64) -> Option<i64> {
-    let slot = &memory.cpu(handle.last_entered()?)?.slot;
-    if slot.busy.get() != 0 || slot.id.get() != handle.id {
-        return None;
+fn pending_elsewhere<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, given_up: u64) -> i64 {
+    let Some(cpu) = handle.last_entered().and_then(|other| memory.cpu(other)) else { return 0 };
+    let slot = &cpu.slot;
+    let busy = slot.busy.get();
+    if slot.id.get() != handle.id {
+        return 0;
     }
     let pending = slot.pending_rss();
-    (slot.busy.get() == 0 && handle.given_up() == given_up).then_some(pending)
+    if busy | slot.busy.get() != 0 || handle.given_up() != given_up {
+        handle.doubt_peaks();
+        return 0;
+    }
+    pending
 }
 
 /// A task has a new mm, and runs on it here without a switch (`exec_mmap`).
