@@ -45,7 +45,8 @@ pub(super) fn main(arguments: &[OsString]) -> ExitCode {
 fn grow(pages: usize, threads: usize) -> io::Result<String> {
     regions::no_huge_pages();
     let region = Mapped::new(Kind::Anon, pages, "-")?;
-    // What reading needs is there before: the largest size is that of the moment.
+    // The code that reads, and that gives the region back, is there before: the largest size is that of the moment.
+    Mapped::new(Kind::Anon, 1, "-")?.unmap(0, 1)?;
     rollup()?;
     let resident = if threads == 0 {
         region.write(0, pages);
