@@ -3,7 +3,7 @@
 //!
 //! `cargo run --locked -p rss-drift --example reduce-btf -- /sys/kernel/btf/vmlinux rss-drift/src/kernel/fixtures/6.18.btf`
 //!
-//! The structs in [`WHOLE`] keep all members. Any other named struct keeps its name and size where it is held by
+//! The structs in [`ROOTS`] and [`PARTS`] keep all members. Any other named struct keeps its name and size where it is held by
 //! value, and its name alone behind a pointer. The result is valid BTF that pahole and bpftool read.
 
 use std::{
@@ -27,22 +27,8 @@ const ROOTS: [&str; 9] = [
     "kernfs_node",
 ];
 
-/// Structs whose members are looked at, the roots included.
-const WHOLE: [&str; 13] = [
-    "mm_struct",
-    "task_struct",
-    "signal_struct",
-    "percpu_counter",
-    "bpf_array",
-    "css_set",
-    "cgroup_subsys_state",
-    "cgroup",
-    "kernfs_node",
-    "raw_spinlock",
-    "qspinlock",
-    "mm_rss_stat",
-    "task_rss_stat",
-];
+/// Structs whose members are looked at beside those of the roots.
+const PARTS: [&str; 4] = ["raw_spinlock", "qspinlock", "mm_rss_stat", "task_rss_stat"];
 
 /// Tracepoints whose number of arguments is asked; not every kernel has each.
 const TRACEPOINTS: [&str; 7] = [
@@ -285,7 +271,7 @@ fn depends_on_reach(found: Type<'_>) -> anyhow::Result<bool> {
 /// Whether a struct or union keeps its members.
 fn is_whole(found: Type<'_>) -> anyhow::Result<bool> {
     let name = found.name()?;
-    Ok(name.is_empty() || WHOLE.contains(&&*name))
+    Ok(name.is_empty() || ROOTS.iter().chain(&PARTS).any(|whole| *whole == name))
 }
 
 /// An info word of a type without elements.

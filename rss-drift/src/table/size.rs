@@ -46,10 +46,17 @@ impl Units {
         plus.to_owned() + &self.cell(bytes)
     }
 
-    /// A round size in a sentence, such as a level that somebody gave: in its own unit, and without a decimal that says nothing.
+    /// A level that somebody gave, in a sentence: whole, in the largest unit of which it is a whole number, or with the one decimal that it
+    /// has. It is not rounded: what is said to be below it is.
     #[must_use]
-    pub fn round(bytes: i64) -> String {
-        human(bytes).replace(".0 ", " ")
+    pub fn level(bytes: u64) -> String {
+        let tenths = |power: usize| u128::from(bytes) * 10 >> (10 * power);
+        let is_exact = |power: usize| tenths(power) << (10 * power) == u128::from(bytes) * 10;
+        let fits = |&power: &usize| tenths(power) >= 10 && is_exact(power);
+        let Some(power) = (1..=NAMES.len()).rev().find(fits) else { return format!("{bytes} B") };
+        let (whole, part) = (tenths(power) / 10, tenths(power) % 10);
+        let part = if part == 0 { String::new() } else { format!(".{part}") };
+        format!("{whole}{part} {}", NAMES[power - 1])
     }
 
     /// A size in a sentence, always with its unit.
@@ -100,6 +107,22 @@ mod tests {
     use super::*;
 
     const ALL: [Units; 4] = [Units::Human, Units::Kib, Units::Mib, Units::Bytes];
+
+    #[test]
+    fn a_level_is_not_rounded() {
+        for (bytes, right) in [
+            (512 << 20, "512 MiB"),
+            (1536 << 20, "1.5 GiB"),
+            (1030 << 20, "1030 MiB"),
+            (1500 << 20, "1500 MiB"),
+            (4096, "4 KiB"),
+            (102, "102 B"),
+            ((1 << 30) + 1, "1073741825 B"),
+            (1 << 60, "1 EiB"),
+        ] {
+            assert_eq!(Units::level(bytes), right);
+        }
+    }
 
     #[test]
     fn each_size_has_the_unit_that_fits() {

@@ -111,7 +111,7 @@ fn verdict(headline: &Headline, units: Units, page_size: u64) -> String {
     }
     let Verdict { remarkable, largest, near, .. } = &headline.verdict;
     let Some(largest) = largest else { return "no process to judge".to_owned() };
-    let size = Units::round(bytes(REMARKABLE, 1));
+    let size = Units::level(REMARKABLE);
     let count = match remarkable {
         0 => format!("nothing is off by more than {size}"),
         1 => format!("1 process is off by more than {size}"),
@@ -125,7 +125,7 @@ fn verdict(headline: &Headline, units: Units, page_size: u64) -> String {
         let share = largest.reading.percent().map(|percent| format!("{percent:.2} % of "));
         let size = bytes(drift.saturating_abs(), page_size);
         let of_level = near.as_ref().filter(|near| near.level > 0).map(|near| {
-            let level = Units::round(bytes(near.level, 1));
+            let level = Units::level(near.level);
             format!(" and {:.2} % of {level}", size as f64 * 100.0 / near.level as f64)
         });
         format!(
@@ -146,7 +146,7 @@ fn name(who: &Who) -> String {
 /// Whom a level parts.
 fn parted(near: &Near, source: &str, units: Units, page_size: u64) -> String {
     let size = |pages: i64| units.text(bytes(pages, page_size));
-    let level = Units::round(bytes(near.level, 1));
+    let level = Units::level(near.level);
     if near.parted == 0 {
         let nearest = near.nearest.as_ref();
         let nearest = nearest.map(|who| format!(", nearest {} with {}", name(who), size(who.reading.exact)));

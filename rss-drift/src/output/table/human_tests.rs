@@ -86,7 +86,7 @@ fn a_level_says_whom_it_parts() {
     ));
     report.rows = (1..=5).map(|pid| fixture::row(pid, "web", 1000, 1000 - i64::from(pid))).collect();
     assert!(verdict(&mut report, 1000 * 4096).ends_with(
-        "5 processes cross 3.9 MiB by one figure alone: web (pid 5) stat 3.9 MiB, exact 3.9 MiB; web (pid 4) stat 3.9 MiB, \
+        "5 processes cross 4000 KiB by one figure alone: web (pid 5) stat 3.9 MiB, exact 3.9 MiB; web (pid 4) stat 3.9 MiB, \
          exact 3.9 MiB; web (pid 3) stat 3.9 MiB, exact 3.9 MiB; 2 more"
     ));
 }
