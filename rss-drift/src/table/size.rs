@@ -50,7 +50,7 @@ impl Units {
     /// has. It is not rounded: what is said to be below it is.
     #[must_use]
     pub fn level(bytes: u64) -> String {
-        let tenths = |power: usize| u128::from(bytes) * 10 >> (10 * power);
+        let tenths = |power: usize| (u128::from(bytes) * 10) >> (10 * power);
         let is_exact = |power: usize| tenths(power) << (10 * power) == u128::from(bytes) * 10;
         let fits = |&power: &usize| tenths(power) >= 10 && is_exact(power);
         let Some(power) = (1..=NAMES.len()).rev().find(fits) else { return format!("{bytes} B") };

@@ -87,6 +87,9 @@ impl Running<'_> {
             return Err(refused(format!("it is of another kernel: it is not what {VMLINUX} holds")));
         }
         match (&self.build_id, of_file) {
+            (Some(running), Some(of_file)) if *running == of_file && data.is_empty() => {
+                Err(refused("its section .BTF is empty: the file has debug information only".to_owned()))
+            }
             (Some(running), Some(of_file)) if *running == of_file => Ok(data),
             (Some(running), Some(of_file)) => Err(refused(format!(
                 "it is of another kernel: its build ID is {}, that of the running kernel is {}",
@@ -119,9 +122,6 @@ fn of_file(path: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
     let image = object::File::parse(&cache).map_err(|error| text(&error))?;
     let section = image.section_by_name(".BTF").ok_or("it has no section .BTF")?;
     let data = section.data().map_err(|error| text(&error))?.to_vec();
-    if data.is_empty() {
-        return Err("its section .BTF is empty: the file has debug information only".to_owned());
-    }
     let build_id = image.build_id().map_err(|error| text(&error))?.map(<[u8]>::to_vec);
     Ok((data, build_id))
 }
@@ -204,6 +204,7 @@ mod tests {
             (raw, None, Some(b"0123"), "the file has no build ID"),
             (&image[..80], None, Some(b"0123"), "it cannot be read"),
             (&super::super::elf::image(b"", b"")[..], Some(raw), None, "of another kernel"),
+            (&super::super::elf::image(b"", b"0123"), None, Some(b"0123"), "has debug information only"),
         ] {
             let error = prove(content, btf, build_id).unwrap_err();
             assert!(error.contains(words) && error.lines().count() == 1, "{words}: {error}");
