@@ -115,7 +115,7 @@ fn two_ends_while_the_reader_goes_from_one_to_the_other() {
         }
     })
     .end(|host| host.check_living(&[]))
-    .daily(4);
+    .daily(3);
 }
 
 /// The mm's last CPU ends it while another one, which held it before, flushes its slot: between `exit_mm` and its last switch a thread does

@@ -175,7 +175,7 @@ fn an_address_is_used_again_while_another_cpu_flushes() {
     used_again("used again, flush", |_| {})
         .cpu(1, |host| host.begin(1, B, 1))
         .end(|host| host.check_living(&[A, B]))
-        .explore();
+        .daily(3);
 }
 
 /// The address is used again while the reader visits it.
