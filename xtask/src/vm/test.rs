@@ -44,7 +44,7 @@ pub(super) const SLACK: u64 = 1800;
 /// Arguments of `vm test`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, 6.12 with 64, and 6.12 with one CPU and, \
+    after_help = "Without --kernel and --cpus: every kernel with 8 CPUs, 7.x with 64, and 6.12 with one CPU and, \
     without LIVE-TEST-ARGS, in lockdown. Without LIVE-TEST-ARGS tests of the command line, exit statuses, files and terminals\
     \x20run on 5.10 only, tests that have nothing to do with the number of CPUs with 8 only.\n\n\
     Example: cargo xtask vm test --kernel 6.12 --cpus 8 -- exact"
