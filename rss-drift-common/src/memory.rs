@@ -6,7 +6,12 @@
 //! plain integer where user space copies a map's value. [`Memory`] says where the words are.
 
 use crate::{
-    protocol::{lifecycle::Claimant, limbo::Waiting, observer::Observer},
+    protocol::{
+        flush,
+        lifecycle::{self, Claimant},
+        limbo::Waiting,
+        observer::Observer,
+    },
     shadow::{Cpu, Shared, State},
 };
 
@@ -147,6 +152,23 @@ pub trait Memory: Observer {
     }
     /// Pending pages per member at which a slot publishes.
     fn threshold(&self) -> u32;
+    /// Calls [`flush::make_up`]. With [`Memory::free`] it is one of the parts that many paths lead to: see
+    /// [`PerCpu`](crate::protocol::percpu::PerCpu).
+    #[inline(always)]
+    fn make_up(&self, cpu: &Cpu<Self::Words>)
+    where
+        Self: Sized,
+    {
+        flush::make_up(self, cpu);
+    }
+    /// Calls [`lifecycle::free`].
+    #[inline(always)]
+    fn free(&self, index: u32)
+    where
+        Self: Sized,
+    {
+        lifecycle::free(self, index);
+    }
     /// Whether `mm_users` of the mm is 0. Only called while an observer listens ([`Observer::listens`]).
     fn is_unused(&self, _mm: Self::Mm) -> bool {
         false

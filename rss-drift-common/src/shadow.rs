@@ -342,6 +342,8 @@ pub struct ShadowConfig {
     pub threshold: u32,
     /// Number in BTF of a struct that is one signed word of 32 bits, for `bpf_rdonly_cast`; 0 where that is not called.
     pub word_type: u32,
+    /// Number in BTF of `struct mm_struct`, likewise.
+    pub mm_type: u32,
     /// CPU numbers: what belongs to a CPU stands in a table of so many.
     pub cpus: u32,
     /// CPU numbers times `max_mms`: so long is the table of the kernel's slots as last seen; per-cpu accounting.

@@ -34,7 +34,7 @@ pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
 pub fn catch_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
     cpu.slot.deferred.set(next);
     if cpu.slot.busy.get() == 0 {
-        make_up(memory, cpu);
+        memory.make_up(cpu);
     }
 }
 
@@ -42,13 +42,13 @@ pub fn catch_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
 #[inline(always)]
 pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     if cpu.slot.done() {
-        make_up(memory, cpu);
+        memory.make_up(cpu);
     }
 }
 
-/// Does a switch that was deferred. Rare, so it is a function of its own.
-#[inline(never)]
-fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
+/// Does a switch that was deferred. Called by [`Memory::make_up`].
+#[inline(always)]
+pub fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     if let Some(batch) = cpu.slot.make_up() {
         cpu.counts.switches.add(1);
         if !batch.is_empty() {

@@ -2,7 +2,7 @@
 //! its mm. The entry in the hash is gone and the id is 0, so nobody finds the state any more. Whoever found it
 //! before is long done when the index is free again. The reader frees it; on per-task accounting user space does.
 
-use super::{lifecycle, percpu::PerCpu};
+use super::percpu::PerCpu;
 use crate::memory::{Memory, Next, Step};
 
 /// Nanoseconds that a state waits: a BPF program runs for some microseconds, and may be preempted on 7.2.
@@ -57,7 +57,7 @@ impl<M: PerCpu> Step<M> for Release {
         let Some(oldest) = memory.take_oldest() else { return Next::Stop };
         if oldest.index != LOST {
             #[expect(clippy::cast_possible_truncation, reason = "it was made from an index of 32 bits")]
-            lifecycle::free(memory, oldest.index as u32);
+            memory.free(oldest.index as u32);
         }
         Next::GoOn
     }

@@ -4,10 +4,7 @@
 //! the kernel's recursion guard may leave out a run of the BPF program that sees ends. The state
 //! of such an mm is all 0, but it stays, and gives its peaks to the next mm at its address.
 
-use super::{
-    limbo,
-    percpu::{PerCpu, life},
-};
+use super::{limbo, percpu::PerCpu};
 use crate::memory::{Memory, Next, StateStep, Step, Word};
 
 /// After so many readings without a visit, and without an event, the mm of a state is taken to have ended.
@@ -77,7 +74,7 @@ impl<M: PerCpu> StateStep<M> for Look {
         }
         cpu.counts.swept.add(1);
         // It is not checked for a residue: the mm's words cannot be read any more.
-        life::let_go(memory, mm);
+        memory.let_go(mm);
         Next::GoOn
     }
 }

@@ -9,19 +9,22 @@ use rss_drift_common::{
 };
 
 /// The kernel's counters of an mm, one step for each word.
-struct Exact<'h, K: Kind>(&'h Mm<K>);
+struct Exact<'h, K: Kind> {
+    mm: &'h Mm<K>,
+    cached: Pages,
+}
 
 impl<K: Kind> Counters for Exact<'_, K> {
     fn counts(&self) -> Pages {
-        std::array::from_fn(|member| self.0.count[member].get())
+        std::array::from_fn(|member| self.mm.count[member].get())
     }
     fn locks(&self) -> u32 {
-        self.0.lock.iter().fold(0, |locks, lock| locks | lock.get())
+        self.mm.lock.iter().fold(0, |locks, lock| locks | lock.get())
     }
-    fn add_slots(&mut self, cached: &mut Pages) -> bool {
-        for slots in &self.0.slots {
+    fn add_slots(&mut self) -> bool {
+        for slots in &self.mm.slots {
             for member in 0..MEMBERS {
-                cached[member] += i64::from(slots[member].get());
+                self.cached[member] += i64::from(slots[member].get());
             }
         }
         true
@@ -46,8 +49,8 @@ impl Reading {
 impl<K: Kind> Host<K> {
     /// One reading of the kernel's counters of the mm at this address.
     pub(crate) fn read_exact(&self, mm: u64) -> Reading {
-        let (mut count, mut cached) = ([0; MEMBERS], [0; MEMBERS]);
-        let valid = exact::read(&mut Exact(self.mm(mm)), &mut count, &mut cached);
-        Reading { valid, count, cached }
+        let (mut count, mut counters) = ([0; MEMBERS], Exact { mm: self.mm(mm), cached: [0; MEMBERS] });
+        let valid = exact::read(&mut counters, &mut count);
+        Reading { valid, count, cached: counters.cached }
     }
 }

@@ -13,11 +13,15 @@ static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1, 0);
 #[derive(Clone, Copy)]
 pub struct Slots {
     pointers: [u64; MEMBERS],
-    /// `percpu_counter_init_many` (6.6) lays the four counters' slots side by side: one read per CPU instead of four.
-    together: bool,
+    /// Not 0 where the four counters' slots lie side by side (`percpu_counter_init_many`, 6.6): one read per CPU instead of four. 64 bits
+    /// wide, so that there is no padding.
+    together: u64,
 }
 
 impl Slots {
+    /// Of no mm.
+    pub const NONE: Self = Self { pointers: [0; MEMBERS], together: 0 };
+
     /// The slots of `mm`; `None` when it cannot be read.
     #[inline(always)]
     pub fn of(mm: *const u8) -> Option<Self> {
@@ -29,14 +33,14 @@ impl Slots {
         let together = pointers[1] == pointers[0] + SLOT_BYTES
             && pointers[2] == pointers[0] + 2 * SLOT_BYTES
             && pointers[3] == pointers[0] + 3 * SLOT_BYTES;
-        Some(Self { pointers, together })
+        Some(Self { pointers, together: together.into() })
     }
 
     /// What the CPU at this place among the possible ones holds, in pages per member.
     #[inline(always)]
     pub fn read(&self, cpu: u32) -> Option<[i32; MEMBERS]> {
         let offset = *CPU_OFFSETS.get(cpu)?;
-        if self.together {
+        if self.together != 0 {
             return probe(self.pointers[0] + offset);
         }
         Some([

@@ -47,7 +47,12 @@ pub fn visit(ctx: *const TaskContext) {
     let mut valid = true;
     if layout!(counter_has_slots) != 0 {
         valid = match Slots::of(mm) {
-            Some(slots) => exact::read(&mut Listed { visit, slots, mm, tgid }, &mut count, &mut cached),
+            Some(slots) => {
+                let mut walk = Walk { visit, slots, mm, tgid, readable: 1, sum: [0; MEMBERS] };
+                let valid = exact::read(&mut walk, &mut count);
+                cached = walk.sum;
+                valid
+            }
             None => false,
         };
     }
@@ -57,15 +62,7 @@ pub fn visit(ctx: *const TaskContext) {
     visit.write(&SlotRecord { mm: mm as u64, tgid, cpu, pages: sum });
 }
 
-/// The counters of an mm, whose slots are written as they are read.
-struct Listed {
-    visit: Visit,
-    slots: Slots,
-    mm: *const u8,
-    tgid: u32,
-}
-
-impl Counters for Listed {
+impl Counters for Walk {
     #[inline(always)]
     fn counts(&self) -> Pages {
         counts(self.mm)
@@ -75,16 +72,13 @@ impl Counters for Listed {
         locks(self.mm)
     }
     #[inline(always)]
-    fn add_slots(&mut self, cached: &mut Pages) -> bool {
-        let Self { visit, slots, mm, tgid } = *self;
-        let mut walk = Walk { visit, slots, mm, tgid, readable: 1, sum: [0; MEMBERS] };
-        repeat(layout!(cpus), &mut walk, write_slots);
-        *cached = walk.sum;
-        walk.readable != 0
+    fn add_slots(&mut self) -> bool {
+        repeat(layout!(cpus), self, write_slots);
+        self.readable != 0
     }
 }
 
-/// A walk over all CPUs that writes the list.
+/// The counters of an mm, and the walk over all CPUs that writes their slots as it reads them.
 struct Walk {
     visit: Visit,
     slots: Slots,

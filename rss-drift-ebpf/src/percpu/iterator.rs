@@ -77,9 +77,9 @@ fn write_exact(visit: &Visit) -> *const u8 {
         }
         flags |= FLAG_LEADER_GONE;
     }
-    let mut tries = Tries { task, mm, count: [0; MEMBERS], cached: [0; MEMBERS], flags: u64::from(flags) };
+    let mut tries = Tries { task, mm, count: [0; MEMBERS], walk: Walk::NEW, flags: u64::from(flags) };
     repeat(ATTEMPTS, &mut tries, try_once);
-    let Tries { mm, count, cached, flags, .. } = tries;
+    let Tries { mm, count, walk: Walk { cached, .. }, flags, .. } = tries;
     if mm.is_null() {
         return core::ptr::null();
     }
@@ -127,7 +127,8 @@ struct Tries {
     /// Null if the task has left it.
     mm: *const u8,
     count: Pages,
-    cached: Pages,
+    /// In here, not in the frame of [`try_once`]: the stacks of both have to fit.
+    walk: Walk,
     /// `FLAG_*`. 64 bits wide, so that there is no padding, which would be uninitialised memory.
     flags: u64,
 }
@@ -142,7 +143,7 @@ extern "C" fn try_once(_: u32, tries: &mut Tries) -> i64 {
     if mm.is_null() {
         return STOP;
     }
-    let still = read_counters(mm, &mut tries.count, &mut tries.cached);
+    let still = read_counters(mm, &mut tries.count, &mut tries.walk);
     // As a number: for each typed pointer that is loaded the verifier searches
     // the kernel's type information by name, and many paths lead here.
     let now = probe::<u64>(tries.task as u64 + u64::from(layout!(task_mm)));
@@ -156,22 +157,23 @@ extern "C" fn try_once(_: u32, tries: &mut Tries) -> i64 {
 
 /// One reading of all counters of `mm`; true when it is valid.
 #[inline(always)]
-fn read_counters(mm: *const u8, count: &mut Pages, cached: &mut Pages) -> bool {
+fn read_counters(mm: *const u8, count: &mut Pages, walk: &mut Walk) -> bool {
     if layout!(counter_has_slots) == 0 {
         *count = counts(mm);
         return true;
     }
     let Some(slots) = Slots::of(mm) else { return false };
-    exact::read(&mut Exact { mm, slots }, count, cached)
+    walk.slots = slots;
+    exact::read(&mut Exact { mm, walk }, count)
 }
 
 /// The counters of an mm.
-struct Exact {
+struct Exact<'w> {
     mm: *const u8,
-    slots: Slots,
+    walk: &'w mut Walk,
 }
 
-impl Counters for Exact {
+impl Counters for Exact<'_> {
     #[inline(always)]
     fn counts(&self) -> Pages {
         counts(self.mm)
@@ -181,11 +183,11 @@ impl Counters for Exact {
         locks(self.mm)
     }
     #[inline(always)]
-    fn add_slots(&mut self, cached: &mut Pages) -> bool {
-        let mut walk = Walk { slots: self.slots, cached: [0; MEMBERS], readable: 1 };
-        repeat(layout!(cpus), &mut walk, add_slots);
-        *cached = walk.cached;
-        walk.readable != 0
+    fn add_slots(&mut self) -> bool {
+        self.walk.cached = [0; MEMBERS];
+        self.walk.readable = 1;
+        repeat(layout!(cpus), self.walk, add_slots);
+        self.walk.readable != 0
     }
 }
 
@@ -195,6 +197,11 @@ struct Walk {
     cached: Pages,
     /// 0 when a slot could not be read.
     readable: u64,
+}
+
+impl Walk {
+    /// Before the first reading.
+    const NEW: Self = Self { slots: Slots::NONE, cached: [0; MEMBERS], readable: 0 };
 }
 
 /// One CPU of [`Exact::add_slots`].

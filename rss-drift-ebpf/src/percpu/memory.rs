@@ -7,14 +7,20 @@ use rss_drift_common::{
     MEMBERS,
     memory::{Exchange, StateStep, Step, Word as WordOf},
     protocol::{
+        handle::Handle,
         lifecycle::Claimant,
         limbo::Waiting,
-        percpu::{PerCpu, life},
+        percpu::{
+            PerCpu,
+            events::{Attempt, Outcome},
+            life,
+            words::{Refreshed, Walk},
+        },
     },
-    shadow::State,
+    shadow::{Cpu, ShadowRecord, State},
 };
 
-use super::counters::locks;
+use super::{apart, counters::locks};
 use crate::{
     kernel::{layout, load, load_at, load_counter, probe, rdonly_cast},
     repeat::repeat,
@@ -52,7 +58,18 @@ impl Kind for ByCpu {
         state.seeded.set(0);
     }
     #[inline(always)]
+    fn make_up(_: &Maps<Self>, _: &Cpu<Bpf>) {
+        apart::make_up();
+    }
+    #[inline(always)]
+    fn free(_: &Maps<Self>, index: u32) {
+        apart::free(index);
+    }
+    #[inline(always)]
     fn is_unused(mm: *const u8) -> bool {
+        if config!(mm_type) == 0 {
+            return probe::<i32>(mm as u64 + u64::from(run::count::mm_users())) == Some(0);
+        }
         // SAFETY: an mm that the verifier knows.
         unsafe { load::<i32>(mm, run::count::mm_users()) == 0 }
     }
@@ -66,6 +83,10 @@ extern "C" fn cpu_step<S: Step<Maps<ByCpu>>>(number: u32, step: &mut S) -> i64 {
 
 impl PerCpu for Maps<ByCpu> {
     #[inline(always)]
+    fn number(&self, mm: *const u8) -> u64 {
+        apart::number_of(mm)
+    }
+    #[inline(always)]
     fn place(&self, cpu: u32, index: u32) -> u32 {
         place(cpu, index)
     }
@@ -75,6 +96,11 @@ impl PerCpu for Maps<ByCpu> {
     }
     #[inline(always)]
     fn slots<const MEMBER: usize>(&self, mm: *const u8) -> u64 {
+        if config!(mm_type) == 0 {
+            let at =
+                layout!(mm_rss_stat) + layout!(counter_counters) + MEMBER as u32 * layout!(mm_rss_stride);
+            return probe(mm as u64 + u64::from(at)).unwrap_or(0);
+        }
         // SAFETY: an mm that the verifier knows; the offset is that of percpu_counter.counters of this member.
         unsafe { load_counter!(mm, slots, MEMBER) }
     }
@@ -97,11 +123,18 @@ impl PerCpu for Maps<ByCpu> {
     }
     #[inline(always)]
     fn count<const MEMBER: usize>(&self, mm: *const u8) -> i64 {
+        if config!(mm_type) == 0 {
+            let at = layout!(mm_rss_stat) + layout!(counter_count) + MEMBER as u32 * layout!(mm_rss_stride);
+            return probe(mm as u64 + u64::from(at)).unwrap_or(0);
+        }
         // SAFETY: as in `slots`.
         unsafe { load_counter!(mm, count, MEMBER) }
     }
     #[inline(always)]
     fn locks(&self, mm: *const u8) -> u32 {
+        if config!(mm_type) == 0 {
+            return locks_by_helper(mm as u64);
+        }
         locks(mm)
     }
     #[inline(always)]
@@ -136,6 +169,51 @@ impl PerCpu for Maps<ByCpu> {
             );
         }
     }
+    #[inline(always)]
+    fn any_update(&self, _: &Cpu<Bpf>, mm: *const u8, member: u32, attempt: Attempt) -> Outcome {
+        apart::any_update(mm, member, attempt)
+    }
+    #[inline(always)]
+    fn create(&self, mm: *const u8) {
+        apart::create(mm);
+    }
+    #[inline(always)]
+    fn settle(&self, _: &Cpu<Bpf>, member: u32, doubtful: bool) {
+        apart::settle(member, doubtful);
+    }
+    #[inline(always)]
+    fn begin_to_change(&self, _: &Cpu<Bpf>, mm: *const u8) -> bool {
+        apart::begin_to_change(mm)
+    }
+    #[inline(always)]
+    fn let_go(&self, mm: u64) {
+        apart::let_go(mm);
+    }
+    #[inline(always)]
+    fn refresh_words(&self, mm: *const u8, index: u32, refreshed: &mut Refreshed) {
+        apart::refresh_words(mm, index, refreshed);
+    }
+    #[inline(always)]
+    fn refresh_cpu(&self, cpu: u32, walk: &mut Walk) {
+        apart::refresh_cpu(cpu, walk);
+    }
+    #[inline(always)]
+    fn refresh_count(&self, _: &Cpu<Bpf>, mm: *const u8, member: u32, index: u32) -> i32 {
+        apart::refresh_count(mm, member, index)
+    }
+    #[inline(always)]
+    fn add_up(&self, handle: Handle<'_, Bpf>, record: &mut ShadowRecord) -> bool {
+        apart::add_up(handle, record)
+    }
+}
+
+/// As [`locks`], for an mm at an address without a type. What cannot be read counts as locked.
+#[inline(always)]
+fn locks_by_helper(mm: u64) -> u32 {
+    let at = mm + u64::from(layout!(mm_rss_stat) + layout!(counter_lock));
+    let stride = u64::from(layout!(mm_rss_stride));
+    let lock = |address| probe::<u32>(address).unwrap_or(u32::MAX);
+    lock(at) | lock(at + stride) | lock(at + 2 * stride) | lock(at + 3 * stride)
 }
 
 /// The address of the current task's mm.

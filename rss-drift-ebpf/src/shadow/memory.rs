@@ -9,7 +9,8 @@ use aya_ebpf::{
 use rss_drift_common::{
     memory::{Memory, Next, StateStep, Step, Word as _},
     protocol::{
-        lifecycle::Claimant,
+        flush,
+        lifecycle::{self, Claimant},
         limbo::Waiting,
         observer::{Observer, Sought, Update},
     },
@@ -41,6 +42,16 @@ pub trait Kind: Copy {
     fn wipe(index: u32);
     /// See [`Memory::unseed`].
     fn unseed(state: &State<Bpf>);
+    /// See [`Memory::make_up`].
+    #[inline(never)]
+    fn make_up(memory: &Maps<Self>, cpu: &Cpu<Bpf>) {
+        flush::make_up(memory, cpu);
+    }
+    /// See [`Memory::free`].
+    #[inline(always)]
+    fn free(memory: &Maps<Self>, index: u32) {
+        lifecycle::free(memory, index);
+    }
     /// See [`Memory::is_unused`].
     fn is_unused(mm: Self::Mm) -> bool;
 }
@@ -151,6 +162,14 @@ impl<K: Kind> Memory for Maps<K> {
     #[inline(always)]
     fn threshold(&self) -> u32 {
         config!(threshold)
+    }
+    #[inline(always)]
+    fn make_up(&self, cpu: &Cpu<Bpf>) {
+        K::make_up(self, cpu);
+    }
+    #[inline(always)]
+    fn free(&self, index: u32) {
+        K::free(self, index);
     }
     #[inline(always)]
     fn is_unused(&self, mm: K::Mm) -> bool {

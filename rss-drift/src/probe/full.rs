@@ -119,6 +119,7 @@ pub(super) fn config(
         max_mms: capacity,
         threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
         word_type: cast.map_or(0, |cast| cast.word),
+        mm_type: cast.map_or(0, |cast| cast.mm),
         cpus: kernel.layout.cpu_ids.max(1),
         seen: match kernel.accounting {
             Accounting::PerCpu => kernel.layout.cpu_ids.max(1).saturating_mul(capacity),

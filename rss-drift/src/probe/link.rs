@@ -44,7 +44,7 @@ pub(super) struct Known {
     /// The number of the kernel's `bpf_rdonly_cast` in its BTF. 0 is none: the verifier lets such a call stand where it is
     /// never reached (`kernel/bpf/verifier.c:add_kfunc_call`).
     pub(super) rdonly_cast: u32,
-    /// Whether the kernel is told the source line of each instruction: its verifier's log and bpftool show them.
+    /// Whether the kernel is told the source line of each instruction: bpftool shows them.
     pub(super) lines: bool,
 }
 
@@ -208,6 +208,10 @@ fn of(code: u8, registers: u8, offset: i16, immediate: u32) -> [u8; INSTRUCTION]
     instruction[4..].copy_from_slice(&immediate.to_le_bytes());
     instruction
 }
+
+#[cfg(test)]
+#[path = "stack_tests.rs"]
+mod stack_tests;
 
 #[cfg(test)]
 #[path = "link_tests.rs"]

@@ -169,9 +169,9 @@ fn targets(kernel: &Kernel) -> Result<Btf, ProbeError> {
     Ok(Btf::parse(&blob_of(&kernel.targets), Endianness::default())?)
 }
 
-/// Whether refusals are shown with the verifier's log, which has source lines in it.
+/// Whether the kernel is told source lines, with `-vv`: bpftool shows them. (The verifier's statistics and last words have none.)
 fn lines_are_wanted() -> bool {
-    log::log_enabled!(log::Level::Info)
+    log::log_enabled!(log::Level::Debug)
 }
 
 /// Learns each possible CPU's `__per_cpu_offset` and hands them to the reading BPF program.

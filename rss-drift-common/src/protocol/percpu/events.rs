@@ -19,7 +19,7 @@ pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
         return;
     }
     if memory.listens() {
-        any_update(memory, cpu, number, mm, member);
+        observed_update(memory, cpu, mm, member);
     } else {
         common_hit(memory, cpu, number, mm, member);
     }
@@ -74,11 +74,16 @@ fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::M
             || handle.is_undisturbed()
             || handle.is_beyond_peaks(handle.rss() + slot.pending_rss())
         {
-            settle(memory, cpu, member, own.delta == 0);
+            memory.settle(cpu, member, own.delta == 0);
         }
         return flush::done(memory, cpu);
     }
-    begin_again(memory, cpu, number, mm, member);
+    // The mark was set for the common hit, but the update is another one.
+    flush::done(memory, cpu);
+    if memory.any_update(cpu, mm, member, Attempt::First) == Outcome::NoState {
+        memory.create(mm);
+        memory.any_update(cpu, mm, member, Attempt::Last);
+    }
 }
 
 /// The end of a hit that folded. The kernel's slot is 0 now, so what the member has pending goes to the totals as well: as long as nothing
@@ -86,12 +91,12 @@ fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::M
 #[inline(never)]
 fn folded_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, delta: i32) {
     let slot = &cpu.slot;
-    let delta = delta.wrapping_add(words::refresh_count(memory, cpu, mm, member, slot.index.get()));
+    let delta = delta.wrapping_add(memory.refresh_count(cpu, mm, member, slot.index.get()));
     slot.update(member as usize, delta);
     if let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get()) {
         flush::publish_member(handle, slot, member);
         if !alone::renew(memory, cpu, handle, member) {
-            settle(memory, cpu, member, true);
+            memory.settle(cpu, member, true);
         }
     }
     flush::done(memory, cpu);
@@ -101,20 +106,59 @@ fn folded_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32
 #[inline(never)]
 fn rare_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, delta: i32) {
     cpu.slot.update(member as usize, delta);
-    settle(memory, cpu, member, delta == 0);
+    memory.settle(cpu, member, delta == 0);
     flush::done(memory, cpu);
 }
 
-/// The mark was set for the common hit, but the update is another one.
+/// An update that an observer is told of, with the context of its event.
 #[inline(never)]
-fn begin_again<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
-    flush::done(memory, cpu);
-    any_update(memory, cpu, number, mm, member);
+fn observed_update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32) {
+    if update_of_any_kind(memory, cpu, mm, member, Attempt::First) == Outcome::NoState {
+        memory.create(mm);
+        update_of_any_kind(memory, cpu, mm, member, Attempt::Last);
+    }
+}
+
+/// For [`observed_update`], twice.
+#[inline(never)]
+fn update_of_any_kind<M: PerCpu>(
+    memory: &M,
+    cpu: &Cpu<M::Words>,
+    mm: M::Mm,
+    member: u32,
+    attempt: Attempt,
+) -> Outcome {
+    any_update(memory, cpu, mm, member, attempt)
+}
+
+/// What became of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was counted.
+    Counted,
+    /// Nothing was counted: the mm has no state yet. (The state is not made in here, because the verifier adds up the stacks of all
+    /// functions that are at work, and those that make a state have none of the 512 bytes left.)
+    NoState,
+}
+
+/// Whether a state can still be made for an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It can: an mm without a state is [`Outcome::NoState`].
+    First,
+    /// It was tried. Without a state, because there is no room, the update counts as a hit or a miss all the same.
+    Last,
 }
 
 /// An update of any kind, by a slot that was not busy.
-#[inline(never)]
-fn any_update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+#[inline(always)]
+pub fn any_update<M: PerCpu>(
+    memory: &M,
+    cpu: &Cpu<M::Words>,
+    mm: M::Mm,
+    member: u32,
+    attempt: Attempt,
+) -> Outcome {
     let slot = &cpu.slot;
     let address = memory.address(mm);
     if !slot.holds(address) && memory.current_mm() == address {
@@ -123,15 +167,16 @@ fn any_update<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm
     if slot.holds(address) {
         slot.begin();
         let holds = slot.holds(address);
+        let mut outcome = Outcome::Counted;
         if holds {
-            hit(memory, cpu, number, mm, member);
+            outcome = hit(memory, cpu, mm, member, attempt);
         }
         flush::done(memory, cpu);
         if holds {
-            return;
+            return outcome;
         }
     }
-    miss(memory, cpu, number, mm, member);
+    miss(memory, cpu, mm, member, attempt)
 }
 
 /// The running task's own mm is not the one that the slot holds: no switch has
@@ -143,20 +188,26 @@ fn catch<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: u64) {
 }
 
 /// An update of the mm that this CPU's slot holds. The slot is marked as busy.
-#[inline(always)]
-fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+#[inline(never)]
+fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, attempt: Attempt) -> Outcome {
     let slot = &cpu.slot;
-    let Some(mut handle) = Handle::known(memory, slot.index.get(), slot.id.get()) else { return };
+    let Some(mut handle) = Handle::known(memory, slot.index.get(), slot.id.get()) else {
+        return Outcome::Counted;
+    };
     if slot.active.get() == 0 || !handle.lives() {
-        if !begin_to_change(memory, cpu, number, mm) {
-            // The map is full. The hit is counted all the same.
+        if !memory.begin_to_change(cpu, mm) {
+            if attempt == Attempt::First {
+                return Outcome::NoState;
+            }
             cpu.counts.hits.add(1);
-            return;
+            return Outcome::Counted;
         }
-        let Some(known) = Handle::known(memory, slot.index.get(), slot.id.get()) else { return };
+        let Some(known) = Handle::known(memory, slot.index.get(), slot.id.get()) else {
+            return Outcome::Counted;
+        };
         handle = known;
     }
-    let Some(seen) = memory.seen(number, handle.index) else { return };
+    let Some(seen) = memory.seen(memory.here(), handle.index) else { return Outcome::Counted };
     if memory.listens() && memory.is_unused(mm) {
         let exact = handle.totals_rss() + slot.pending_rss();
         memory.last_user_gone(handle.index, memory.address(mm), handle.approximate(), exact);
@@ -164,18 +215,19 @@ fn hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, membe
     let Some(own) = words::refresh_own(memory, cpu, mm, member, seen, handle) else {
         cpu.counts.unsettled.add(1);
         slot.update(member as usize, 0);
-        return;
+        return Outcome::Counted;
     };
     slot.update(member as usize, own.delta);
     memory.updated(handle.index, member, i64::from(own.delta), Update::Hit);
-    settle(memory, cpu, member, own.delta == 0 || own.folded);
+    memory.settle(cpu, member, own.delta == 0 || own.folded);
+    Outcome::Counted
 }
 
 /// What a hit may ask for when the slot has it: a publication, and a look at the peaks, also where a reading took the update, or may
-/// have taken half of its fold (`doubtful`). Where it asks for none, the next ones may do without these questions. A function of its
-/// own, as its callers' stacks are full.
-#[inline(never)]
-fn settle<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, doubtful: bool) {
+/// have taken half of its fold (`doubtful`). Where it asks for none, the next ones may do without these questions. Called by
+/// [`PerCpu::settle`].
+#[inline(always)]
+pub fn settle<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32, doubtful: bool) {
     let Some(handle) = Handle::at(memory, cpu.slot.index.get()) else { return };
     cpu.slot.forbid();
     if cpu.slot.is_full(member as usize, memory.threshold()) {
@@ -216,9 +268,10 @@ fn raise_from_inside<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, index: u32, mem
 }
 
 /// The first update of the slot's mm after a switch or a publication for idling: the slot learns the state, and this CPU is
-/// active. False where there is no room for a state.
-#[inline(never)]
-fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm) -> bool {
+/// active. False where the mm has no state.
+#[inline(always)]
+pub fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm) -> bool {
+    let number = memory.here();
     let slot = &cpu.slot;
     let id = slot.id.get();
     let mut known = None;
@@ -232,7 +285,7 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
     }
     let found = match known {
         Some(handle) => Some(handle),
-        None => life::find_or_create(memory, mm),
+        None => lifecycle::find(memory, memory.address(mm)),
     };
     let Some(handle) = found else { return false };
     slot.id.set(handle.id);
@@ -249,10 +302,14 @@ fn begin_to_change<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: 
 /// An update of an mm that this CPU's slot does not hold goes straight to the totals. The
 /// mark is for a reader, which could otherwise find the word refreshed and its delta nowhere.
 #[inline(never)]
-fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, attempt: Attempt) -> Outcome {
+    let found = lifecycle::find(memory, memory.address(mm));
+    if found.is_none() && attempt == Attempt::First {
+        return Outcome::NoState;
+    }
     cpu.counts.misses.add(1);
-    let Some(handle) = life::find_or_create(memory, mm) else { return };
-    let Some(seen) = memory.seen(number, handle.index) else { return };
+    let Some(handle) = found else { return Outcome::Counted };
+    let Some(seen) = memory.seen(memory.here(), handle.index) else { return Outcome::Counted };
     if memory.listens() && memory.is_unused(mm) {
         let address = memory.address(mm);
         memory.last_user_gone(handle.index, address, handle.approximate(), handle.totals_rss());
@@ -278,6 +335,7 @@ fn miss<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, memb
     handle.add_miss();
     memory.updated(handle.index, member, i64::from(delta), Update::Miss);
     flush::done(memory, cpu);
+    Outcome::Counted
 }
 
 /// Raises the peaks of an mm that this CPU changes without holding it (reclaim, ptrace, userfaultfd, khugepaged,

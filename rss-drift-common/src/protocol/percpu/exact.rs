@@ -6,7 +6,7 @@
 //! saw the new count and the old slot. Nor does a look at the locks before the counts: a fold that locks between the two, and
 //! unlocks before the last look, gives that reader the new count and the old slot as well.
 
-use crate::{MEMBERS, member::Pages};
+use crate::member::Pages;
 
 /// The counters of one mm.
 pub trait Counters {
@@ -14,17 +14,16 @@ pub trait Counters {
     fn counts(&self) -> Pages;
     /// All lock words or-ed: 0 when no counter is being folded.
     fn locks(&self) -> u32;
-    /// Adds up the slots of all possible CPUs; false where one cannot be read.
-    fn add_slots(&mut self, cached: &mut Pages) -> bool;
+    /// Adds up the slots of all possible CPUs, for the caller of [`read`]; false where one cannot be read.
+    fn add_slots(&mut self) -> bool;
 }
 
-/// One reading of all counters; true when it is valid.
+/// One reading of all counters; true when it is valid. The counts go to `count`; what the slots add up to, `counters` keeps.
 #[inline(always)]
-pub fn read(counters: &mut impl Counters, count: &mut Pages, cached: &mut Pages) -> bool {
+pub fn read(counters: &mut impl Counters, count: &mut Pages) -> bool {
     *count = counters.counts();
     let locked_before = counters.locks();
-    *cached = [0; MEMBERS];
-    let readable = counters.add_slots(cached);
+    let readable = counters.add_slots();
     let locked_after = counters.locks();
     let after = counters.counts();
     let moved = (after[0] ^ count[0]) | (after[1] ^ count[1]) | (after[2] ^ count[2]) | (after[3] ^ count[3]);

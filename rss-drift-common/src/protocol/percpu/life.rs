@@ -13,15 +13,6 @@ use crate::{
     shadow::{ORPHANED, OWNED, State},
 };
 
-/// The state of an mm that lives, which is made and seeded if there is none.
-#[inline(always)]
-pub fn find_or_create<M: PerCpu>(memory: &M, mm: M::Mm) -> Option<Handle<'_, M::Words>> {
-    if let Some(found) = lifecycle::find(memory, memory.address(mm)) {
-        return Some(found);
-    }
-    create(memory, mm, Claimant::Event)
-}
-
 /// Makes a state for an mm that has none, and seeds it. If another CPU was faster, that CPU's state.
 ///
 /// Seeding reads every word of the mm once. The state can be found before that. So an update that comes
@@ -96,7 +87,7 @@ pub fn born<M: PerCpu>(memory: &M, mm: M::Mm) {
     cpu.counts.inherited.add(1);
     if !gather(memory, handle).all {
         // These totals are not complete: the next event makes a new state.
-        let_go(memory, memory.address(mm));
+        memory.let_go(memory.number(mm));
         return;
     }
     let Some(id) = memory.new_id(Claimant::Event) else { return };
@@ -160,7 +151,7 @@ pub fn end<M: PerCpu>(memory: &M, mm: M::Mm) {
         limbo::enter(memory, handle.index);
         return;
     }
-    lifecycle::free(memory, handle.index);
+    memory.free(handle.index);
 }
 
 /// Gives up the state of an mm that may live: it is not checked for a residue, and its index is free only after a while.

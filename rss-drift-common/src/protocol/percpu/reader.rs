@@ -70,7 +70,7 @@ pub fn begin<M: PerCpu>(memory: &M, visit: &impl Visit<M>, mm: M::Mm, reading: &
         life::done_reading(memory, handle);
         if known.is_none() {
             // The task has left the mm, which may have ended before its state was made: then no end would remove the state.
-            life::let_go(memory, address);
+            memory.let_go(memory.number(mm));
         }
         return;
     }
@@ -144,7 +144,7 @@ pub fn read<M: PerCpu>(
         tries += 1;
         record.flags &= !SHADOW_VALID;
         // Meanwhile a state can become that of another mm at its address.
-        if !add_up(memory, handle, record) || !reading.is(WHOLE) || !handle.lives() {
+        if !memory.add_up(handle, record) || !reading.is(WHOLE) || !handle.lives() {
             continue;
         }
         record.flags |= SHADOW_VALID;
@@ -196,7 +196,7 @@ struct Walk<'a> {
 ///
 /// A flush marks its slot busy with this state's index, and raises one of two counts as its last step.
 #[inline(always)]
-fn add_up<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, record: &mut ShadowRecord) -> bool {
+pub fn add_up<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>, record: &mut ShadowRecord) -> bool {
     let state = handle.state;
     let before = handle.given_up();
     // Churn is read before pages, here and in each slot: what the pages lack is in the churn of a later reading, not of this one.

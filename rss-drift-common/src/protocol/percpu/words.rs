@@ -36,7 +36,7 @@ pub fn refresh_own<M: PerCpu>(
     if !own.folded {
         return Some(own);
     }
-    let count = refresh_count(memory, cpu, mm, member, handle.index);
+    let count = memory.refresh_count(cpu, mm, member, handle.index);
     Some(Own { delta: own.delta.wrapping_add(count), ..own })
 }
 
@@ -89,8 +89,8 @@ pub struct Own {
 }
 
 /// The delta of the global count of `member` after an update that folded, which is
-/// one in a batch. A function of its own, so that other updates need no stack for it.
-#[inline(never)]
+/// one in a batch. Called by [`PerCpu::refresh_count`].
+#[inline(always)]
 pub fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32, index: u32) -> i32 {
     let Some(handle) = Handle::at(memory, index) else { return 0 };
     let global = match member {
@@ -109,6 +109,7 @@ pub fn refresh_count<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, memb
 
 /// The result of a refresh of all words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Refreshed {
     /// Sum over the members of what the totals lacked, without signs, in pages. (A CPU that goes offline moves its slots into the
     /// counts without an event, `lib/percpu_counter.c:percpu_counter_cpu_dead`: that changes words and corrects nothing.)
@@ -119,8 +120,9 @@ pub struct Refreshed {
     pub unsettled: u64,
 }
 
-/// A walk over all CPUs that refreshes all words.
-struct Walk<'r> {
+/// A walk over all CPUs that refreshes all words. Numbers alone: a step of it is a function of its own ([`PerCpu::refresh_cpu`]).
+#[repr(C)]
+pub struct Walk {
     /// Where the slots of each member lie, as per-CPU pointers.
     slots: [u64; MEMBERS],
     /// 1 where the four lie side by side (`percpu_counter_init_many`, since 6.6).
@@ -129,7 +131,7 @@ struct Walk<'r> {
     deltas: [i64; MEMBERS],
     /// Those of `deltas` that are not in the totals yet: of slots that read 0, because a fold may have moved them to the count.
     folded: [i32; MEMBERS],
-    refreshed: &'r mut Refreshed,
+    refreshed: Refreshed,
 }
 
 /// [`crate::memory::Memory::zero`] in 32 bits.
@@ -146,16 +148,15 @@ const fn narrow(zero: i64) -> i32 {
 /// that of a slot that reads 0 waits for the count that it may have been folded into: one without the other is a wrong figure.
 #[inline(always)]
 pub fn refresh_all<M: PerCpu>(memory: &M, mm: M::Mm, handle: Handle<'_, M::Words>) -> Refreshed {
-    let nothing = memory.zero().cast_unsigned();
-    let mut refreshed = Refreshed { corrected: nothing, moved: nothing, unsettled: nothing };
-    refresh_words(memory, mm, handle.index, &mut refreshed);
+    let mut refreshed = Refreshed { corrected: 0, moved: 0, unsettled: 0 };
+    memory.refresh_words(mm, handle.index, &mut refreshed);
     refreshed
 }
 
-/// A function of its own: the verifier walks through it in fewer states than through a part of its callers, whose stacks have no room for
-/// the walk either. `refreshed`: zeros that are no constants ([`crate::memory::Memory::zero`]).
-#[inline(never)]
-fn refresh_words<M: PerCpu>(memory: &M, mm: M::Mm, index: u32, refreshed: &mut Refreshed) {
+/// As [`refresh_all`]. Called by [`PerCpu::refresh_words`]. `refreshed`: zeros, which are no constants to the verifier there (see
+/// [`crate::memory::Memory::zero`]).
+#[inline(always)]
+pub fn refresh_words<M: PerCpu>(memory: &M, mm: M::Mm, index: u32, refreshed: &mut Refreshed) {
     let zero = refreshed.corrected.cast_signed();
     let slots = [memory.slots::<0>(mm), memory.slots::<1>(mm), memory.slots::<2>(mm), memory.slots::<3>(mm)];
     let together = slots[1] == slots[0] + SLOT_BYTES
@@ -167,7 +168,7 @@ fn refresh_words<M: PerCpu>(memory: &M, mm: M::Mm, index: u32, refreshed: &mut R
         index,
         deltas: [zero; MEMBERS],
         folded: [narrow(zero); MEMBERS],
-        refreshed,
+        refreshed: *refreshed,
     };
     memory.for_each_cpu(&mut walk);
     let Some(handle) = Handle::at(memory, index) else { return };
@@ -177,8 +178,10 @@ fn refresh_words<M: PerCpu>(memory: &M, mm: M::Mm, index: u32, refreshed: &mut R
     take_count::<M, 2>(memory, mm, index, &mut walk);
     take_count::<M, 3>(memory, mm, index, &mut walk);
     handle.end_settling();
-    let Walk { deltas, refreshed, .. } = walk;
+    let deltas = walk.deltas;
     memory.found(index, &deltas);
+    refreshed.moved = walk.refreshed.moved;
+    refreshed.unsettled = walk.refreshed.unsettled;
     refreshed.corrected = deltas[0].unsigned_abs()
         + deltas[1].unsigned_abs()
         + deltas[2].unsigned_abs()
@@ -194,7 +197,7 @@ fn begin_settling<M: PerCpu>(memory: &M, handle: Handle<'_, M::Words>) {
 
 /// The global count of a member, with the slots that were folded into it. A function of its own, as the walk's stack is full.
 #[inline(never)]
-fn take_count<M: PerCpu, const MEMBER: usize>(memory: &M, mm: M::Mm, index: u32, walk: &mut Walk<'_>) {
+fn take_count<M: PerCpu, const MEMBER: usize>(memory: &M, mm: M::Mm, index: u32, walk: &mut Walk) {
     let Some(handle) = Handle::at(memory, index) else { return };
     let global = refresh_global::<M, MEMBER>(memory, mm, handle);
     walk.deltas[MEMBER] += global.delta;
@@ -203,15 +206,24 @@ fn take_count<M: PerCpu, const MEMBER: usize>(memory: &M, mm: M::Mm, index: u32,
     handle.add_total_of::<MEMBER>(i64::from(walk.folded[MEMBER]) + global.delta);
 }
 
-impl<M: PerCpu> Step<M> for Walk<'_> {
+impl<M: PerCpu> Step<M> for Walk {
     #[inline(always)]
     fn step(&mut self, memory: &M, cpu: u32) -> Next {
+        memory.refresh_cpu(cpu, self);
+        Next::GoOn
+    }
+}
+
+impl Walk {
+    /// The words of one CPU.
+    #[inline(always)]
+    pub fn refresh_cpu<M: PerCpu>(&mut self, memory: &M, cpu: u32) {
         let index = self.index;
-        let (Some(owner), Some(seen)) = (memory.cpu(cpu), memory.seen(cpu, index)) else { return Next::Stop };
+        let (Some(owner), Some(seen)) = (memory.cpu(cpu), memory.seen(cpu, index)) else { return };
         let offset = owner.offset.get();
         if offset == 0 {
             // There is no CPU with this number.
-            return Next::GoOn;
+            return;
         }
         // As a rule nothing changed, and one read shows that.
         if self.together != 0
@@ -221,9 +233,9 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
             && seen[2].get() == now[2]
             && seen[3].get() == now[3]
         {
-            return Next::GoOn;
+            return;
         }
-        let Some(handle) = Handle::at(memory, index) else { return Next::Stop };
+        let Some(handle) = Handle::at(memory, index) else { return };
         begin_settling(memory, handle);
         refresh_word::<M, 0>(memory, handle, offset, &seen[0], self);
         refresh_word::<M, 1>(memory, handle, offset, &seen[1], self);
@@ -232,7 +244,6 @@ impl<M: PerCpu> Step<M> for Walk<'_> {
         if self.folded[0] | self.folded[1] | self.folded[2] | self.folded[3] == 0 {
             handle.end_settling();
         }
-        Next::GoOn
     }
 }
 
@@ -243,7 +254,7 @@ fn refresh_word<M: PerCpu, const MEMBER: usize>(
     handle: Handle<'_, M::Words>,
     offset: u64,
     word: &<M::Words as Words>::I32,
-    walk: &mut Walk<'_>,
+    walk: &mut Walk,
 ) {
     let slots = walk.slots[MEMBER];
     let Some(mut value) = memory.slot(slots, offset) else {

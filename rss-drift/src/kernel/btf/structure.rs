@@ -23,6 +23,12 @@ impl<'a> Structure<'a> {
         Ok(Self { name, definitions })
     }
 
+    /// Number of its first definition. (All definitions agree on each member that is asked for.)
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.definitions.first().map_or(0, Type::id)
+    }
+
     /// Bytes of the struct.
     ///
     /// # Errors
