@@ -4,6 +4,7 @@ pub mod accounting;
 pub mod btf;
 mod cast;
 pub mod checks;
+pub mod hierarchies;
 mod layout;
 pub mod privileges;
 pub mod refusal;

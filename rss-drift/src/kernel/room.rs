@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::hierarchies::{Controllers, Hierarchy};
+
 /// What the kernel's verifier takes while it checks the BPF programs of full mode, with our own memory and the maps. Kernels since 6.17
 /// charge it to the control group of who loads them: 73 MiB on 6.18, and more where there are more CPUs. Earlier ones charge only the
 /// maps; which of them this is, only the charge would tell.
@@ -94,18 +96,11 @@ impl Version {
 /// Where the hierarchies that limit memory are mounted, each with the folder of this process's group in it.
 fn folders(groups: &str, mounts: &str) -> Vec<(Version, PathBuf, PathBuf)> {
     let mut found = Vec::new();
-    for line in mounts.lines() {
-        // `36 35 98:0 ROOT POINT options - kind source options` (proc_pid_mountinfo(5)).
-        let Some((before, after)) = line.split_once(" - ") else { continue };
-        let mut before = before.split(' ').skip(3);
-        let (Some(root), Some(point)) = (before.next(), before.next()) else { continue };
-        let mut after = after.split(' ');
-        let version = match (after.next(), after.nth(1)) {
-            (Some("cgroup2"), _) => Version::Two,
-            (Some("cgroup"), Some(options)) if options.split(',').any(|option| option == "memory") => {
-                Version::One
-            }
-            _ => continue,
+    for hierarchy in Hierarchy::of(mounts) {
+        let version = match hierarchy.controllers {
+            Controllers::Two => Version::Two,
+            Controllers::One(_) if hierarchy.has("memory") => Version::One,
+            Controllers::One(_) => continue,
         };
         // `4:memory:/group`; version 2 has no controllers in its line.
         let path = groups.lines().find_map(|line| {
@@ -118,9 +113,8 @@ fn folders(groups: &str, mounts: &str) -> Vec<(Version, PathBuf, PathBuf)> {
             fits.then_some(path)
         });
         // A group above the mount's own root is not to be seen from here.
-        let below = path.and_then(|path| Path::new(path).strip_prefix(root).ok());
-        if let Some(below) = below {
-            found.push((version, PathBuf::from(point), Path::new(point).join(below)));
+        if let Some(folder) = path.and_then(|path| hierarchy.folder(path)) {
+            found.push((version, hierarchy.point, folder));
         }
     }
     found
