@@ -44,6 +44,29 @@ pub(super) fn cgroup_of(text: &str) -> Option<String> {
     chosen(text).map(|(_, path)| path.to_owned())
 }
 
+/// The control groups of a process, by their paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// The one that limits memory, which rows show.
+    pub memory: String,
+    /// Those of all hierarchies.
+    pub all: Vec<String>,
+}
+
+impl Groups {
+    /// Those in a text like /proc/PID/cgroup.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let all = lines(text).map(|(_, path)| path.to_owned()).collect();
+        Some(Self { memory: cgroup_of(text)?, all })
+    }
+
+    /// The group of a host with one hierarchy.
+    #[must_use]
+    pub fn only(path: String) -> Self {
+        Self { all: vec![path.clone()], memory: path }
+    }
+}
+
 /// What is known of a group.
 #[derive(Debug)]
 struct Known {
@@ -127,6 +150,9 @@ mod tests {
         assert_eq!(chosen(""), None);
         assert_eq!(chosen("3:cpu:/x\n"), None);
         assert_eq!(cgroup_of(version_1).as_deref(), Some("/a:b"));
+        let all = ["/a:b", "/x", "/"].map(str::to_owned).to_vec();
+        assert_eq!(Groups::of(version_1), Some(Groups { memory: "/a:b".to_owned(), all }));
+        assert_eq!(Groups::of("0::/a\n"), Some(Groups::only("/a".to_owned())));
     }
 
     fn of(version: CgroupVersion) -> Cgroups {

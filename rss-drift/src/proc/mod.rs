@@ -1,5 +1,6 @@
-//! Readers of /proc: what the kernel reports of one process. Pages inside; `None` is unreadable, never 0.
+//! Readers of /proc: what the kernel reports of one process. Pages inside; `None` is unreadable, never 0. And who its users are.
 
+pub mod accounts;
 mod cgroups;
 mod files;
 mod memory;
@@ -13,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use cgroups::{CgroupVersion, Cgroups};
+pub use cgroups::{CgroupVersion, Cgroups, Groups};
 use files::Buffer;
 pub use memory::Memory;
 pub use namespace::boottime_offset;
@@ -137,6 +138,30 @@ impl TaskFolder {
             pss: rollup.and_then(|rollup| rollup.pss).and_then(|bytes| i64::try_from(bytes).ok()),
         };
         Files { figures, uid: status.euid, cgroup, faults: stat.map(|stat| stat.faults) }
+    }
+
+    /// Its control groups, in every hierarchy.
+    #[must_use]
+    pub fn groups(&self) -> Option<Groups> {
+        let parse = |bytes: &[u8]| Groups::of(&String::from_utf8_lossy(bytes));
+        Buffer::new().parse(true, (&self.0, "cgroup"), parse)
+    }
+
+    /// Its effective user.
+    #[must_use]
+    pub fn user(&self) -> Option<u32> {
+        Buffer::new().parse(true, (&self.0, "status"), |bytes| files::Status::parse(bytes).euid)
+    }
+
+    /// Its arguments, with a blank between two. A process may have changed them, as servers do that show what they are at.
+    #[must_use]
+    pub fn command_line(&self) -> Option<String> {
+        let bytes = fs::read(self.0.join("cmdline")).ok()?;
+        // What is behind the last argument: one zero, or more where a shorter text was written over a longer one.
+        let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let words: Vec<_> =
+            bytes[..end].split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word)).collect();
+        Some(words.join(" "))
     }
 
     fn has_memory(&self) -> bool {

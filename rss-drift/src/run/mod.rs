@@ -1,6 +1,5 @@
 //! `rss-drift run`: a command and all that descends from it, measured from its first instruction to its end.
 
-mod accounts;
 mod child;
 mod course;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use nix::{
     unistd::{Gid, Uid},
 };
 
-use super::accounts::{self, Account};
+use crate::proc::accounts::{self, Account};
 
 /// Whom `--user` names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,12 +21,12 @@ const GROUPS: &str = "/etc/group";
 
 /// A user of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) name: OsString,
-    pub(super) uid: Uid,
-    pub(super) gid: Gid,
-    pub(super) home: OsString,
-    pub(super) shell: OsString,
+pub struct Account {
+    pub name: OsString,
+    pub uid: Uid,
+    pub gid: Gid,
+    pub home: OsString,
+    pub shell: OsString,
 }
 
 impl From<User> for Account {
@@ -36,12 +36,13 @@ impl From<User> for Account {
 }
 
 /// Where users are looked for, in an error text.
-pub(super) const fn asked() -> &'static str {
+#[must_use]
+pub const fn asked() -> &'static str {
     if STATIC { " in /etc/passwd, all that a static build of rss-drift asks" } else { "" }
 }
 
 /// The user of this name.
-pub(super) fn by_name(name: &str) -> io::Result<Option<Account>> {
+pub fn by_name(name: &str) -> io::Result<Option<Account>> {
     if STATIC {
         return find(Path::new(USERS), |account| account.name == name);
     }
@@ -49,15 +50,23 @@ pub(super) fn by_name(name: &str) -> io::Result<Option<Account>> {
 }
 
 /// The user of this number.
-pub(super) fn by_uid(uid: Uid) -> io::Result<Option<Account>> {
+pub fn by_uid(uid: Uid) -> io::Result<Option<Account>> {
     if STATIC {
         return find(Path::new(USERS), |account| account.uid == uid);
     }
     Ok(User::from_uid(uid)?.map(Account::from))
 }
 
+/// The names in /etc/passwd.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let accounts =
+        lines(Path::new(USERS)).map(|lines| lines.filter_map(|line| account(&line)).collect::<Vec<_>>());
+    accounts.unwrap_or_default().iter().map(|account| account.name.to_string_lossy().into_owned()).collect()
+}
+
 /// The groups of a user, with `gid` as the first.
-pub(super) fn groups(account: &Account, gid: Gid) -> io::Result<Vec<Gid>> {
+pub fn groups(account: &Account, gid: Gid) -> io::Result<Vec<Gid>> {
     if STATIC {
         return groups_in(Path::new(GROUPS), account, gid);
     }
