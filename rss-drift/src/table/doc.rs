@@ -4,18 +4,27 @@ use std::fmt::Write as _;
 
 use super::{CONTRACT, Column, Field, Unit, fields};
 
-/// The text of `--fields help`: name, aliases, unit and documentation of every field, aligned.
+/// The text of `--fields help` and `--sort help`: name, aliases, sets, unit and documentation of every field, aligned.
 #[must_use]
 pub fn fields_help() -> String {
-    let width = |column: fn(&Field) -> usize| fields().map(column).max().unwrap_or(0);
-    let names = width(|field| field.name.len());
-    let aliases = width(|field| field.aliases.join(", ").len());
-    let mut text = format!("{:names$}  {:aliases$}  {:7}  MEANING\n", "NAME", "ALIAS", "UNIT");
+    let aliases = |field: &Field| field.aliases.join(", ");
+    let sets = |field: &Field| field.sets.iter().map(|set| set.name()).collect::<Vec<_>>().join(", ");
+    let width = |column: &dyn Fn(&Field) -> usize| fields().map(column).max().unwrap_or(0);
+    let names = width(&|field| field.name.len());
+    let alias_width = width(&|field| aliases(field).len());
+    let set_width = width(&|field| sets(field).len());
+    let mut text =
+        format!("{:names$}  {:alias_width$}  {:set_width$}  {:7}  MEANING\n", "NAME", "ALIAS", "SET", "UNIT");
     for field in fields() {
-        let alias = field.aliases.join(", ");
+        let (alias, set) = (aliases(field), sets(field));
         // Writing to a String cannot fail.
-        let _ =
-            writeln!(text, "{:names$}  {alias:aliases$}  {:7}  {}", field.name, field.unit.name(), field.doc);
+        let _ = writeln!(
+            text,
+            "{:names$}  {alias:alias_width$}  {set:set_width$}  {:7}  {}",
+            field.name,
+            field.unit.name(),
+            field.doc
+        );
     }
     text
 }

@@ -25,7 +25,7 @@ pub(crate) use doc::{check_doc, markdown};
 pub use doc::{csv_doc, fields_help};
 pub use escape::{clean, clean_json, clean_lines, shown};
 pub use json::{json_line, json_object};
-pub use parse::{FieldError, default_fields, find, parse_fields};
+pub use parse::{FieldError, default_fields, find, nearest, parse_field, parse_fields};
 pub use rows::{CONTRACT, Field, fields};
 pub use size::{Units, grouped};
 
@@ -208,12 +208,40 @@ pub struct Column<R> {
     pub doc: &'static str,
     /// Where a terminal is too narrow, columns with the lowest figure go first.
     pub priority: u8,
+    /// The sets that `--fields` takes by one name.
+    pub sets: &'static [Set],
     get: Getter<R>,
+}
+
+/// Columns that `--fields` takes by one name. Which columns are in it, each column says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// What the memory is: of files, anonymous, shared, swapped.
+    Memory,
+    /// What the RFC's cache would do: the shadow.
+    Rfc,
+    /// What the kernel itself says, file by file and count by count.
+    Kernel,
+}
+
+impl Set {
+    /// All sets.
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Rfc, Self::Kernel];
+
+    /// The name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Rfc => "rfc",
+            Self::Kernel => "kernel",
+        }
+    }
 }
 
 impl<R> Column<R> {
     pub(crate) const fn new(name: &'static str, unit: Unit, doc: &'static str, get: Getter<R>) -> Self {
-        Self { name, aliases: &[], header: name, unit, doc, priority: 30, get }
+        Self { name, aliases: &[], header: name, unit, doc, priority: 30, sets: &[], get }
     }
 
     /// The column of one record.

@@ -1,23 +1,25 @@
 //! `--fields` and `--sort`: from names to fields.
 
-use super::{Field, Units, fields};
+use super::{Field, Set, Units, fields};
 
 /// Why a list of fields was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
     /// No field has this name.
-    #[error("unknown field '{name}'{}; valid are: {}", suggestion(*.nearest), valid())]
+    #[error("unknown field '{name}'{}; valid are: {}{}", suggestion(*.nearest), valid(), valid_sets(*.list))]
     Unknown {
         /// What was asked for.
         name: String,
         /// The name that it may be a slip of.
         nearest: Option<&'static str>,
+        /// Whether a list was asked for, which may have sets.
+        list: bool,
     },
     /// A field was asked for twice.
     #[error("field '{0}' is given twice")]
     Twice(&'static str),
     /// Nothing between two commas, or nothing at all.
-    #[error("an empty name in the list of fields; valid are: {}", valid())]
+    #[error("an empty name in the list of fields; valid are: {}{}", valid(), valid_sets(true))]
     Empty,
 }
 
@@ -28,6 +30,28 @@ fn suggestion(nearest: Option<&str>) -> String {
 fn valid() -> String {
     let names: Vec<_> = fields().map(shortest).collect();
     names.join(", ")
+}
+
+fn valid_sets(list: bool) -> String {
+    if list { format!("; sets of fields: {}", sets().collect::<Vec<_>>().join(", ")) } else { String::new() }
+}
+
+/// The set of all fields.
+const ALL: &str = "all";
+
+/// The names of the sets.
+fn sets() -> impl Iterator<Item = &'static str> {
+    [ALL].into_iter().chain(Set::ALL.map(Set::name))
+}
+
+/// The fields of a set, in the table's order; `None` where no set has this name. The set `kernel` hides the field of that name, which
+/// `release` names too.
+fn fields_of_set(name: &str) -> Option<Vec<&'static Field>> {
+    if name.eq_ignore_ascii_case(ALL) {
+        return Some(fields().collect());
+    }
+    let set = Set::ALL.into_iter().find(|set| set.name().eq_ignore_ascii_case(name))?;
+    Some(fields().filter(|field| field.sets.contains(&set)).collect())
 }
 
 /// The name that a person would type.
@@ -45,21 +69,43 @@ fn names(field: &'static Field) -> impl Iterator<Item = &'static str> {
     field.aliases.iter().copied().chain([field.name])
 }
 
-/// The fields of a list like `pid,comm,drift`, in its order.
+/// The field of this name.
+pub fn parse_field(name: &str) -> Result<&'static Field, FieldError> {
+    find(name).ok_or_else(|| FieldError::Unknown {
+        name: name.to_owned(),
+        nearest: nearest(name, fields().flat_map(names)),
+        list: false,
+    })
+}
+
+/// The fields of a list like `pid,comm,drift` or `pid,rfc,cgroup`, in its order. A set adds those of its fields that are not there yet.
 pub fn parse_fields(list: &str) -> Result<Vec<&'static Field>, FieldError> {
     let mut fields: Vec<&'static Field> = Vec::new();
+    let mut named: Vec<&'static str> = Vec::new();
     for name in list.split(',').map(str::trim) {
         if name.is_empty() {
             return Err(FieldError::Empty);
         }
-        let field = find(name)
-            .ok_or_else(|| FieldError::Unknown { name: name.to_owned(), nearest: nearest(name) })?;
-        if fields.iter().any(|known| known.name == field.name) {
-            return Err(FieldError::Twice(field.name));
-        }
-        fields.push(field);
+        let more = if let Some(set) = fields_of_set(name) {
+            set
+        } else {
+            let field = find(name).ok_or_else(|| unknown_in_list(name))?;
+            if named.contains(&field.name) {
+                return Err(FieldError::Twice(field.name));
+            }
+            named.push(field.name);
+            vec![field]
+        };
+        let is_new = |field: &&Field| fields.iter().all(|known| known.name != field.name);
+        let more: Vec<_> = more.into_iter().filter(is_new).collect();
+        fields.extend(more);
     }
     Ok(fields)
+}
+
+fn unknown_in_list(name: &str) -> FieldError {
+    let nearest = nearest(name, fields().flat_map(names).chain(sets()));
+    FieldError::Unknown { name: name.to_owned(), nearest, list: true }
 }
 
 /// The table's columns when `--fields` says nothing, those that hide when empty among them. People have the time above the table;
@@ -71,12 +117,12 @@ pub fn default_fields(units: Units) -> Vec<&'static Field> {
     named.filter_map(find).collect()
 }
 
-/// The valid name with the fewest edits, when they are few enough for a typing error.
-fn nearest(name: &str) -> Option<&'static str> {
+/// Of the names that would be valid the one with the fewest edits, when they are few enough for a typing error.
+pub fn nearest<N: AsRef<str>>(name: &str, valid: impl IntoIterator<Item = N>) -> Option<N> {
     let name = name.to_ascii_lowercase();
-    let (distance, found) = fields()
-        .flat_map(names)
-        .map(|known| (strsim::osa_distance(&name, known), known))
+    let (distance, found) = valid
+        .into_iter()
+        .map(|known| (strsim::osa_distance(&name, &known.as_ref().to_ascii_lowercase()), known))
         .min_by_key(|(distance, _)| *distance)?;
     (distance <= 1.max(name.chars().count() / 3)).then_some(found)
 }
@@ -104,7 +150,26 @@ mod tests {
     #[test]
     fn what_is_near_nothing_gets_no_suggestion() {
         let error = parse_fields("bananas").unwrap_err();
-        assert_eq!(error, FieldError::Unknown { name: "bananas".to_owned(), nearest: None });
+        assert_eq!(error, FieldError::Unknown { name: "bananas".to_owned(), nearest: None, list: true });
+        let error = parse_field("bananas").unwrap_err().to_string();
+        assert!(!error.contains("sets of fields"), "{error}");
+    }
+
+    #[test]
+    fn sets_and_fields_can_be_mixed() {
+        let names = |list| parse_fields(list).unwrap().iter().map(|field| field.name).collect::<Vec<_>>();
+        assert_eq!(names("all").len(), fields().count());
+        let mixed = names("cgroup,rfc,PID,hits,vm_hwm");
+        assert_eq!(mixed[..3], ["cgroup", "pid", "comm"]);
+        assert_eq!(mixed.iter().filter(|name| ["pid", "hits"].contains(name)).count(), 2, "{mixed:?}");
+        assert_eq!(mixed.last(), Some(&"vm_hwm_bytes"));
+        assert_eq!(names("memory,kernel").iter().filter(|name| **name == "vm_hwm_bytes").count(), 1);
+        let error = parse_fields("pid,kernels").unwrap_err().to_string();
+        assert!(
+            error.contains("did you mean 'kernel'?") && error.contains("all, memory, rfc, kernel"),
+            "{error}"
+        );
+        assert_eq!(parse_fields("rfc,pid,pid").unwrap_err(), FieldError::Twice("pid"));
     }
 
     #[test]

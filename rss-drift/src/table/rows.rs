@@ -2,7 +2,11 @@
 
 use rss_drift_common::Member;
 
-use super::{Column, Value, bytes, columns};
+use super::{
+    Column,
+    Set::{self, Kernel, Memory, Rfc},
+    Value, bytes, columns,
+};
 use crate::{
     drift::sample::{Host, Row, StepDown},
     proc::{Source, Wanted},
@@ -27,6 +31,12 @@ impl Field {
     /// Sets how long a narrow terminal keeps the column.
     const fn keep(mut self, priority: u8) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Puts it into these sets of `--fields`.
+    const fn within(mut self, sets: &'static [Set]) -> Self {
+        self.sets = sets;
         self
     }
 
@@ -75,16 +85,16 @@ pub static CONTRACT: &[Field] = columns! { Row;
     host Text "Node name of the host" |_, host| host.hostname.as_str(), head("HOST");
     boot_id Text "The kernel's id of this boot: with pid and start_time it names a process for ever"
         |_, host| host.boot_id.as_str(), head("BOOT-ID");
-    kernel Text "The kernel's release" |_, host| host.kernel.as_str(), head("KERNEL");
+    kernel Text "The kernel's release" |_, host| host.kernel.as_str(), head("KERNEL") also(&["release"]);
     mode Text "passive: nothing attached to a hot path; full: with the shadow" |_, host| host.mode, head("MODE");
     accounting Text "Where the kernel caches updates of RSS: per-task or per-cpu"
         |_, host| host.accounting.name(), head("ACCOUNTING");
-    pid Id "Thread group id" |row, _| u64::from(row.process.pid), head("PID") keep(100);
+    pid Id "Thread group id" |row, _| u64::from(row.process.pid), head("PID") keep(100) within(&[Memory, Rfc, Kernel]);
     start_time Id "Start of the process in clock ticks since boot, field 22 of /proc/PID/stat as rss-drift's time namespace has it"
         |row, _| row.process.start_ticks, head("START") also(&["start"]);
     mm_generation Id "Rises with every execve: a new address space under the same pid"
         |row, _| row.process.mm_generation, head("GENERATION") also(&["generation"]);
-    comm Text "Name of the process, as it set it itself" |row, _| row.process.comm.as_str(), head("COMM") keep(90);
+    comm Text "Name of the process, as it set it itself" |row, _| row.process.comm.as_str(), head("COMM") keep(90) within(&[Memory, Rfc, Kernel]);
     uid Id "Effective user id" |row, _| row.process.uid.map(u64::from), head("UID");
     cgroup Text "Path of the control group that limits memory, as /proc/PID/cgroup prints it: in a cgroup namespace from its root on"
         |row, _| row.process.cgroup.as_deref(), head("CGROUP");
@@ -92,54 +102,54 @@ pub static CONTRACT: &[Field] = columns! { Row;
     source Text "The /proc file whose figure is the reported one: stat, statm or status"
         |row, _| row.source.name(), head("SOURCE");
     reported_bytes Pages "What the kernel reported in the source's file"
-        |row, _| row.reported(), head("REPORTED") also(&["reported"]) keep(80);
+        |row, _| row.reported(), head("REPORTED") also(&["reported"]) keep(80) within(&[Memory]);
     exact_bytes Pages "What the kernel's counters add up to, with all that is still cached"
-        |row, _| row.exact_rss(), head("EXACT") also(&["exact"]) keep(85);
+        |row, _| row.exact_rss(), head("EXACT") also(&["exact"]) keep(85) within(&[Memory, Rfc]);
     shadow_bytes Pages "RSS by the shadow, rss-drift's own per-CPU cache (full mode)"
-        |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]);
+        |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]) within(&[Rfc]);
     drift_bytes Pages "exact - reported; positive: the kernel under-reports; empty where the file may be exact or not"
-        |row, _| row.drift(), head("DRIFT") also(&["drift"]) keep(95);
+        |row, _| row.drift(), head("DRIFT") also(&["drift"]) keep(95) within(&[Memory, Kernel]);
     uncertainty_bytes Pages "What was updated between the readings of exact and of /proc (full mode)"
-        |row, _| row.shadow.and_then(|it| it.uncertainty), head("UNCERTAINTY");
+        |row, _| row.shadow.and_then(|it| it.uncertainty), head("UNCERTAINTY") within(&[Rfc]);
     moved_bytes Pages "|second - first| of exact, read around /proc: at least so much moved"
         |row, _| row.moved, head("MOVED") also(&["moved"]);
     bound_bytes Pages "The largest |drift| that the source can have here; empty where there is none"
-        |row, _| row.bound, head("BOUND") also(&["bound"]) keep(60);
-    stat_bytes Pages "Field 24 of /proc/PID/stat" |row, _| row.files.stat, head("STAT") also(&["stat"]);
-    statm_bytes Pages "Field 2 of /proc/PID/statm" |row, _| row.files.statm, head("STATM") also(&["statm"]);
-    status_bytes Pages "VmRSS of /proc/PID/status" |row, _| row.files.status, head("STATUS") also(&["status"]);
+        |row, _| row.bound, head("BOUND") also(&["bound"]) keep(60) within(&[Kernel]);
+    stat_bytes Pages "Field 24 of /proc/PID/stat" |row, _| row.files.stat, head("STAT") also(&["stat"]) within(&[Kernel]);
+    statm_bytes Pages "Field 2 of /proc/PID/statm" |row, _| row.files.statm, head("STATM") also(&["statm"]) within(&[Kernel]);
+    status_bytes Pages "VmRSS of /proc/PID/status" |row, _| row.files.status, head("STATUS") also(&["status"]) within(&[Kernel]);
     resident_bytes Pages "Rss of /proc/PID/smaps_rollup, a walk of the page tables (--resident)"
         |row, _| row.files.resident, head("RESIDENT") also(&["resident"]) keep(70);
     exact_file_bytes Pages "Exact: pages of files"
-        |row, _| row.exact[Member::File.index()], head("FILE") also(&["exact_file", "file"]);
+        |row, _| row.exact[Member::File.index()], head("FILE") also(&["exact_file", "file"]) within(&[Memory]);
     exact_anon_bytes Pages "Exact: anonymous pages"
-        |row, _| row.exact[Member::Anon.index()], head("ANON") also(&["exact_anon", "anon"]);
+        |row, _| row.exact[Member::Anon.index()], head("ANON") also(&["exact_anon", "anon"]) within(&[Memory]);
     exact_shmem_bytes Pages "Exact: pages of shared memory"
-        |row, _| row.exact[Member::Shmem.index()], head("SHMEM") also(&["exact_shmem", "shmem"]);
+        |row, _| row.exact[Member::Shmem.index()], head("SHMEM") also(&["exact_shmem", "shmem"]) within(&[Memory]);
     exact_swap_bytes Pages "Exact: swapped out, not part of RSS"
-        |row, _| row.exact[Member::Swap.index()], head("SWAP") also(&["exact_swap", "swap"]);
+        |row, _| row.exact[Member::Swap.index()], head("SWAP") also(&["exact_swap", "swap"]) within(&[Memory]);
     global_file_bytes Pages "The global count alone: pages of files; can be negative"
-        |row, _| row.global[Member::File.index()], head("GLOBAL-FILE") also(&["global_file"]);
+        |row, _| row.global[Member::File.index()], head("GLOBAL-FILE") also(&["global_file"]) within(&[Kernel]);
     global_anon_bytes Pages "The global count alone: anonymous pages; can be negative"
-        |row, _| row.global[Member::Anon.index()], head("GLOBAL-ANON") also(&["global_anon"]);
+        |row, _| row.global[Member::Anon.index()], head("GLOBAL-ANON") also(&["global_anon"]) within(&[Kernel]);
     global_shmem_bytes Pages "The global count alone: pages of shared memory; can be negative"
-        |row, _| row.global[Member::Shmem.index()], head("GLOBAL-SHMEM") also(&["global_shmem"]);
+        |row, _| row.global[Member::Shmem.index()], head("GLOBAL-SHMEM") also(&["global_shmem"]) within(&[Kernel]);
     global_swap_bytes Pages "The global count alone: swapped out; can be negative"
-        |row, _| row.global[Member::Swap.index()], head("GLOBAL-SWAP") also(&["global_swap"]);
+        |row, _| row.global[Member::Swap.index()], head("GLOBAL-SWAP") also(&["global_swap"]) within(&[Kernel]);
     peak_exact_bytes Pages "Largest exact figure since rss-drift first saw the process (full mode)"
-        |row, _| row.shadow.map(|it| it.peak_exact), head("PEAK") also(&["peak_exact", "peak"]);
+        |row, _| row.shadow.map(|it| it.peak_exact), head("PEAK") also(&["peak_exact", "peak"]) within(&[Memory, Rfc]);
     peak_drift_bytes Pages "Largest |drift| of stat since rss-drift first saw the process (full mode)"
-        |row, _| row.shadow.and_then(|it| it.peak_drift), head("PEAK-DRIFT") also(&["peak_drift"]);
+        |row, _| row.shadow.and_then(|it| it.peak_drift), head("PEAK-DRIFT") also(&["peak_drift"]) within(&[Rfc]);
     vm_hwm_bytes Pages "VmHWM of /proc/PID/status, the kernel's own peak"
-        |row, _| row.files.vm_hwm, head("VMHWM") also(&["vm_hwm", "hwm"]);
+        |row, _| row.files.vm_hwm, head("VMHWM") also(&["vm_hwm", "hwm"]) within(&[Memory, Kernel]);
     hits Number "Updates for the process that the CPU's slot held (full mode)"
-        |row, _| row.shadow.map(|it| it.hits), head("HITS");
+        |row, _| row.shadow.map(|it| it.hits), head("HITS") within(&[Rfc]);
     misses Number "Updates for a process that the CPU's slot did not hold (full mode)"
-        |row, _| row.shadow.map(|it| it.misses), head("MISSES");
+        |row, _| row.shadow.map(|it| it.misses), head("MISSES") within(&[Rfc]);
     flushes Number "Slots whose pending deltas went to the shared totals (full mode)"
-        |row, _| row.shadow.map(|it| it.flushes), head("FLUSHES");
+        |row, _| row.shadow.map(|it| it.flushes), head("FLUSHES") within(&[Rfc]);
     faults Number "Page faults: by BPF programs since rss-drift first saw it (--faults, per-task), else since it began"
-        |row, _| row.faults(), head("FAULTS");
+        |row, _| row.faults(), head("FAULTS") within(&[Rfc, Kernel]);
     missed_events Number "Events of the host that the BPF programs missed since the start (full mode)"
         |row, _| row.missed_events, head("MISSED") also(&["missed"]);
     note Text "Remarks on the row: dead-leader, shared-mm, uncertain, died; separated by blanks"
@@ -162,11 +172,11 @@ static TERMINAL: &[Field] = columns! { Row;
     drift_percent Percent "drift as a share of exact"
         |row, _| row.drift_percent(), head("DRIFT%") also(&["drift%"]) keep(50);
     shadow_error Pages "shadow - exact: an error of rss-drift, never drift (full mode)"
-        |row, _| row.shadow.map(|it| it.shadow - row.exact_rss()), head("SHADOW-ERR");
+        |row, _| row.shadow.map(|it| it.shadow - row.exact_rss()), head("SHADOW-ERR") within(&[Rfc]);
     peak_error Pages "By how much the two peaks can be off: 0 while one CPU at a time runs the process"
-        |row, _| row.shadow.map(|it| it.peak_error), head("PEAK-ERR");
+        |row, _| row.shadow.map(|it| it.peak_error), head("PEAK-ERR") within(&[Rfc]);
     events_per_miss Number "Updates for each one that missed, rounded down (full mode)"
-        |row, _| row.shadow.and_then(|it| (it.hits + it.misses).checked_div(it.misses)), head("PER-MISS");
+        |row, _| row.shadow.and_then(|it| (it.hits + it.misses).checked_div(it.misses)), head("PER-MISS") within(&[Rfc]);
     uncertainty Bytes "uncertainty_bytes, or in passive mode >= moved_bytes"
         |row, host| uncertainty(row, host), head("UNCERT") also(&["uncert"]) keep(65);
 };
@@ -223,6 +233,21 @@ mod tests {
                 assert!(seen.insert(*name), "{name} names two fields");
                 assert_eq!(*name, name.to_ascii_lowercase(), "names are looked up in lower case");
             }
+        }
+    }
+
+    #[test]
+    fn each_set_is_a_table_of_its_own() {
+        for set in Set::ALL {
+            let names: Vec<_> =
+                fields().filter(|field| field.sets.contains(&set)).map(|field| field.name).collect();
+            assert!(names.starts_with(&["pid", "comm"]) && names.len() > 8, "{set:?}: {names:?}");
+            // A set says nothing of a walk of page tables: that is asked for by name.
+            assert!(!names.contains(&"resident_bytes"), "{set:?}");
+            // Its name hides that of a field, which has another then.
+            let hidden = fields().find(|field| field.name == set.name());
+            assert!(hidden.is_none_or(|field| !field.aliases.is_empty()), "{set:?}");
+            assert!(fields().all(|field| !field.aliases.contains(&set.name())), "{set:?}");
         }
     }
 
