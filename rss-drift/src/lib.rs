@@ -1,7 +1,7 @@
 //! rss-drift: the exact resident set of every process beside what the kernel reports.
 //!
 //! The parts use each other in one direction: `cli` -> the verbs `watch`, `run`, `explain`, `demo` and `doctor` -> `session` ->
-//! `output` -> `table` -> `drift` -> `probe` -> `kernel` and `proc`. `cargo xtask lint` checks it. Only `probe` knows aya, only
+//! `output` -> `select` -> `table` -> `drift` -> `probe` -> `kernel` and `proc`. `cargo xtask lint` checks it. Only `probe` knows aya, only
 //! `cli` knows the command line.
 
 // What is `pub` is used by the live tests, the benchmarks or the fuzzer; all else is not.
@@ -19,6 +19,7 @@ pub mod output;
 pub mod probe;
 pub mod proc;
 mod run;
+mod select;
 pub mod session;
 pub mod table;
 mod watch;

@@ -16,12 +16,12 @@ pub(super) struct FullMode {
     /// Memory maps that can be followed at once
     ///
     /// The default is twice the number of those that live now, at least 4096.
-    #[arg(long, help_heading = "Limits", value_name = "N", allow_negative_numbers = true, value_parser = number::within(1..=1_u32 << 22))]
+    #[arg(long, help_heading = "Limits", hide_short_help = true, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1..=1_u32 << 22))]
     max_mms: Option<u32>,
     /// Memory for the BPF maps, in MiB [default: 64]
     ///
     /// A limit for the maps that grow with the CPUs and the memory maps.
-    #[arg(long, help_heading = "Limits", value_name = "MIB", allow_negative_numbers = true, value_parser = number::within(1..=1_u64 << 20))]
+    #[arg(long, help_heading = "Limits", hide_short_help = true, value_name = "MIB", allow_negative_numbers = true, value_parser = number::within(1..=1_u64 << 20))]
     max_memory: Option<u64>,
 }
 

@@ -17,7 +17,7 @@ use proptest::{
     test_runner::{Config, TestError, TestRunner},
 };
 
-use super::{Cli, Verb, valid};
+use super::{Cli, Verb, valid, watch::Asked};
 use crate::{
     drift::{stats::Reading, verdict::Verdict},
     probe::FullOptions,
@@ -75,6 +75,9 @@ const WORDS: &[&str] = &[
     "512MiB",
     "8E",
     ".",
+    "/a{1,2}/",
+    "/(/",
+    "*",
     "human",
     "kib",
     "-",
@@ -153,6 +156,11 @@ fn sensible() -> impl Strategy<Value = Vec<OsString>> {
             "-p",
             "--top",
             "--near",
+            "--min-rss",
+            "--min-drift",
+            "--comm",
+            "--cgroup",
+            "-u",
             "--max-mms",
             "--max-memory",
             "--max-overhead",
@@ -216,7 +224,7 @@ fn take(words: &[OsString]) -> bool {
 }
 
 fn watch(args: super::watch::Args) {
-    let Ok(options) = args.options() else { return };
+    let Ok(Asked::Watch(options)) = args.asked() else { return };
     if let Mode::Full(full) = options.mode {
         size(&full);
     }

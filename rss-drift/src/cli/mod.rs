@@ -9,6 +9,7 @@ mod full;
 mod fuzz;
 mod number;
 mod run;
+mod select;
 mod size;
 mod valid;
 mod values;
@@ -177,11 +178,13 @@ fn moves_the_cursor(word: &OsString) -> bool {
 
 /// `watch`, or the list of its fields.
 fn watch(args: watch::Args) -> anyhow::Result<ExitCode> {
-    if args.lists_fields() {
-        print(&fields_help())?;
-        return Ok(ExitCode::SUCCESS);
+    match args.asked()? {
+        watch::Asked::ListFields => {
+            print(&fields_help())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        watch::Asked::Watch(options) => crate::watch::run(*options),
     }
-    crate::watch::run(args.options()?)
 }
 
 /// Whether the verb is `run`, whose exit statuses are the command's.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, duration, full::FullMode, number, size, values};
+use super::{Usage, duration, full::FullMode, number, select::Select, size, values};
 use crate::{
     output::{Detail, Format, Look, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
@@ -16,7 +16,9 @@ use crate::{
 #[command(next_line_help = false)]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
+    select: Select,
+    #[command(flatten)]
+    rows: Rows,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -27,21 +29,11 @@ pub(super) struct Args {
     full: FullMode,
 }
 
-/// Which processes.
+/// Which rows.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Selection")]
-struct Selection {
-    /// Only these processes
-    ///
-    /// Several: -p 1,2 or -p 1 -p 2. rss-drift ends when the last of them does.
-    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', allow_negative_numbers = true, value_parser = number::within(1..=u32::MAX))]
-    pids: Vec<u32>,
-    /// Only processes of this name
-    ///
-    /// The name as `ps -C` takes it. Several: --comm a,b
-    #[arg(long = "comm", value_name = "NAME", value_delimiter = ',')]
-    comms: Vec<String>,
-    /// Rows per report [default: 10 in the table, all in csv and jsonl]
+struct Rows {
+    /// Rows per report [default: table 10; csv, jsonl all]
     ///
     /// CSV and JSON lines have every selected process unless this is given.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(0..=usize::MAX))]
@@ -49,11 +41,11 @@ struct Selection {
     /// Every process in every table
     #[arg(long, conflicts_with = "top")]
     all: bool,
-    /// Sort by this field, a leading - reverses
+    /// Sort by this field; -FIELD reverses
     ///
-    /// Numbers: the largest first. Text: by the alphabet. A leading - reverses the order.
+    /// Numbers: the largest first. Text: by the alphabet. A leading - reverses the order. `help` lists the fields.
     #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true, value_parser = parse_sort)]
-    sort: Sort,
+    sort: Order,
 }
 
 /// What is written, when and where to.
@@ -67,7 +59,8 @@ struct Output {
     interval: Duration,
     /// Columns of the table; `help` lists them
     ///
-    /// Separated by commas.
+    /// Separated by commas. A set stands for its columns: memory (of files, anonymous, shared, swapped), rfc (the shadow), kernel (each file
+    /// and count), all. `all` walks the page tables too, as --resident does. Sets and columns can be mixed: cgroup,rfc.
     #[arg(long, value_name = "LIST", value_parser = parse_columns)]
     fields: Option<Columns>,
     /// Units in the table: human, kib, mib or bytes
@@ -151,15 +144,32 @@ struct Limits {
     /// End after this time
     #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = duration::parse)]
     duration: Option<Duration>,
-    /// CPU limit of the BPF programs, in percent
+    /// CPU limit of the BPF programs
     ///
-    /// When they take more of the host's CPU time than this, rss-drift goes on in passive mode.
+    /// In percent. When they take more of the host's CPU time than this, rss-drift goes on in passive mode.
     #[arg(long, value_name = "PERCENT", default_value = "2", allow_negative_numbers = true, value_parser = number::percent)]
     max_overhead: f64,
 }
 
 /// Rows of the table where `--top` does not say how many.
 const DEFAULT_ROWS: usize = 10;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// List the fields, and nothing else.
+    ListFields,
+    Watch(Box<Options>),
+}
+
+/// What `--sort` says.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// List the fields and end.
+    Help,
+    /// By this field.
+    By(Sort),
+}
 
 /// What `--fields` says.
 #[derive(Clone, Debug)]
@@ -171,17 +181,15 @@ enum Columns {
 }
 
 impl Args {
-    /// Whether the fields are to be listed, and nothing else.
-    pub(super) const fn lists_fields(&self) -> bool {
-        matches!(self.output.fields, Some(Columns::Help))
-    }
-
     /// What is asked for.
     ///
     /// # Errors
     /// Words that do not go together.
-    pub(super) fn options(self) -> Result<Options, Usage> {
-        let Self { selection, output, ref how, full, limits } = self;
+    pub(super) fn asked(self) -> Result<Asked, Usage> {
+        let Self { select, rows, output, ref how, full, limits } = self;
+        let (Order::By(sort), None | Some(Columns::Fields(_))) = (rows.sort, &output.fields) else {
+            return Ok(Asked::ListFields);
+        };
         let outputs = plan_outputs(output.format, &output.outputs, output.csv.as_deref())?;
         let columns = match output.fields {
             Some(Columns::Fields(fields)) => {
@@ -200,17 +208,17 @@ impl Args {
             check_table(&outputs, UsageError::NearWithoutTable)?;
         }
         // Whoever names processes wants to see each of them.
-        let limit = match selection.top {
-            None if selection.all || !selection.pids.is_empty() => None,
+        let limit = match rows.top {
+            None if rows.all || !select.pids.is_empty() => None,
             top => Some(top.unwrap_or(DEFAULT_ROWS)),
         };
-        Ok(Options {
+        Ok(Asked::Watch(Box::new(Options {
             mode: mode(how, full),
-            pids: selection.pids,
-            comms: selection.comms,
+            criteria: select.criteria(),
+            pids: select.pids,
             limit,
-            machine_limit: selection.top,
-            sort: selection.sort,
+            machine_limit: rows.top,
+            sort,
             interval: output.interval,
             count: limits.count,
             duration: limits.duration,
@@ -222,7 +230,7 @@ impl Args {
             outputs,
             lock_timeout: output.lock_timeout,
             max_overhead: limits.max_overhead,
-        })
+        })))
     }
 }
 
@@ -238,13 +246,12 @@ fn mode(how: &How, full: FullMode) -> Mode {
     Mode::Full(FullOptions { faults, ..full.options() })
 }
 
-fn parse_sort(text: &str) -> Result<Sort, String> {
-    let (name, reverse) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-    match table::parse_fields(name) {
-        Ok(fields) if fields.len() == 1 => Ok(Sort { field: fields[0], reverse }),
-        Ok(_) => Err("give one field".to_owned()),
-        Err(error) => Err(error.to_string()),
+fn parse_sort(text: &str) -> Result<Order, table::FieldError> {
+    if text == "help" {
+        return Ok(Order::Help);
     }
+    let (name, reverse) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
+    table::parse_field(name).map(|field| Order::By(Sort { field, reverse }))
 }
 
 fn parse_columns(text: &str) -> Result<Columns, table::FieldError> {

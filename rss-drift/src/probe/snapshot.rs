@@ -23,7 +23,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// As [`Snapshot::new`], of records without a shadow, as passive mode has them.
-    pub(super) fn without_shadow(time: SystemTime, mms: Vec<MmRecord>) -> Self {
+    pub(crate) fn without_shadow(time: SystemTime, mms: Vec<MmRecord>) -> Self {
         Self::new(
             time,
             mms.into_iter().map(|mm| FullRecord { mm, shadow: ShadowRecord::default() }).collect(),

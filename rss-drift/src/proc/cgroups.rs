@@ -95,7 +95,8 @@ impl Cgroups {
         self.begin(version.filter(|_| version == CgroupVersion::of_host()));
     }
 
-    fn begin(&mut self, version: Option<CgroupVersion>) {
+    /// The same where the host is known to have that version.
+    pub(crate) fn begin(&mut self, version: Option<CgroupVersion>) {
         if mem::replace(&mut self.version, version) != version {
             self.known.clear();
         }

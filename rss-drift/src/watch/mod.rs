@@ -13,6 +13,7 @@ pub(crate) use options::{Options, Sort};
 
 use crate::{
     output::{OutputError, Outputs, ignore_file_size_signal, patience},
+    select::Filter,
     session::{Event, Grace, Signals, Startup, give_memory_back, hold},
 };
 use reporter::Reporter;
@@ -27,10 +28,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     ignore_file_size_signal();
     // Start-up takes a second: who asks for a report meanwhile gets the first one.
     hold(REPORT_NOW).context("cannot receive signals")?;
+    // What is not there is said at once, before the host is looked at.
+    let filter = Filter::new(&options.criteria)?;
     // The fork of the start-up checks comes before anything that may start a thread.
     let session = Startup::check(options.mode).session()?;
     let outputs = Outputs::open(&options.outputs, &options.look, options.lock_timeout)?;
-    let mut reporter = Reporter::new(options, session, outputs)?;
+    let mut reporter = Reporter::new(options, filter, session, outputs)?;
     give_memory_back();
     let signals = [&ENDS[..], &[REPORT_NOW]].concat();
     let mut signals = Signals::block(&signals).context("cannot receive signals")?;

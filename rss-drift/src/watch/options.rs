@@ -6,6 +6,7 @@ use crate::{
     drift::behaviour::Precisions,
     output::{Format, Look, OutputSpec},
     proc::{Precision, Source, Wanted},
+    select::Criteria,
     session::Mode,
     table::Field,
 };
@@ -15,8 +16,8 @@ pub(crate) struct Options {
     pub mode: Mode,
     /// Only these processes, each of them; `watch` ends when the last of them does. Empty: all.
     pub pids: Vec<u32>,
-    /// Only processes of these names. Empty: all.
-    pub comms: Vec<String>,
+    /// What else selects processes.
+    pub criteria: Criteria,
     /// The most rows of the table; `None`: every selected process.
     pub limit: Option<usize>,
     /// The same of the outputs for machines.

@@ -19,6 +19,7 @@ use crate::{
     output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
     proc::{Cgroups, Precision, own_peak_rss, thread_name},
+    select::Filter,
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
 };
@@ -54,16 +55,30 @@ pub(super) struct Reporter {
 
 impl Reporter {
     /// Prepares the first report; one pid of `-p` must be there.
-    pub(super) fn new(options: Options, mut session: Session, outputs: Outputs) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        options: Options,
+        filter: Filter,
+        mut session: Session,
+        outputs: Outputs,
+    ) -> anyhow::Result<Self> {
         let snapshot = session.probe.snapshot()?;
         let since = snapshot.time;
-        let selection = Selection::new(&options, &snapshot)?;
+        let mut selection = Selection::new(&options, filter, &snapshot)?;
         if options.holders {
             // The BPF program for that is loaded now: at the first report the rows would have moved on meanwhile.
             session.probe.holders(&[], &|| false)?;
         }
         let mut rules = session.rules(options.source, options.wanted(session.precisions));
         rules.pending_limit = rules.unpublished(options.mode.publish());
+        if options.criteria.min_drift.is_some() && rules.precisions.of(options.source) == Precision::Unknown {
+            let source = options.source.name();
+            log::warn!(
+                "whether {source} is exact is not known here, and no drift of it: --min-drift selects nothing"
+            );
+        }
+        if selection.look(&snapshot, session.probe.cgroup_version(), &rules, &|| false) {
+            selection.tell_unseen();
+        }
         let passive = session.probe.full_mode().is_none();
         let step_down = (passive && options.mode != Mode::Passive).then_some(StepDown::Unavailable);
         Ok(Self {
@@ -118,7 +133,11 @@ impl Reporter {
         self.rules.follow(Cpus::read()?, &mut self.session.probe, self.options.mode.publish())?;
         let snapshot = self.session.probe.snapshot()?;
         let gone = self.selection.take_gone(&snapshot);
-        self.selection.look(&snapshot);
+        let version = self.session.probe.cgroup_version();
+        if !self.selection.look(&snapshot, version, &self.rules, give_up) {
+            self.drop_report();
+            return Ok(());
+        }
         let headline = self.survey(&snapshot);
         let idle = self.idle.judge(&snapshot);
         let own_rss =
@@ -133,6 +152,7 @@ impl Reporter {
             self.drop_report();
             return Ok(());
         };
+        self.selection.keep_large(&mut rows, self.rules.page_size);
         left_out += self.selection.order(&mut rows, &self.host);
         // What no table shows is of the outputs for machines alone.
         let mut shown = rows.len().min(self.options.limit.unwrap_or(usize::MAX));

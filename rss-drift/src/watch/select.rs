@@ -5,16 +5,13 @@ use std::{borrow::Borrow, collections::BTreeMap};
 use super::options::{Options, Sort};
 use crate::{
     drift::{
-        collect::{Prediction, Rules, comm},
+        collect::{Prediction, Rules},
         sample::{Host, Row},
     },
     probe::{Mm, Snapshot},
-    proc::{NoMemory, why_no_memory},
-    table::clean,
+    proc::{CgroupVersion, NoMemory, why_no_memory},
+    select::Filter,
 };
-
-/// Longest name that the kernel keeps, in bytes; longer ones on the command line are cut likewise, as `ps -C` does.
-const COMM_MAX: usize = 15;
 
 /// Fields that a prediction lacks, as only /proc, the shadow or two readings tell them: ranking by one of them takes the row of every
 /// process.
@@ -46,22 +43,22 @@ const ONLY_IN_ROWS: &[&str] = &[
 /// What the command line selects.
 #[derive(Debug)]
 pub(super) struct Selection {
-    comms: Vec<String>,
-    /// Whether a process was selected at the start or in any report so far.
-    found: bool,
+    filter: Filter,
     /// The most rows that an output takes.
     limit: Option<usize>,
     sort: Sort,
     /// The watched processes that still live: pid and the start by which a reused pid is told apart. `None`: all.
     watched: Option<BTreeMap<u32, u64>>,
+    /// The selected processes of the last reading, by rising pid. `None`: all.
+    chosen: Option<Vec<u32>>,
 }
 
 impl Selection {
-    /// The selection of `options`. Of the pids one must be there; the others are told, and the names that no process has.
+    /// The selection of `options`. Of the pids one must be there; the others are told.
     ///
     /// # Errors
     /// The first pid that cannot be watched, where none can.
-    pub(super) fn new(options: &Options, snapshot: &Snapshot) -> Result<Self, NoMemory> {
+    pub(super) fn new(options: &Options, filter: Filter, snapshot: &Snapshot) -> Result<Self, NoMemory> {
         let mut watched = BTreeMap::new();
         let mut missing = Vec::new();
         for &pid in &options.pids {
@@ -76,38 +73,47 @@ impl Selection {
             Some(why) if watched.is_empty() => return Err(why.clone()),
             _ => missing.iter().for_each(|why| log::warn!("{why}; the other processes of -p are watched")),
         }
-        let comms: Vec<String> = options.comms.iter().map(|name| cut(name)).collect();
-        let mut selection = Self {
-            comms,
-            found: false,
+        Ok(Self {
+            filter,
             limit: options.most_rows(),
             sort: options.sort,
             watched: (!options.pids.is_empty()).then_some(watched),
-        };
-        selection.look(snapshot);
-        for name in &selection.comms {
-            if !snapshot.processes().any(|mm| comm(mm) == *name) {
-                log::warn!("no process is named '{}' now", clean(name));
-            }
-        }
-        Ok(selection)
+            chosen: None,
+        })
     }
 
     /// Whether only some of the host's processes are asked for.
     #[must_use]
     pub(super) fn is_selective(&self) -> bool {
-        self.watched.is_some() || !self.comms.is_empty()
+        self.watched.is_some() || self.filter.is_selective()
     }
 
     /// Whether a process was selected at the start or in any report so far.
     #[must_use]
     pub(super) const fn found_any(&self) -> bool {
-        self.found
+        self.filter.found_any()
     }
 
-    /// Looks whether a reading has a process that is selected.
-    pub(super) fn look(&mut self, snapshot: &Snapshot) {
-        self.found |= snapshot.processes().any(|mm| self.selects(mm));
+    /// Says which names and command lines no process has so far.
+    pub(super) fn tell_unseen(&self) {
+        self.filter.tell_unseen();
+    }
+
+    /// Picks the selected processes of a reading; whether all of it was looked at before `give_up` said so.
+    #[must_use]
+    pub(super) fn look(
+        &mut self,
+        snapshot: &Snapshot,
+        version: Option<CgroupVersion>,
+        rules: &Rules,
+        give_up: &dyn Fn() -> bool,
+    ) -> bool {
+        let watched = self.watched.as_ref();
+        let among = |mm: &Mm| watched.is_none_or(|watched| watched.contains_key(&mm.tgid));
+        let chosen = self.filter.choose(snapshot, version, rules, &among, give_up);
+        let is_whole = chosen.is_some();
+        self.chosen = if watched.is_some() || self.filter.is_selective() { chosen } else { None };
+        is_whole
     }
 
     /// Whether all watched processes have ended.
@@ -159,21 +165,16 @@ impl Selection {
         cut as u64
     }
 
-    /// Whether it selects a process.
+    /// Whether it selects a process of the last reading.
     #[must_use]
     pub(super) fn selects(&self, mm: &Mm) -> bool {
-        let watched = self.watched.as_ref().is_none_or(|watched| watched.contains_key(&mm.tgid));
-        watched && (self.comms.is_empty() || self.comms.contains(&comm(mm)))
+        self.chosen.as_ref().is_none_or(|chosen| chosen.binary_search(&mm.tgid).is_ok())
     }
-}
 
-/// The first bytes of a name, as many as the kernel keeps, never half a character.
-fn cut(name: &str) -> String {
-    let mut end = name.len().min(COMM_MAX);
-    while !name.is_char_boundary(end) {
-        end -= 1;
+    /// Leaves out the rows that are smaller than what is asked for.
+    pub(super) fn keep_large(&self, rows: &mut Vec<Row>, page_size: u64) {
+        self.filter.keep_large(rows, page_size);
     }
-    name[..end].to_owned()
 }
 
 #[cfg(test)]
@@ -199,15 +200,5 @@ mod tests {
         for name in ONLY_IN_ROWS {
             assert!(fields().any(|field| field.name == *name), "{name}");
         }
-    }
-
-    #[test]
-    fn names_are_cut_as_the_kernel_cuts_them() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut("a-name-of-many-bytes"), "a-name-of-many-");
-        assert_eq!(
-            cut("\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"),
-            "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"
-        );
     }
 }

@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["demo", "doctor", "explain", "run", "watch"],
     &["session"],
     &["output"],
+    &["select"],
     &["table"],
     &["drift"],
     &["probe"],

@@ -1,0 +1,211 @@
+//! Containers: their ids are in the paths of control groups, their names in files of the programs that run them.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::pattern::Pattern;
+
+/// Digits of an id.
+const ID: usize = 64;
+/// The fewest digits that are taken for the beginning of an id: shorter names of hexadecimal digits are common (`db`, `fe`).
+const SHORTEST: usize = 4;
+
+/// Where Kubernetes and nerdctl put the name of a container into its OCI specification.
+const NAMES: [&str; 3] = ["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"];
+
+/// The ids of the containers that a group is of or within: docker, podman, containerd and CRI-O name a group `ID`, `PROGRAM-ID` or
+/// `PROGRAM-ID.scope`.
+pub(super) fn ids(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|group| {
+        let group = group.strip_suffix(".scope").unwrap_or(group);
+        let (program, id) = group.rsplit_once('-').unwrap_or(("", group));
+        // conmon watches a container from outside.
+        let is_id = id.len() == ID && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        (is_id && !program.ends_with("conmon")).then_some(id)
+    })
+}
+
+/// Whether an id may begin so.
+pub(super) fn is_beginning(text: &str) -> bool {
+    (SHORTEST..=ID).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+/// The names of containers by their ids.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// `/`, but in tests.
+    root: PathBuf,
+    known: HashMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    names: Vec<String>,
+    /// Whether a process of this reading is in it.
+    used: bool,
+}
+
+impl Names {
+    pub(super) fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), known: HashMap::new() }
+    }
+
+    /// A reading begins. Containers that no process of the last one was in are forgotten.
+    pub(super) fn begin(&mut self) {
+        self.known.retain(|_, known| std::mem::take(&mut known.used));
+    }
+
+    /// Whether this container is asked for: by its name, or by the beginning of its id.
+    pub(super) fn is(&mut self, id: &str, asked: &Pattern) -> bool {
+        let begins = asked.exact().filter(|text| is_beginning(text)).map(str::to_ascii_lowercase);
+        begins.is_some_and(|beginning| id.starts_with(&beginning))
+            || self.of(id).iter().any(|name| asked.matches(name))
+    }
+
+    /// The names of a container; none where no file has it.
+    pub(super) fn of(&mut self, id: &str) -> &[String] {
+        let root = &self.root;
+        let first = || Known { names: names(root, id), used: true };
+        let known = self.known.entry(id.to_owned()).or_insert_with(first);
+        known.used = true;
+        &known.names
+    }
+}
+
+/// What the files below `root` call a container.
+fn names(root: &Path, id: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let docker = root.join("var/lib/docker/containers").join(id).join("config.v2.json");
+    if let Some(name) = json(&docker).as_ref().and_then(|config| config["Name"].as_str()) {
+        names.push(name.trim_start_matches('/').to_owned());
+    }
+    for folder in folders(&root.join("run/containerd/io.containerd.runtime.v2.task")) {
+        names.extend(annotated(&folder.join(id).join("config.json")));
+    }
+    for store in stores(root) {
+        for file in ["containers.json", "volatile-containers.json"] {
+            let Some(Value::Array(containers)) = json(&store.join(file)) else { continue };
+            let of_it = containers.iter().filter(|container| container["id"].as_str() == Some(id));
+            let listed = of_it.filter_map(|container| container["names"].as_array()).flatten();
+            names.extend(listed.filter_map(|name| name.as_str().map(str::to_owned)));
+        }
+        names.extend(annotated(&store.join(id).join("userdata/config.json")));
+    }
+    names
+}
+
+/// The folders in which podman and CRI-O keep what they know of containers (containers/storage): root's and, below each home, those of
+/// users. One for each storage driver.
+fn stores(root: &Path) -> Vec<PathBuf> {
+    let homes = folders(&root.join("home"));
+    let of_users = homes
+        .iter()
+        .chain([&root.join("root")])
+        .map(|home| home.join(".local/share/containers/storage"))
+        .collect::<Vec<_>>();
+    let running = folders(&root.join("run/user")).into_iter().map(|user| user.join("containers"));
+    let of_root = ["var/lib/containers/storage", "run/containers/storage"].map(|path| root.join(path));
+    let all = of_root.into_iter().chain(of_users).chain(running);
+    let is_store = |path: &PathBuf| path.to_string_lossy().ends_with("-containers");
+    all.flat_map(|storage| folders(&storage)).filter(is_store).collect()
+}
+
+/// The names in an OCI specification.
+fn annotated(file: &Path) -> Vec<String> {
+    let specification = json(file);
+    let annotations = specification.as_ref().map(|it| &it["annotations"]);
+    let name = |key: &&str| annotations.and_then(|all| all[*key].as_str()).map(str::to_owned);
+    NAMES.iter().filter_map(name).collect()
+}
+
+fn json(file: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+fn folders(of: &Path) -> Vec<PathBuf> {
+    fs::read_dir(of).map(|entries| entries.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "abcd56789012345678901234567890123456789012345678901234567890abcd";
+    const B: &str = "bbbb56789012345678901234567890123456789012345678901234567890bbbb";
+
+    #[test]
+    fn ids_in_the_paths_of_each_program() {
+        for path in [
+            format!("/docker/{A}"),
+            format!("/system.slice/docker-{A}.scope/init.scope"),
+            format!("/machine.slice/libpod-{A}.scope/container"),
+            format!("/libpod_parent/libpod-{A}"),
+            format!(
+                "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice/cri-containerd-{A}.scope"
+            ),
+            format!("/kubepods/burstable/pod2a/{A}"),
+            format!("/kubepods.slice/crio-{A}.scope"),
+            format!("/system.slice/nerdctl-{A}.scope"),
+        ] {
+            assert_eq!(ids(&path).collect::<Vec<_>>(), [A], "{path}");
+        }
+        for path in [
+            format!("/machine.slice/libpod-conmon-{A}.scope"),
+            format!("/crio-conmon-{A}.scope"),
+            format!("/x{A}"),
+        ] {
+            assert_eq!(ids(&path).count(), 0, "{path}");
+        }
+        assert_eq!(ids(&format!("/docker/{A}/docker/{B}")).collect::<Vec<_>>(), [A, B], "one within another");
+    }
+
+    #[test]
+    fn an_id_may_be_shortened_and_a_name_not() {
+        let root = tempfile::tempdir().unwrap();
+        let mut names = Names::new(root.path());
+        let mut is = |text: &str| names.is(A, &Pattern::glob(text).unwrap());
+        assert!(is("abcd") && is("ABCD5678") && is(A));
+        assert!(!is("abc") && !is("bcd5") && !is(&format!("{A}0")) && !is(B));
+    }
+
+    #[test]
+    fn names_are_found_where_each_program_has_them() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let path = root.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let kubernetes = r#"{"annotations": {"io.kubernetes.cri.container-name": "web"}}"#;
+        write(
+            &format!("var/lib/docker/containers/{A}/config.v2.json"),
+            r#"{"ID": "x", "Name": "/shop_db_1"}"#,
+        );
+        write(&format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{A}/config.json"), kubernetes);
+        let list = format!(
+            r#"[{{"id": "{B}", "names": ["other"]}}, {{"id": "{A}", "names": ["cache", "cache2"]}}]"#
+        );
+        write("var/lib/containers/storage/overlay-containers/containers.json", &list);
+        let of_user = format!(r#"[{{"id": "{B}", "names": ["rootless"]}}]"#);
+        write("home/me/.local/share/containers/storage/vfs-containers/volatile-containers.json", &of_user);
+        write(&format!("var/lib/docker/containers/{B}/config.v2.json"), "{ no json");
+        let mut names = Names::new(root.path());
+        assert_eq!(names.of(A), ["shop_db_1", "web", "cache", "cache2"]);
+        assert_eq!(names.of(B), ["other", "rootless"]);
+        assert!(
+            names.is(A, &Pattern::glob("shop_*").unwrap()) && !names.is(A, &Pattern::glob("db").unwrap())
+        );
+        // Kept while a process is in it.
+        fs::remove_dir_all(root.path().join("var")).unwrap();
+        names.begin();
+        assert_eq!(names.of(A).len(), 4);
+        names.begin();
+        names.begin();
+        assert_eq!(names.of(A), ["web"]);
+    }
+}

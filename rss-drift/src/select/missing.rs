@@ -1,0 +1,71 @@
+//! What is asked for and not there.
+
+use std::fmt::Write as _;
+
+use super::container::is_beginning;
+use crate::proc::accounts;
+
+/// What nothing on this host is selected by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Missing {
+    #[error("there is no control group '{path}'{}", suggestion(.nearest.as_deref()))]
+    Group {
+        path: String,
+        /// The path that may be meant.
+        nearest: Option<String>,
+    },
+    #[error("no control group fits '{0}'")]
+    Groups(String),
+    #[error(
+        "'{0}' is a control group of a hierarchy that does not limit memory: give a path of the one that does, as the column cgroup \
+         shows it"
+    )]
+    OtherHierarchy(String),
+    #[error(
+        "there is no unit '{name}' with a control group: it does not run, or has another name{}",
+        suggestion(.nearest.as_deref())
+    )]
+    Unit {
+        name: String,
+        /// The name that may be meant.
+        nearest: Option<String>,
+    },
+    #[error("there is no container '{name}'{}{}", suggestion(.nearest.as_deref()), why_not(name, *.unnamed))]
+    Container {
+        name: String,
+        /// The name that may be meant.
+        nearest: Option<String>,
+        /// Containers that run and have no name in a file.
+        unnamed: usize,
+    },
+    #[error("there is no user '{name}'{}{}", accounts::asked(), suggestion(.nearest.as_deref()))]
+    User {
+        name: String,
+        /// The name that may be meant.
+        nearest: Option<String>,
+    },
+    #[error("there is no user with the number {0}, and no process of one")]
+    Uid(u32),
+    /// The list of users cannot be read.
+    #[error("cannot look up the user '{name}': {why}")]
+    Accounts { name: String, why: String },
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (did you mean '{name}'?)"))
+}
+
+fn why_not(name: &str, unnamed: usize) -> String {
+    let mut why = ": no control group of docker, podman, containerd or CRI-O has its id, and no file of theirs has its name".to_owned();
+    if !is_beginning(name) && name.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        why += "; of an id give at least 4 digits";
+    }
+    if unnamed > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            why,
+            "; no file has the names of {unnamed} that run: give the id, as the column cgroup shows it"
+        );
+    }
+    why
+}

@@ -1,0 +1,290 @@
+//! Control groups as they are asked for: by path, by unit of systemd, by container.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use super::{
+    Missing,
+    container::{self, Names},
+    pattern::Pattern,
+};
+use crate::{
+    kernel::hierarchies::{Controllers, Hierarchy},
+    proc::{CgroupVersion, Groups, TaskFolder, processes},
+    table::nearest,
+};
+
+/// What names a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `--cgroup`: the path of the group that limits memory, or of one above it.
+    Path,
+    /// `--unit`
+    Unit,
+    /// `--container`
+    Container,
+}
+
+impl Kind {
+    pub(super) const COUNT: usize = 3;
+}
+
+/// What the names of units end in that have a control group (systemd.unit(5)).
+const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
+
+/// A group that is asked for.
+#[derive(Debug)]
+pub(super) struct Term {
+    pub(super) kind: Kind,
+    pattern: Pattern,
+    /// Whether a process of the last reading is in it.
+    pub(super) seen: bool,
+    /// Whether it was said that it is gone.
+    pub(super) told: bool,
+}
+
+impl Term {
+    /// Of the text of `--cgroup`: a path as /proc/PID/cgroup prints it, or the folder of the group.
+    ///
+    /// # Errors
+    /// Where the folder is of a hierarchy that does not limit memory.
+    pub(super) fn path(text: &str, mounted: &[Hierarchy]) -> Result<Self, Missing> {
+        let folder = Path::new(text);
+        let path = match mounted.iter().find_map(|hierarchy| Some((hierarchy, hierarchy.path(folder)?))) {
+            Some((hierarchy, path)) if limits_memory(hierarchy) => path,
+            Some(_) => return Err(Missing::OtherHierarchy(text.to_owned())),
+            // A star stands for the first slash too.
+            None if text.starts_with('*') => text.trim_end_matches('/').to_owned(),
+            None => format!("/{}", text.trim_matches('/')),
+        };
+        Ok(Self::of(Kind::Path, &path))
+    }
+
+    /// Of the text of `--unit`: a service where the name has no suffix of a unit, as systemctl(1) takes it.
+    pub(super) fn unit(text: &str) -> Self {
+        let is_whole = UNITS.iter().any(|suffix| text.ends_with(suffix));
+        Self::of(Kind::Unit, &if is_whole { text.to_owned() } else { format!("{text}.service") })
+    }
+
+    /// Of the text of `--container`.
+    pub(super) fn container(text: &str) -> Self {
+        Self::of(Kind::Container, text)
+    }
+
+    fn of(kind: Kind, text: &str) -> Self {
+        // Only an empty text is no pattern, and that is the command line's to refuse.
+        let pattern = Pattern::glob(text).unwrap_or_else(|_| Pattern::Exact(String::new()));
+        Self { kind, pattern, seen: false, told: false }
+    }
+
+    /// Whether a process with these groups is meant.
+    pub(super) fn matches(&self, groups: &Groups, names: &mut Names) -> bool {
+        match self.kind {
+            Kind::Path => self.is_above(&groups.memory),
+            Kind::Unit => groups.all.iter().any(|path| self.is_in(path)),
+            Kind::Container => {
+                groups.all.iter().any(|path| container::ids(path).any(|id| names.is(id, &self.pattern)))
+            }
+        }
+    }
+
+    /// Whether it is the group with this path, or one above it.
+    fn is_above(&self, path: &str) -> bool {
+        self.pattern.matches("/")
+            || self.pattern.matches(path)
+            || path.match_indices('/').skip(1).any(|(end, _)| self.pattern.matches(&path[..end]))
+    }
+
+    /// Whether a group of this path has its name.
+    fn is_in(&self, path: &str) -> bool {
+        path.split('/').any(|group| self.pattern.matches(group))
+    }
+
+    /// Whether there is such a group, with processes or without.
+    pub(super) fn is_there(&self, mounted: &[Hierarchy], names: &mut Names) -> bool {
+        if let (Kind::Path, Some(path)) = (self.kind, self.pattern.exact()) {
+            let folders = mounted.iter().filter(|it| limits_memory(it)).filter_map(|it| it.folder(path));
+            if folders.into_iter().any(|folder| folder.is_dir()) {
+                return true;
+            }
+        } else {
+            let mut found = false;
+            self.walk(mounted, &mut |path| {
+                found = self.matches(&Groups::only(path.to_owned()), names);
+                found
+            });
+            if found {
+                return true;
+            }
+        }
+        // Of a group that is mounted nowhere here its processes tell.
+        let pids = processes().unwrap_or_default();
+        let mut groups = pids.into_iter().filter_map(|pid| TaskFolder::process(pid).groups());
+        groups.any(|groups| self.matches(&groups, names))
+    }
+
+    /// Calls `is_enough` with the path of each group in which it may be, until that says so.
+    fn walk(&self, mounted: &[Hierarchy], is_enough: &mut dyn FnMut(&str) -> bool) {
+        let wanted = |hierarchy: &&Hierarchy| self.kind != Kind::Path || limits_memory(hierarchy);
+        for hierarchy in mounted.iter().filter(wanted) {
+            let mut folders = vec![hierarchy.point.clone()];
+            while let Some(folder) = folders.pop() {
+                if hierarchy.path(&folder).is_some_and(|path| is_enough(&path)) {
+                    return;
+                }
+                let Ok(entries) = fs::read_dir(&folder) else { continue };
+                let below = entries.flatten().filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir()));
+                folders.extend(below.map(|entry| entry.path()));
+            }
+        }
+    }
+
+    /// That it is not there, with the nearest that is.
+    pub(super) fn missing(&self, mounted: &[Hierarchy], names: &mut Names) -> Missing {
+        let mut valid = Vec::new();
+        // A container has a group in each hierarchy.
+        let mut ids = BTreeSet::new();
+        self.walk(mounted, &mut |path| {
+            match self.kind {
+                Kind::Path => valid.push(path.to_owned()),
+                Kind::Unit => {
+                    let is_unit = |name: &&str| UNITS.iter().any(|suffix| name.ends_with(suffix));
+                    valid.extend(path.rsplit('/').next().filter(is_unit).map(str::to_owned));
+                }
+                Kind::Container => ids.extend(container::ids(path).map(str::to_owned)),
+            }
+            false
+        });
+        let unnamed = ids.iter().filter(|id| names.of(id).is_empty()).count();
+        valid.extend(ids.iter().flat_map(|id| names.of(id).to_vec()));
+        let written = self.pattern.written();
+        let nearest = self.pattern.exact().and_then(|text| nearest(text, valid));
+        match self.kind {
+            Kind::Path if self.pattern.exact().is_some() => Missing::Group { path: written, nearest },
+            Kind::Path => Missing::Groups(written),
+            Kind::Unit => Missing::Unit { name: written, nearest },
+            Kind::Container => Missing::Container { name: written, nearest, unnamed },
+        }
+    }
+
+    /// That it is gone, which may be for a moment.
+    pub(super) fn gone(&self) -> String {
+        let what = match self.kind {
+            Kind::Path => "control group",
+            Kind::Unit => "unit",
+            Kind::Container => "container",
+        };
+        format!("the {what} '{}' is gone; it is selected again when it comes back", self.pattern.written())
+    }
+}
+
+/// Whether the groups of this hierarchy are those that rows show.
+fn limits_memory(hierarchy: &Hierarchy) -> bool {
+    match CgroupVersion::of_host() {
+        Some(CgroupVersion::One) => hierarchy.has("memory"),
+        _ => hierarchy.controllers == Controllers::Two,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = "25 21 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+
+    fn is(term: &Term, path: &str) -> bool {
+        term.matches(&Groups::only(path.to_owned()), &mut Names::new("/nonexistent"))
+    }
+
+    #[test]
+    fn a_path_is_its_subtree() {
+        let path = |text: &str| Term::path(text, &[]).unwrap();
+        for text in ["/a/b", "a/b", "/a/b/"] {
+            assert!(is(&path(text), "/a/b") && is(&path(text), "/a/b/c/d"), "{text}");
+            assert!(
+                !is(&path(text), "/a") && !is(&path(text), "/a/bc") && !is(&path(text), "/x/a/b"),
+                "{text}"
+            );
+        }
+        assert!(is(&path("/"), "/") && is(&path("/"), "/a/b"));
+        assert!(
+            is(&path("/a/*.service"), "/a/b.service") && is(&path("/a/*.service"), "/a/b.service/worker")
+        );
+        assert!(!is(&path("/a/*.service"), "/a/b.scope"));
+        assert!(is(&path("/?/b"), "/a/b/c") && !is(&path("/?/b"), "/ab/b"));
+        assert!(
+            is(&path("*/b"), "/b")
+                && is(&path("*/b"), "/a/b/c")
+                && is(&path("*/b/"), "/a/b")
+                && !is(&path("*/b"), "/ab")
+        );
+    }
+
+    #[test]
+    fn a_unit_is_a_group_of_its_name_anywhere() {
+        let path = "/user.slice/user-1000.slice/user@1000.service/app.slice/web@1.service/worker";
+        for text in ["web@1.service", "web@1", "web@*", "app.slice", "user@1000", "w?b@?.service"] {
+            assert!(is(&Term::unit(text), path), "{text}");
+        }
+        for text in ["web", "web@1.scope", "app", "worker", "eb@1"] {
+            assert!(!is(&Term::unit(text), path), "{text}");
+        }
+        // Beside the hierarchy that limits memory.
+        let all = ["/", "/system.slice/a.service"].map(str::to_owned).to_vec();
+        let groups = Groups { memory: "/".to_owned(), all };
+        assert!(Term::unit("a").matches(&groups, &mut Names::new("/nonexistent")));
+    }
+
+    #[test]
+    fn a_folder_is_the_path_of_its_group() {
+        let mounted = Hierarchy::of(TWO);
+        // Which hierarchy limits memory is this host's to say.
+        match Term::path("/sys/fs/cgroup/a/", &mounted) {
+            Ok(term) => assert!(is(&term, "/a/b") && !is(&term, "/sys/fs/cgroup/a")),
+            Err(error) => assert!(matches!(error, Missing::OtherHierarchy(_)), "{error}"),
+        }
+        let cpu = Hierarchy::of("27 21 0:24 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n");
+        let error = Term::path("/sys/fs/cgroup/cpu/a", &cpu).unwrap_err().to_string();
+        assert!(error.contains("/sys/fs/cgroup/cpu/a") && error.contains("does not limit memory"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_the_nearest() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["system.slice/nginx.service", "system.slice/cron.service/worker"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let two = format!("25 21 0:22 / {} rw - cgroup2 cgroup2 rw\n", root.path().display());
+        let one = format!("25 21 0:22 / {} rw - cgroup cgroup rw,memory\n", root.path().display());
+        let mounts = if CgroupVersion::of_host() == Some(CgroupVersion::One) { one } else { two };
+        let mounted = Hierarchy::of(&mounts);
+        let names = &mut Names::new("/nonexistent");
+        let path = |text: &str| Term::path(text, &mounted).unwrap();
+        for term in [Term::unit("nginx"), Term::unit("c*"), path("/system.slice"), path("/*/worker")] {
+            assert!(term.is_there(&mounted, names), "{term:?}");
+        }
+        let folder = root.path().join("system.slice/cron.service");
+        assert!(path(folder.to_str().unwrap()).is_there(&mounted, names));
+        for (term, nearest) in [
+            (
+                Term::unit("ngin"),
+                "there is no unit 'ngin.service' with a control group: it does not run, or has another name (did you mean 'nginx.service'?)",
+            ),
+            (
+                path("/system.slice/corn.service"),
+                "there is no control group '/system.slice/corn.service' (did you mean '/system.slice/cron.service'?)",
+            ),
+            (path("/live-*/nothing"), "no control group fits '/live-*/nothing'"),
+        ] {
+            assert!(!term.is_there(&mounted, names), "{term:?}");
+            assert_eq!(term.missing(&mounted, names).to_string(), nearest);
+        }
+        fs::create_dir_all(root.path().join(format!("docker-{}.scope/inner", "ab".repeat(32)))).unwrap();
+        let error = Term::container("web").missing(&[&mounted[..], &mounted].concat(), names).to_string();
+        assert!(
+            error.contains("'web'") && error.contains("; no file has the names of 1 that run"),
+            "{error}"
+        );
+        let error = Term::container("abc").missing(&mounted, names).to_string();
+        assert!(error.contains("'abc'") && error.contains("at least 4 digits"), "{error}");
+    }
+}
