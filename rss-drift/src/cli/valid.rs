@@ -2,6 +2,11 @@
 
 use std::ffi::OsString;
 
+use clap::Subcommand as _;
+
+use super::Verb;
+use crate::table::nearest;
+
 /// A line with all options of the verb that stands in `args`.
 pub(super) fn options(mut command: clap::Command, args: &[OsString]) -> String {
     command.build();
@@ -9,6 +14,15 @@ pub(super) fn options(mut command: clap::Command, args: &[OsString]) -> String {
     let options: Vec<_> =
         verb.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
     format!("valid options: {}", options.join(", "))
+}
+
+/// What a word in the place of a verb or an interval may be.
+pub(super) fn verbs(word: &str) -> String {
+    let command = Verb::augment_subcommands(clap::Command::new(""));
+    let verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let meant = nearest(word, verbs.iter().copied());
+    let meant = meant.map_or_else(String::new, |verb| format!(" (did you mean '{verb}'?)"));
+    format!("neither a verb nor an interval{meant}; verbs: {}; intervals: 2, 0.5, 500ms", verbs.join(", "))
 }
 
 #[cfg(test)]

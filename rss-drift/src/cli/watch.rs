@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, duration, full::FullMode, number, select::Select, size, values};
+use super::{Usage, duration, full::FullMode, number, select::Select, size, valid, values};
 use crate::{
     output::{Detail, Format, Look, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
@@ -15,6 +15,14 @@ use crate::{
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_line_help = false)]
 pub(super) struct Args {
+    /// Time between reports, as -i
+    ///
+    /// As vmstat(8) has it: rss-drift 1 5 is rss-drift -i 1 -n 5. Before -p or behind --, as -p takes several numbers.
+    #[arg(value_name = "INTERVAL", help_heading = "Arguments", hide_short_help = true, allow_negative_numbers = true, conflicts_with = "interval", value_parser = interval_or_verb)]
+    every: Option<Duration>,
+    /// End after so many reports, as -n
+    #[arg(value_name = "COUNT", help_heading = "Arguments", hide_short_help = true, allow_negative_numbers = true, conflicts_with = "count", value_parser = number::within(1..=u64::MAX))]
+    times: Option<u64>,
     #[command(flatten)]
     select: Select,
     #[command(flatten)]
@@ -186,7 +194,7 @@ impl Args {
     /// # Errors
     /// Words that do not go together.
     pub(super) fn asked(self) -> Result<Asked, Usage> {
-        let Self { select, rows, output, ref how, full, limits } = self;
+        let Self { every, times, select, rows, output, ref how, full, limits } = self;
         let (Order::By(sort), None | Some(Columns::Fields(_))) = (rows.sort, &output.fields) else {
             return Ok(Asked::ListFields);
         };
@@ -219,8 +227,8 @@ impl Args {
             limit,
             machine_limit: rows.top,
             sort,
-            interval: output.interval,
-            count: limits.count,
+            interval: every.unwrap_or(output.interval),
+            count: times.or(limits.count),
             duration: limits.duration,
             source: how.source,
             resident: how.resident,
@@ -252,6 +260,13 @@ fn parse_sort(text: &str) -> Result<Order, table::FieldError> {
     }
     let (name, reverse) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
     table::parse_field(name).map(|field| Order::By(Sort { field, reverse }))
+}
+
+/// An interval; any other word in its place may be a verb.
+fn interval_or_verb(text: &str) -> Result<Duration, String> {
+    let starts_like_a_number =
+        text.trim().starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first));
+    if starts_like_a_number { duration::parse_interval(text) } else { Err(valid::verbs(text)) }
 }
 
 fn parse_columns(text: &str) -> Result<Columns, table::FieldError> {
