@@ -79,7 +79,7 @@ enum Verb {
     /// Show what each reader says of one process, and why
     ///
     /// Every tool's figure with its file, exact or not here, where the difference is, and what RSS does not say.
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
     /// Run the RFC's program and compare what each source reports
     ///
     /// The program has thousands of threads that touch memory and sleep.

@@ -65,6 +65,10 @@ pub(super) struct Select {
 struct Patterns(Vec<Pattern>);
 
 impl Select {
+    /// The names that clap knows the options by.
+    pub(super) const IDS: [&str; 9] =
+        ["pids", "comms", "cmds", "cgroups", "unit", "containers", "users", "min_rss", "min_drift"];
+
     /// What selects, beside pids.
     pub(super) fn criteria(&self) -> Criteria {
         Criteria {
@@ -122,6 +126,13 @@ mod tests {
             .criteria();
         assert_eq!((criteria.units.len(), criteria.cgroups.len(), criteria.users.len()), (2, 1, 2));
         assert!(!criteria.is_empty() && parse(&["-p", "1"]).unwrap().criteria().is_empty());
+    }
+
+    #[test]
+    fn every_option_is_known_by_its_name() {
+        let command = <Cli as clap::CommandFactory>::command();
+        let ids: Vec<_> = command.get_arguments().map(|argument| argument.get_id().as_str()).collect();
+        assert_eq!(ids, Select::IDS);
     }
 
     #[test]

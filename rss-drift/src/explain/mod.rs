@@ -13,12 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::{
+    drift::collect::{comm, reading},
     output::{ReportFormat, print, window_width},
-    probe::FullOptions,
+    probe::{FullOptions, Mm, Snapshot},
+    proc::{Source, Wanted},
+    select::{Criteria, Filter},
     session::{Event, Mode, Session, Signals, Startup},
     table::Units,
 };
@@ -29,7 +32,10 @@ const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub pid: u32,
+    /// It is one of these. Empty: any.
+    pub pids: Vec<u32>,
+    /// What else selects it.
+    pub criteria: Criteria,
     /// How long to follow its peaks first, in full mode; `None`: read at once, in passive mode.
     pub duration: Option<Duration>,
     /// Units of the text; `None`: for people on a terminal, else bare KiB.
@@ -46,15 +52,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         None => Mode::Passive,
         Some(_) => Mode::Full(FullOptions::default()),
     };
+    let mut filter = Filter::new(&options.criteria)?;
     let startup = Startup::check(mode);
     let mut session = if options.duration.is_some() { startup.full_session()? } else { startup.session()? };
     let snapshot = session.probe.snapshot()?;
-    reading::find(&snapshot, options.pid)?;
+    let pid = choose(&session, &snapshot, options, &mut filter)?;
     let since = options.duration.map(|_| snapshot.time);
     if let Some(duration) = options.duration {
-        follow(&mut session, options.pid, duration)?;
+        follow(&mut session, pid, duration)?;
     }
-    let explanation = Explanation::take(&mut session, options.pid, since)?;
+    let explanation = Explanation::take(&mut session, pid, since)?;
     let text = match options.format {
         ReportFormat::Json => figures::json(&explanation),
         ReportFormat::Text => {
@@ -66,6 +73,38 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The selected process; of several the one with the largest drift, which is said.
+fn choose(
+    session: &Session,
+    snapshot: &Snapshot,
+    options: &Options,
+    filter: &mut Filter,
+) -> anyhow::Result<u32> {
+    let there = |&&pid: &&u32| snapshot.process(pid).is_some();
+    match (options.pids.first(), options.pids.iter().find(there)) {
+        // Why it is not there, or has no memory.
+        (Some(&pid), None) => drop(reading::find(snapshot, pid)?),
+        (Some(&pid), _) if options.pids.len() == 1 && !filter.is_selective() => return Ok(pid),
+        _ => {}
+    }
+    let among = |mm: &Mm| options.pids.is_empty() || options.pids.contains(&mm.tgid);
+    let rules = session.rules(Source::Stat, Wanted::NOTHING);
+    let chosen = filter.choose(snapshot, session.probe.cgroup_version(), &rules, &among, &|| false);
+    let chosen = chosen.unwrap_or_default();
+    let drift =
+        |mm: &Mm| reading(mm, rules.precisions.stat).map_or(0, |reading| reading.drift().unsigned_abs());
+    let mms = chosen.iter().filter_map(|&pid| snapshot.process(pid));
+    let Some(largest) = mms.max_by_key(|mm| drift(mm)) else {
+        filter.tell_unseen();
+        bail!("no process with memory is selected")
+    };
+    if chosen.len() > 1 {
+        let (count, pid, name) = (chosen.len(), largest.tgid, comm(largest));
+        log::warn!("{count} processes are selected; this is the one with the largest drift: {pid} ({name})");
+    }
+    Ok(largest.tgid)
 }
 
 /// Waits until the time is over, a signal comes or the process is gone.
