@@ -118,7 +118,7 @@ impl Watch {
 }
 
 /// The group of the memory controller's own hierarchy, else that of version 2.
-fn group_of(pid: u32) -> String {
+pub(super) fn group_of(pid: u32) -> String {
     let text =
         fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("cgroup")).expect("read /proc");
     let fields = || text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));

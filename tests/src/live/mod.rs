@@ -175,6 +175,7 @@ pub const TESTS: &[Test] = tests! {
     usage {
         unknown_words_are_refused_with_the_valid_ones
         bad_durations_and_counts_are_refused
+        an_interval_and_a_count_as_vmstat_has_them
         outputs_that_contradict_each_other_are_refused
         help_and_version_are_no_errors
         a_pid_that_is_not_there_is_told_at_once
@@ -212,6 +213,11 @@ pub const TESTS: &[Test] = tests! {
         a_given_top_is_that_of_all_outputs
         figures_are_those_of_the_selection
         a_name_that_matches_nothing_is_told_once
+        by_each_kind
+        kinds_are_all_required
+        a_group_that_comes_goes_and_comes_back
+        what_is_not_there_is_told_at_once
+        explain_takes_the_largest_drift_of_several
     }
     shared_files {
         a_rotated_file_is_followed
@@ -291,6 +297,7 @@ pub const TESTS: &[Test] = tests! {
     reports {
         of_all_cost_each_row_the_same
         of_stat_read_no_file_for_each_row
+        a_selection_reads_what_it_asks_for
     }
     startup {
         doctor_finds_all_that_is_needed

@@ -95,6 +95,27 @@ pub fn of_all_cost_each_row_the_same() -> Outcome {
     Outcome::Passed
 }
 
+/// A selection reads a file of the processes that fit what costs less, and of no other.
+pub fn a_selection_reads_what_it_asks_for() -> Outcome {
+    const COUNT: u64 = 300;
+    let mut crowd = Crowd(Vec::new());
+    crowd.grow_to(300);
+    let of = |words: &[&str]| {
+        let all = ["--passive", "-i", "0.3", "--top", "1", "--fields", "pid,exact"];
+        per_report(&[&all, words].concat(), "self-check: ", reads)
+    };
+    let user = of(&["-u", "0"]);
+    assert!(
+        (COUNT..COUNT * 3 / 2).contains(&user),
+        "{user} reads for the users of {COUNT} processes and more"
+    );
+    for words in [&["--comm", "live-nobody*", "-u", "0", "--cmd", "*"][..], &["--min-rss", "1T", "-u", "0"]] {
+        let reads = of(words);
+        assert!(reads < COUNT / 2, "{reads} reads where no process is named so, or as large: {words:?}");
+    }
+    Outcome::Passed
+}
+
 /// The reported figure of `stat` is in the record: a report of many processes reads no file for each, and says what the files say.
 pub fn of_stat_read_no_file_for_each_row() -> Outcome {
     const COUNT: usize = 300;

@@ -1,12 +1,15 @@
-//! Which processes the outputs hold: the table its top rows, the outputs for machines all that are selected.
+//! Which processes the outputs hold: those that are selected; the table its top rows of them, the outputs for machines all.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, thread, time::Duration};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::groups::group_of;
 use crate::{
-    command::{Running, run},
-    harness::Outcome,
+    cgroup::Group,
+    command::{Done, Running, run},
+    harness::{Outcome, Reason},
     helper::{Helper, Kind},
     records::{Record, parse},
     scratch::Scratch,
@@ -164,5 +167,169 @@ pub fn a_given_top_is_that_of_all_outputs() -> Outcome {
     let reports = by_report(&rows);
     // One that ends while it is read has no row.
     assert!(reports.len() == 2 && reports.values().all(|rows| rows.len() <= 3), "{}", done.stdout);
+    Outcome::Passed
+}
+
+/// One report in CSV of what these words select.
+fn report(words: &[&str]) -> Done {
+    run(&[&["--passive", "-n", "1", "--format", "csv"], words].concat())
+}
+
+/// The pids of that report.
+fn selected(words: &[&str]) -> Vec<u32> {
+    let done = report(words);
+    done.must_be_fine();
+    let pids = parse(&done.stdout).into_iter().map(|row| u32::try_from(row.pid()).expect("a pid"));
+    let mut pids: Vec<_> = pids.collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// An id as container runtimes make them.
+const ID: &str = "5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed";
+
+/// By name, command line, user, size; by control group, unit and container where groups can be made.
+pub fn by_each_kind() -> Outcome {
+    let mut large = Helper::start_as("pick-large");
+    let pages = (64 << 20) / page_size().unsigned_abs();
+    let region = large.map(Kind::Anon, pages);
+    large.write(&region, 0..pages);
+    let small = Helper::start_as("pick-small");
+    let (one, other) = (large.pid(), small.pid());
+    let both = {
+        let mut both = [one, other];
+        both.sort_unstable();
+        both
+    };
+    assert_eq!(selected(&["--comm", "pick-large"]), [one]);
+    assert_eq!(selected(&["--comm", "pick-?????"]), both);
+    assert_eq!(selected(&["--comm", "pick-l*,/^pick-sm.{2,3}$/"]), both);
+    assert_eq!(selected(&["--cmd", "* pick-small"]), [other]);
+    assert_eq!(selected(&["--cmd", "/serve pick-(large|small)$/"]), both);
+    assert_eq!(selected(&["--comm", "pick-*", "--min-rss", "64MiB"]), [one]);
+    assert_eq!(selected(&["--comm", "pick-*", "-u", "0"]), both);
+    // Nothing is as large as that: an answer, and no failure.
+    assert!(selected(&["--min-rss", "1000T"]).is_empty());
+    assert!(selected(&["--threshold", "1T"]).is_empty());
+    let at_least = report(&["--min-drift", "4K"]);
+    at_least.must_be_fine();
+    for row in parse(&at_least.stdout) {
+        assert!(row.must("drift_bytes").abs() >= 4096, "{row:#?}");
+    }
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+
+    let unit = Group::named("live-unit@1.service").expect("make a control group");
+    unit.take(one).expect("move a process");
+    let container = Group::named(&format!("docker-{ID}.scope")).expect("make a control group");
+    container.take(other).expect("move a process");
+    let (path, folder) = (group_of(one), unit.path().to_str().expect("UTF-8").to_owned());
+    for words in [
+        ["--cgroup", &path],
+        ["--cgroup", &folder],
+        ["--cgroup", "*/live-un??@*"],
+        ["--unit", "live-unit@1.service"],
+        ["--unit", "live-unit@1"],
+        ["--unit", "live-unit@*"],
+    ] {
+        assert_eq!(selected(&words), [one], "{words:?}");
+    }
+    assert_eq!(selected(&["--cgroup", &path, "--cgroup", &group_of(other)]), both);
+    for asked in [ID, &ID[..4], &ID[..12].to_uppercase()] {
+        assert_eq!(selected(&["--container", asked]), [other], "{asked}");
+    }
+    let root = selected(&["--cgroup", "/"]);
+    assert!(both.iter().all(|pid| root.contains(pid)), "all are below the root: {root:?}");
+    drop((large, small));
+    Outcome::Passed
+}
+
+/// Two kinds: only who is of both. Names and groups that fit later count then.
+pub fn kinds_are_all_required() -> Outcome {
+    let [one, other] = ["live-one", "live-other"].map(Helper::start_as);
+    let pids = format!("{},{}", one.pid(), other.pid());
+    assert_eq!(selected(&["-p", &pids, "--comm", "live-other"]), [other.pid()]);
+    assert_eq!(selected(&["--comm", "live-o*", "--cmd", "/live-one/"]), [one.pid()]);
+    report(&["-p", &pids, "--comm", "live-nobody"]).must_say(1, &["no process is named 'live-nobody' now"]);
+    report(&["--comm", "live-one", "--cmd", "/live-other/"])
+        .must_say(1, &["no process has a command line like '/live-other/' now"]);
+    // A process that begins later.
+    let arguments = ["--passive", "--comm", "live-late*", "-i", "0.05", "--format", "csv"];
+    let mut running = Running::start(&arguments);
+    running.line().expect("a header");
+    let late = Helper::start_as("live-late-1");
+    assert!(running.read_until("live-late-1").contains(&format!(",{},", late.pid())));
+    running.signal(Signal::SIGINT);
+    running.finish().must_say(0, &["no process is named 'live-late*' now"]);
+    Outcome::Passed
+}
+
+/// An empty group is there; one that is removed while it is shown is told once, and shown again when it comes back.
+pub fn a_group_that_comes_goes_and_comes_back() -> Outcome {
+    const NAME: &str = "live-coming.service";
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+    let make = || Group::named(NAME).expect("make a control group");
+    for asked in [["--unit", "live-coming"], ["--cgroup", "*/live-coming.service"]] {
+        let mut empty = Some(make());
+        let mut running =
+            Running::start(&[&["--passive", "-i", "0.05", "--format", "csv"][..], &asked].concat());
+        running.line().expect("a header");
+        for _ in 0..2 {
+            let (group, helper) = (empty.take().unwrap_or_else(make), Helper::start());
+            group.take(helper.pid()).expect("move a process");
+            // The row has the group where the process was while its files were read.
+            let row = running.read_until(&format!(",{},", helper.pid()));
+            assert!(row.contains(NAME), "{row}");
+            drop(helper);
+            drop(group);
+            // Several reports without the group.
+            thread::sleep(Duration::from_secs(1));
+        }
+        running.signal(Signal::SIGINT);
+        let done = running.finish();
+        done.must_say(0, &["live-coming.service' is gone; it is selected again when it comes back"]);
+        assert_eq!(done.stderr.matches("is gone").count(), 2, "{done:?}");
+    }
+    Outcome::Passed
+}
+
+/// Before anything is measured, with 1 and what may be meant; of several the others are watched.
+pub fn what_is_not_there_is_told_at_once() -> Outcome {
+    for (words, why) in [
+        (["--cgroup", "/live-nothing"], "there is no control group '/live-nothing'"),
+        (["--cgroup", "/live-nothing*"], "no control group fits '/live-nothing*'"),
+        (["--unit", "live-nothing"], "there is no unit 'live-nothing.service'"),
+        (["--container", "live-nothing"], "there is no container 'live-nothing'"),
+        (["--user", "live-nobody"], "there is no user 'live-nobody'"),
+        (["--user", "4294967294"], "there is no user with the number 4294967294"),
+    ] {
+        let done = run(&[&words[..], &["-i", "1000"]].concat());
+        done.must_say(1, &[why]);
+        assert_eq!(done.stdout, "", "{words:?}");
+    }
+    let helper = Helper::start_as("live-there");
+    let done = report(&["--comm", "live-there", "-u", "0,4294967294"]);
+    done.must_say(0, &["no user with the number 4294967294", "the others are watched"]);
+    assert_eq!(parse(&done.stdout).len(), 1, "{done:?}");
+    drop(helper);
+    Outcome::Passed
+}
+
+/// `explain` of a selection: the one with the largest drift, which standard error says.
+pub fn explain_takes_the_largest_drift_of_several() -> Outcome {
+    let helpers = ["live-e1", "live-e2"].map(Helper::start_as);
+    let done = run(&["explain", "--comm", "live-e?", "--json"]);
+    done.must_say(0, &["2 processes are selected; this is the one with the largest drift: "]);
+    let explained: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    let pid = explained["pid"].as_u64().expect("a pid");
+    assert!(helpers.iter().any(|helper| u64::from(helper.pid()) == pid), "{done:?}");
+    assert!(done.stderr.contains(&format!("drift: {pid} (live-e")), "{done:?}");
+    let done = run(&["explain", "--comm", "live-e1", "--json"]);
+    done.must_be_fine();
+    run(&["explain", "--comm", "live-nobody"])
+        .must_say(1, &["no process with memory is selected", "live-nobody"]);
     Outcome::Passed
 }

@@ -1,5 +1,7 @@
 //! Bad words on the command line: refused with the valid ones, before anything is measured.
 
+use std::time::{Duration, Instant};
+
 use crate::{
     command::run,
     harness::Outcome,
@@ -28,6 +30,9 @@ pub fn unknown_words_are_refused_with_the_valid_ones() -> Outcome {
         &["drfit", "did you mean 'drift'?", "valid are: ", "reported", "cgroup"],
     );
     must_be_refused(&["--sort", "bananas"], &["bananas", "valid are: ", "exact"]);
+    must_be_refused(&["--fields", "kernels"], &["did you mean 'kernel'?", "all, memory, rfc, kernel"]);
+    must_be_refused(&["--comm", "/(/"], &["--comm", "no regular expression"]);
+    must_be_refused(&["explain"], &["PID"]);
     must_be_refused(&["--format", "xml"], &["xml", "table", "csv", "jsonl"]);
     must_be_refused(&["--source", "smaps"], &["smaps", "stat", "statm", "status"]);
     must_be_refused(&["doctor", "--yaml"], &["--yaml", "--json"]);
@@ -63,6 +68,34 @@ pub fn bad_durations_and_counts_are_refused() -> Outcome {
     Outcome::Passed
 }
 
+/// `rss-drift 1 5`, and several words of `-p`.
+pub fn an_interval_and_a_count_as_vmstat_has_them() -> Outcome {
+    let helpers = [(); 2].map(|()| Helper::start());
+    let [one, other] = helpers.each_ref().map(|helper| helper.pid().to_string());
+    let began = Instant::now();
+    for verb in [&[][..], &["watch"][..]] {
+        let words = ["0.2", "3", "--passive", "--format", "csv", "-p", &one, &other];
+        let done = run(&[verb, &words[..]].concat());
+        done.must_be_fine();
+        let rows = parse(&done.stdout);
+        let mut pids: Vec<_> = rows.iter().map(Record::pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        assert_eq!((rows.len(), pids.len()), (6, 2), "{}", done.stdout);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(800), "two intervals of 0.2 s each time");
+    // Behind --, where -p has taken what stands before.
+    let done = run(&["--passive", "--format", "csv", "-p", &one, "--", "0.05", "2"]);
+    done.must_be_fine();
+    assert_eq!(parse(&done.stdout).len(), 2, "{}", done.stdout);
+    must_be_refused(&["1", "5", "-n", "3"], &["--count", "cannot be used with"]);
+    must_be_refused(&["-i", "1", "2"], &["--interval", "cannot be used with"]);
+    must_be_refused(&["watch", "1", "2", "3"], &["unexpected argument '3'"]);
+    must_be_refused(&["0.001"], &["at least 10ms"]);
+    must_be_refused(&["1", "0"], &["COUNT", "a whole number of 1 or more"]);
+    Outcome::Passed
+}
+
 /// Outputs that cannot be all at once.
 pub fn outputs_that_contradict_each_other_are_refused() -> Outcome {
     must_be_refused(&["-o", "-", "-o", "-"], &["standard output"]);
@@ -81,6 +114,7 @@ pub fn help_and_version_are_no_errors() -> Outcome {
         (&["--version"][..], "rss-drift "),
         (&["doctor", "--help"][..], "--json"),
         (&["--fields", "help"][..], "exact_bytes"),
+        (&["--sort", "help"][..], "exact_bytes"),
     ] {
         let done = run(arguments);
         done.must_be_fine();
