@@ -41,6 +41,8 @@ use crate::{
     after_long_help = "Without a command: watch. Needs root, or CAP_BPF and CAP_PERFMON; try `rss-drift doctor`.\n\n\
         Examples:\n  rss-drift                              the ten processes with the largest drift, every second\n  \
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
+        rss-drift 1 5 --unit nginx             the processes of a service, five times\n  \
+        rss-drift --min-drift 1M               who is off by 1 MiB or more\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift explain 1234                 what each tool says of a process, and why they differ\n  \

@@ -9,7 +9,8 @@ const INTRODUCTION: &str = "\
 <!-- Made from rss-drift/src/explain/: UPDATE_DOCS=1 cargo test --locked -p rss-drift --lib explain::doc -->
 
 One screen about one process: what each reader shows of its memory, which of them are exact on this kernel, where the difference is, and what
-RSS does not say.
+RSS does not say. Instead of a pid, what selects processes can be given ([selection.md](selection.md)): `explain --unit nginx`. Of several the
+one with the largest drift is explained, and standard error says which.
 
 - **The conclusion** is the second line. If the process changed its memory while it was read, it says so and blames no reader.
 - **The table** has a line for each source that readers take RSS from. DIFFERENCE is exact - figure: above 0 the reader shows too little. It is
