@@ -23,8 +23,8 @@ impl<K: Kind> Counters for Exact<'_, K> {
     }
     fn add_slots(&mut self) -> bool {
         for slots in &self.mm.slots {
-            for member in 0..MEMBERS {
-                self.cached[member] += i64::from(slots[member].get());
+            for (cached, slot) in self.cached.iter_mut().zip(slots) {
+                *cached += i64::from(slot.get());
             }
         }
         true

@@ -58,11 +58,11 @@ impl Kind for ByCpu {
         state.seeded.set(0);
     }
     #[inline(always)]
-    fn make_up(_: &Maps<Self>, _: &Cpu<Bpf>) {
+    fn make_up(_: &Cpu<Bpf>) {
         apart::make_up();
     }
     #[inline(always)]
-    fn free(_: &Maps<Self>, index: u32) {
+    fn free(index: u32) {
         apart::free(index);
     }
     #[inline(always)]

@@ -44,13 +44,13 @@ pub trait Kind: Copy {
     fn unseed(state: &State<Bpf>);
     /// See [`Memory::make_up`].
     #[inline(never)]
-    fn make_up(memory: &Maps<Self>, cpu: &Cpu<Bpf>) {
-        flush::make_up(memory, cpu);
+    fn make_up(cpu: &Cpu<Bpf>) {
+        flush::make_up(&Maps::<Self>::new(), cpu);
     }
     /// See [`Memory::free`].
     #[inline(always)]
-    fn free(memory: &Maps<Self>, index: u32) {
-        lifecycle::free(memory, index);
+    fn free(index: u32) {
+        lifecycle::free(&Maps::<Self>::new(), index);
     }
     /// See [`Memory::is_unused`].
     fn is_unused(mm: Self::Mm) -> bool;
@@ -165,11 +165,11 @@ impl<K: Kind> Memory for Maps<K> {
     }
     #[inline(always)]
     fn make_up(&self, cpu: &Cpu<Bpf>) {
-        K::make_up(self, cpu);
+        K::make_up(cpu);
     }
     #[inline(always)]
     fn free(&self, index: u32) {
-        K::free(self, index);
+        K::free(index);
     }
     #[inline(always)]
     fn is_unused(&self, mm: K::Mm) -> bool {

@@ -96,7 +96,7 @@ fn functions() -> BTreeMap<At, Function> {
             for (index, instruction) in (first..).zip(body) {
                 let at = (index * INSTRUCTION) as u64;
                 let immediate = i64::from(i32::from_le_bytes(*instruction.last_chunk().unwrap()));
-                let behind = |index: i64| u64::try_from((index + 1) * INSTRUCTION as i64).unwrap();
+                let behind = |index: i64| u64::try_from(index + 1).unwrap() * INSTRUCTION as u64;
                 let call = match (targets.get(&at), instruction[0]) {
                     (Some(&(section, _, _, SymbolKind::Section)), CALL) => Some((section, behind(immediate))),
                     (Some(&(section, address, ..)), CALL) => Some((section, address)),
