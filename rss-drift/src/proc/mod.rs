@@ -10,7 +10,8 @@ mod source;
 mod tools;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -153,15 +154,18 @@ impl TaskFolder {
         Buffer::new().parse(true, (&self.0, "status"), |bytes| files::Status::parse(bytes).euid)
     }
 
-    /// Its arguments, with a blank between two. A process may have changed them, as servers do that show what they are at.
+    /// Its arguments, with a blank between two: 128 KiB of them. A process may have changed them, as servers do that show what they are at.
     #[must_use]
     pub fn command_line(&self) -> Option<String> {
-        let bytes = fs::read(self.0.join("cmdline")).ok()?;
+        // A process can make its arguments as long as its memory.
+        const MOST_BYTES: u64 = 128 << 10;
+        let mut bytes = Vec::new();
+        File::open(self.0.join("cmdline")).ok()?.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
         // What is behind the last argument: one zero, or more where a shorter text was written over a longer one.
         let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        let words: Vec<_> =
-            bytes[..end].split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word)).collect();
-        Some(words.join(" "))
+        bytes.truncate(end);
+        bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn has_memory(&self) -> bool {

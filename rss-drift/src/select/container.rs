@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, File},
+    io::Read as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,6 +16,9 @@ use super::pattern::Pattern;
 const ID: usize = 64;
 /// The fewest digits that are taken for the beginning of an id: shorter names of hexadecimal digits are common (`db`, `fe`).
 const SHORTEST: usize = 4;
+
+/// A file of a host with thousands of containers is smaller.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// Where Kubernetes and nerdctl put the name of a container into its OCI specification.
 const NAMES: [&str; 3] = ["io.kubernetes.cri.container-name", "io.kubernetes.container.name", "nerdctl/name"];
@@ -43,9 +48,28 @@ pub(super) struct Names {
     known: HashMap<String, Known>,
 }
 
+/// A name, and who wrote it: users have files of their own containers, and could name those of others there.
+#[derive(Debug, PartialEq, Eq)]
+struct Name {
+    text: String,
+    owner: u32,
+}
+
+impl Name {
+    /// Whether its owner may name the container whose group has this path: root, and each user in the slice that is the user's.
+    fn holds_for(&self, path: &str) -> bool {
+        let slice = format!("user-{}.slice", self.owner);
+        self.is_of_root() || path.split('/').any(|group| group == slice)
+    }
+
+    const fn is_of_root(&self) -> bool {
+        self.owner == 0
+    }
+}
+
 #[derive(Debug)]
 struct Known {
-    names: Vec<String>,
+    names: Vec<Name>,
     /// Whether a process of this reading is in it.
     used: bool,
 }
@@ -60,15 +84,19 @@ impl Names {
         self.known.retain(|_, known| std::mem::take(&mut known.used));
     }
 
-    /// Whether this container is asked for: by its name, or by the beginning of its id.
-    pub(super) fn is(&mut self, id: &str, asked: &Pattern) -> bool {
+    /// Whether this container, in the group with this path, is asked for: by its name, or by the beginning of its id.
+    pub(super) fn is(&mut self, id: &str, path: &str, asked: &Pattern) -> bool {
         let begins = asked.exact().filter(|text| is_beginning(text)).map(str::to_ascii_lowercase);
         begins.is_some_and(|beginning| id.starts_with(&beginning))
-            || self.of(id).iter().any(|name| asked.matches(name))
+            || self.known(id).iter().any(|name| asked.matches(&name.text) && name.holds_for(path))
     }
 
-    /// The names of a container; none where no file has it.
-    pub(super) fn of(&mut self, id: &str) -> &[String] {
+    /// The names that root gave a container; none where no file of root's has it.
+    pub(super) fn of(&mut self, id: &str) -> Vec<String> {
+        self.known(id).iter().filter(|name| name.is_of_root()).map(|name| name.text.clone()).collect()
+    }
+
+    fn known(&mut self, id: &str) -> &[Name] {
         let root = &self.root;
         let first = || Known { names: names(root, id), used: true };
         let known = self.known.entry(id.to_owned()).or_insert_with(first);
@@ -78,21 +106,23 @@ impl Names {
 }
 
 /// What the files below `root` call a container.
-fn names(root: &Path, id: &str) -> Vec<String> {
+fn names(root: &Path, id: &str) -> Vec<Name> {
     let mut names = Vec::new();
     let docker = root.join("var/lib/docker/containers").join(id).join("config.v2.json");
-    if let Some(name) = json(&docker).as_ref().and_then(|config| config["Name"].as_str()) {
-        names.push(name.trim_start_matches('/').to_owned());
+    if let Some((config, owner)) = json(&docker)
+        && let Some(name) = config["Name"].as_str()
+    {
+        names.push(Name { text: name.trim_start_matches('/').to_owned(), owner });
     }
     for folder in folders(&root.join("run/containerd/io.containerd.runtime.v2.task")) {
         names.extend(annotated(&folder.join(id).join("config.json")));
     }
     for store in stores(root) {
         for file in ["containers.json", "volatile-containers.json"] {
-            let Some(Value::Array(containers)) = json(&store.join(file)) else { continue };
+            let Some((Value::Array(containers), owner)) = json(&store.join(file)) else { continue };
             let of_it = containers.iter().filter(|container| container["id"].as_str() == Some(id));
             let listed = of_it.filter_map(|container| container["names"].as_array()).flatten();
-            names.extend(listed.filter_map(|name| name.as_str().map(str::to_owned)));
+            names.extend(listed.filter_map(|name| Some(Name { text: name.as_str()?.to_owned(), owner })));
         }
         names.extend(annotated(&store.join(id).join("userdata/config.json")));
     }
@@ -116,15 +146,24 @@ fn stores(root: &Path) -> Vec<PathBuf> {
 }
 
 /// The names in an OCI specification.
-fn annotated(file: &Path) -> Vec<String> {
-    let specification = json(file);
-    let annotations = specification.as_ref().map(|it| &it["annotations"]);
-    let name = |key: &&str| annotations.and_then(|all| all[*key].as_str()).map(str::to_owned);
+fn annotated(file: &Path) -> Vec<Name> {
+    let Some((specification, owner)) = json(file) else { return Vec::new() };
+    let annotations = &specification["annotations"];
+    let name = |key: &&str| Some(Name { text: annotations[*key].as_str()?.to_owned(), owner });
     NAMES.iter().filter_map(name).collect()
 }
 
-fn json(file: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(file).ok()?).ok()
+/// What a file says, and whose it is. Users may have put anything in its place: a pipe that nobody writes to, an endless device, a link.
+fn json(file: &Path) -> Option<(Value, u32)> {
+    let file =
+        File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(file).ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.len() > MOST_BYTES {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
+    Some((serde_json::from_slice(&bytes).ok()?, metadata.uid()))
 }
 
 fn folders(of: &Path) -> Vec<PathBuf> {
@@ -168,9 +207,28 @@ mod tests {
     fn an_id_may_be_shortened_and_a_name_not() {
         let root = tempfile::tempdir().unwrap();
         let mut names = Names::new(root.path());
-        let mut is = |text: &str| names.is(A, &Pattern::glob(text).unwrap());
+        let mut is = |text: &str| names.is(A, "/", &Pattern::glob(text).unwrap());
         assert!(is("abcd") && is("ABCD5678") && is(A));
         assert!(!is("abc") && !is("bcd5") && !is(&format!("{A}0")) && !is(B));
+    }
+
+    #[test]
+    fn a_user_names_the_containers_of_that_user() {
+        let name = |owner| Name { text: "db".to_owned(), owner };
+        assert!(name(0).holds_for("/docker/x") && name(1000).holds_for("/user.slice/user-1000.slice/x"));
+        assert!(!name(1000).holds_for("/docker/x") && !name(1000).holds_for("/user.slice/user-1.slice/x"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("config.v2.json");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(json(&path), None);
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        assert_eq!(json(&link), None);
+        assert_eq!(json(Path::new("/dev/zero")), None);
     }
 
     #[test]
@@ -195,17 +253,21 @@ mod tests {
         write("home/me/.local/share/containers/storage/vfs-containers/volatile-containers.json", &of_user);
         write(&format!("var/lib/docker/containers/{B}/config.v2.json"), "{ no json");
         let mut names = Names::new(root.path());
-        assert_eq!(names.of(A), ["shop_db_1", "web", "cache", "cache2"]);
-        assert_eq!(names.of(B), ["other", "rootless"]);
+        let all = |names: &mut Names, id: &str| {
+            names.known(id).iter().map(|name| name.text.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&mut names, A), ["shop_db_1", "web", "cache", "cache2"]);
+        assert_eq!(all(&mut names, B), ["other", "rootless"]);
         assert!(
-            names.is(A, &Pattern::glob("shop_*").unwrap()) && !names.is(A, &Pattern::glob("db").unwrap())
+            names.is(A, "/", &Pattern::glob("shop_*").unwrap())
+                && !names.is(A, "/", &Pattern::glob("db").unwrap())
         );
         // Kept while a process is in it.
         fs::remove_dir_all(root.path().join("var")).unwrap();
         names.begin();
-        assert_eq!(names.of(A).len(), 4);
+        assert_eq!(all(&mut names, A).len(), 4);
         names.begin();
         names.begin();
-        assert_eq!(names.of(A), ["web"]);
+        assert_eq!(all(&mut names, A), ["web"]);
     }
 }

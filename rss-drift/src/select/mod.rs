@@ -157,7 +157,7 @@ impl Filter {
             self.names.begin();
         }
         self.terms.iter_mut().for_each(|term| term.seen = false);
-        let (mut chosen, mut all_seen) = (Vec::new(), true);
+        let mut chosen = Vec::new();
         for mm in snapshot.processes() {
             // Of all processes, so that a name that none has is told.
             if !self.is_named(mm) || !among(mm) {
@@ -166,7 +166,6 @@ impl Filter {
             let large = self.is_large(mm, rules);
             // Once there was one, small processes need not be looked at.
             if !large && self.found {
-                all_seen = false;
                 continue;
             }
             if give_up() {
@@ -179,9 +178,7 @@ impl Filter {
                 }
             }
         }
-        if all_seen {
-            self.tell_of_groups();
-        }
+        self.tell_of_groups();
         Some(chosen)
     }
 
@@ -199,17 +196,17 @@ impl Filter {
 
     /// Says which patterns no process has fitted so far.
     pub(crate) fn tell_unseen(&self) {
-        let unseen = |all: &[Sought]| {
-            let of = all.iter().filter(|sought| !sought.seen).map(|sought| sought.pattern.written());
-            of.collect::<Vec<_>>()
-        };
-        for name in unseen(&self.comms) {
-            log::warn!("no process is named '{name}' now");
+        for Sought { pattern, .. } in self.comms.iter().filter(|sought| !sought.seen) {
+            log::warn!("no process is named '{}' now", pattern.written());
         }
-        for pattern in unseen(&self.cmds) {
-            log::warn!(
-                "no process has a command line like '{pattern}' now, of those that are selected otherwise"
-            );
+        for Sought { pattern, .. } in self.cmds.iter().filter(|sought| !sought.seen) {
+            let written = pattern.written();
+            match pattern.exact() {
+                Some(_) => log::warn!(
+                    "none of the processes looked at has the command line '{written}' now; try --cmd '*{written}*' for a part of it"
+                ),
+                None => log::warn!("none of the processes looked at has a command line like '{written}' now"),
+            }
         }
     }
 
@@ -280,15 +277,24 @@ fn there(
     names: &mut Names,
 ) -> Result<Vec<Term>, Missing> {
     let (mut all, mut missing) = (Vec::new(), Vec::new());
+    let mut found = 0;
     for term in terms {
-        let mut term = term?;
-        if !term.is_there(mounted, names) {
+        let mut term = match term {
+            Ok(term) => term,
+            Err(error) => {
+                missing.push(error);
+                continue;
+            }
+        };
+        if term.is_there(mounted, names) {
+            found += 1;
+        } else {
             missing.push(term.missing(mounted, names));
             term.told = true;
         }
         all.push(term);
     }
-    tell(&missing, missing.len() == all.len())?;
+    tell(&missing, found == 0)?;
     Ok(all)
 }
 

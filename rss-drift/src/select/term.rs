@@ -48,6 +48,8 @@ impl Term {
     /// # Errors
     /// Where the folder is of a hierarchy that does not limit memory.
     pub(super) fn path(text: &str, mounted: &[Hierarchy]) -> Result<Self, Missing> {
+        // A path may be written in several ways; none of a control group is a link.
+        let text = &plain(text);
         let folder = Path::new(text);
         let path = match mounted.iter().find_map(|hierarchy| Some((hierarchy, hierarchy.path(folder)?))) {
             Some((hierarchy, path)) if limits_memory(hierarchy) => path,
@@ -82,7 +84,7 @@ impl Term {
             Kind::Path => self.is_above(&groups.memory),
             Kind::Unit => groups.all.iter().any(|path| self.is_in(path)),
             Kind::Container => {
-                groups.all.iter().any(|path| container::ids(path).any(|id| names.is(id, &self.pattern)))
+                groups.all.iter().any(|path| container::ids(path).any(|id| names.is(id, path, &self.pattern)))
             }
         }
     }
@@ -96,7 +98,12 @@ impl Term {
 
     /// Whether a group of this path has its name.
     fn is_in(&self, path: &str) -> bool {
-        path.split('/').any(|group| self.pattern.matches(group))
+        // systemd puts a _ before names that could be those of the kernel's files, such as cpu.service (`cg_escape`).
+        let fits = |group: &str| {
+            self.pattern.matches(group)
+                || group.strip_prefix('_').is_some_and(|escaped| self.pattern.matches(escaped))
+        };
+        path.split('/').any(fits)
     }
 
     /// Whether there is such a group, with processes or without.
@@ -155,7 +162,7 @@ impl Term {
             false
         });
         let unnamed = ids.iter().filter(|id| names.of(id).is_empty()).count();
-        valid.extend(ids.iter().flat_map(|id| names.of(id).to_vec()));
+        valid.extend(ids.iter().flat_map(|id| names.of(id)));
         let written = self.pattern.written();
         let nearest = self.pattern.exact().and_then(|text| nearest(text, valid));
         match self.kind {
@@ -175,6 +182,20 @@ impl Term {
         };
         format!("the {what} '{}' is gone; it is selected again when it comes back", self.pattern.written())
     }
+}
+
+/// The same path without `//`, `.` and `..`.
+fn plain(text: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in text.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let start = if text.starts_with('/') { "/" } else { "" };
+    start.to_owned() + &parts.join("/")
 }
 
 /// Whether the groups of this hierarchy are those that rows show.
@@ -198,7 +219,7 @@ mod tests {
     #[test]
     fn a_path_is_its_subtree() {
         let path = |text: &str| Term::path(text, &[]).unwrap();
-        for text in ["/a/b", "a/b", "/a/b/"] {
+        for text in ["/a/b", "a/b", "/a/b/", "/a//b", "/a/./b", "/a/c/../b", "/../a/b"] {
             assert!(is(&path(text), "/a/b") && is(&path(text), "/a/b/c/d"), "{text}");
             assert!(
                 !is(&path(text), "/a") && !is(&path(text), "/a/bc") && !is(&path(text), "/x/a/b"),
@@ -222,6 +243,7 @@ mod tests {
     #[test]
     fn a_unit_is_a_group_of_its_name_anywhere() {
         let path = "/user.slice/user-1000.slice/user@1000.service/app.slice/web@1.service/worker";
+        assert!(is(&Term::unit("cpu"), "/system.slice/_cpu.service"));
         for text in ["web@1.service", "web@1", "web@*", "app.slice", "user@1000", "w?b@?.service"] {
             assert!(is(&Term::unit(text), path), "{text}");
         }
