@@ -9,7 +9,7 @@ use crate::{
     drift::{
         collect,
         holders::{self, RowHolders},
-        sample::{Host, Note, Row},
+        sample::{Host, Note, ReportId, Row},
     },
     kernel::room::{GroupMemory, of_group},
     probe::{Mm, Snapshot},
@@ -62,13 +62,16 @@ impl Explanation {
         let mut rules = session.rules(Source::Stat, wanted);
         rules.pending_limit = rules.unpublished(crate::probe::Publish::default());
         let snapshot = session.probe.snapshot()?;
+        // The one report that this is.
+        let report = ReportId { interval: 1, time: snapshot.time };
         let folder = collect::folder(find(&snapshot, pid)?);
         let mut problems = collect::Problems::default();
         let (probe, groups) = (&mut session.probe, &mut Cgroups::default());
         let rows = collect::rows(probe, snapshot, &[pid], &rules, groups, &mut problems, &|| false)?;
-        let row = rows.and_then(|mut rows| rows.pop()).ok_or_else(|| {
+        let mut row = rows.and_then(|mut rows| rows.pop()).ok_or_else(|| {
             anyhow!("process {pid} ended, or executed another program, while it was read: try again")
         })?;
+        row.report = report;
         let lists = probe.holders(&[pid], &|| false).context("cannot read who holds its pages")?;
         let lists = lists.unwrap_or_default();
         let holders = holders::of_rows(std::slice::from_ref(&row), &lists, thread_name).into_iter().next();

@@ -22,7 +22,16 @@ impl Explained {
     fn of(pid: u32) -> Self {
         let done = run(&["explain", "--json", &pid.to_string()]);
         done.must_be_fine();
-        Self(serde_json::from_str(&done.stdout).expect("JSON"))
+        let explained = Self(serde_json::from_str(&done.stdout).expect("JSON"));
+        // It is a report of its own, read now.
+        assert_eq!(explained.number("interval"), 1);
+        let day = |key: &str| explained.0[key].as_str().and_then(|time| time.get(..10).map(str::to_owned));
+        assert!(
+            day("reading_time").is_some() && day("reading_time") == day("timestamp"),
+            "{:#}",
+            explained.0
+        );
+        explained
     }
 
     fn number(&self, key: &str) -> i64 {
