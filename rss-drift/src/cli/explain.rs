@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Units of sizes: human, kib, mib or bytes
     ///
     /// human is the default on a terminal, kib elsewhere. With kib, mib and bytes the sizes of the table are bare numbers.
-    #[arg(long, value_name = "UNIT", help_heading = "Output", hide_possible_values = true, conflicts_with = "json", value_parser = values::units())]
+    #[arg(long, value_name = "UNIT", help_heading = "Output", hide_possible_values = true, ignore_case = true, conflicts_with = "json", value_parser = values::units())]
     units: Option<Units>,
     /// One JSON object instead of text, sizes in bytes
     #[arg(long, help_heading = "Output")]

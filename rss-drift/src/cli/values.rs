@@ -46,7 +46,8 @@ fn words<T: Copy + Send + Sync>(
 ) -> impl TypedValueParser<Value = T> {
     let known = words.iter().map(|&(_, word, help)| PossibleValue::new(word).help(help));
     PossibleValuesParser::new(known).map(|given| {
-        let found = words.iter().find(|&&(_, word, _)| word == given);
+        // MiB is a unit too: clap compares as `ignore_case` of the option says.
+        let found = words.iter().find(|&&(_, word, _)| word.eq_ignore_ascii_case(&given));
         found.expect("clap lets only these words through").0
     })
 }

@@ -75,7 +75,7 @@ struct Output {
     ///
     /// human is the default on a terminal, kib elsewhere. With kib, mib and bytes, and by default wherever the table does not go to a terminal, sizes are bare numbers in this one unit, for
     /// awk and sort. The units are powers of 1,024.
-    #[arg(long, value_name = "UNIT", hide_possible_values = true, value_parser = values::units())]
+    #[arg(long, value_name = "UNIT", hide_possible_values = true, ignore_case = true, value_parser = values::units())]
     units: Option<Units>,
     /// Say which processes a level parts, such as 512M
     ///

@@ -51,7 +51,10 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let nobody_reads = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(OutputError::ClosedPipe));
     // Who asked for reports of processes that never were has got none, also where nobody reads them; a signal ends what went on.
     Ok(match end {
-        Ok(End::AsAsked) if !found_any => ExitCode::FAILURE,
+        Ok(End::AsAsked) if !found_any => {
+            log::warn!("no process was selected in any report");
+            ExitCode::FAILURE
+        }
         Err(error) if nobody_reads(&error) && asked_for_some && !found_any => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => return Err(error),

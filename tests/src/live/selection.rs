@@ -253,7 +253,7 @@ pub fn kinds_are_all_required() -> Outcome {
     assert_eq!(selected(&["--comm", "live-o*", "--cmd", "/live-one/"]), [one.pid()]);
     report(&["-p", &pids, "--comm", "live-nobody"]).must_say(1, &["no process is named 'live-nobody' now"]);
     report(&["--comm", "live-one", "--cmd", "/live-other/"])
-        .must_say(1, &["no process has a command line like '/live-other/' now"]);
+        .must_say(1, &["none of the processes looked at has a command line like '/live-other/' now"]);
     // A process that begins later.
     let arguments = ["--passive", "--comm", "live-late*", "-i", "0.05", "--format", "csv"];
     let mut running = Running::start(&arguments);
