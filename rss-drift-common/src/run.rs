@@ -178,6 +178,9 @@ pub struct Largest {
     pub exact: i64,
     /// `signal_struct.maxrss` of the process, which the kernel raises before an mm is given up; 0: another process gave it up.
     pub maxrss: i64,
+    /// 1: its thread group has executed a program in it. It had another mm before that, which may end later (`mm_count`: another CPU's
+    /// idle task borrows it).
+    pub executed: u64,
 }
 
 /// What is kept of one mm, by the index of its state.

@@ -293,8 +293,7 @@ pub fn ended(index: u32) {
                 keep(&raw mut (*this).largest, of);
             }
             // Not the mm that it had from us before it executed its program.
-            if (*of).tgid == (*shared).command && (*shared).started != 0 && (*of).peak > (*this).command.peak
-            {
+            if (*of).tgid == (*shared).command && (*of).executed != 0 && (*of).peak > (*this).command.peak {
                 keep(&raw mut (*this).command, of);
             }
             if (*of).drift > (*this).drift.drift {

@@ -51,7 +51,7 @@ pub unsafe fn new_task(task: *const u8) {
             return;
         }
         atomic::add(&raw mut (*this).forks, 1);
-        own(task, tgid);
+        own(task, tgid, Own::Forked);
     }
 }
 
@@ -65,7 +65,7 @@ pub unsafe fn exec(task: *const u8) {
     // SAFETY: a task to the verifier; map values.
     unsafe {
         atomic::add(&raw mut (*this).execs, 1);
-        own(task, tgid);
+        own(task, tgid, Own::Executed);
         let Some(shared) = maps::shared() else { return };
         if (*shared).command == u64::from(tgid) && (*shared).started == 0 {
             (*shared).faults_before = faults(task);
@@ -112,7 +112,7 @@ pub unsafe fn seen(task: *const u8, index: u32) {
     // SAFETY: a task to the verifier; map values.
     unsafe {
         if (*state).of.tgid == 0 {
-            own(task, load(task, layout!(task_tgid)));
+            own(task, load(task, layout!(task_tgid)), Own::Seen);
         }
     }
 }
@@ -124,9 +124,17 @@ unsafe fn faults(task: *const u8) -> u64 {
     unsafe { load::<u64>(task, run!(task_min_flt)) + load::<u64>(task, run!(task_maj_flt)) }
 }
 
+/// How it is known whose an mm is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Forked,
+    Executed,
+    Seen,
+}
+
 /// Notes that the task's mm belongs to this thread group, with the task's name.
 #[inline(always)]
-unsafe fn own(task: *const u8, tgid: u32) {
+unsafe fn own(task: *const u8, tgid: u32, how: Own) {
     // SAFETY: a task to the verifier; map values.
     unsafe {
         let mm: u64 = load(task, layout!(task_mm));
@@ -138,6 +146,9 @@ unsafe fn own(task: *const u8, tgid: u32) {
             (*state).of.tgid = u64::from(tgid);
             // The mm of a failed execve, whose end was not seen, may have had this address before.
             (*state).of.ended = 0;
+            if how == Own::Executed {
+                (*state).of.executed = 1;
+            }
             let comm = layout!(task_comm);
             let name: *mut u64 = (&raw mut (*state).of.comm).cast();
             core::ptr::write_volatile(name, load(task, comm));

@@ -174,7 +174,8 @@ pub(in crate::probe) fn totals(ebpf: &Ebpf, accounting: Accounting) -> Result<Ru
         // Measured, and its process is known.
         if state.of.tgid != 0 {
             let of = with_peaks(ebpf, accounting, index, cpus.len(), capacity, state.of)?;
-            if of.tgid == shared.command { totals.look_at_command(&of) } else { totals.look_at(&of) }
+            let of_program = of.tgid == shared.command && of.executed != 0;
+            if of_program { totals.look_at_command(&of) } else { totals.look_at(&of) }
         }
     }
     Ok(totals)
