@@ -126,14 +126,9 @@ extern "C" fn percpu_begin_to_change(mm: u64) -> u64 {
 }
 
 /// See [`flush::make_up`].
-#[inline(always)]
-pub fn make_up() {
-    percpu_make_up();
-}
-
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn percpu_make_up() -> u64 {
+pub extern "C" fn percpu_make_up() -> u64 {
     let memory = Memory::new();
     if let Some(cpu) = own(&memory) {
         flush::make_up(&memory, cpu);
@@ -142,27 +137,17 @@ extern "C" fn percpu_make_up() -> u64 {
 }
 
 /// See [`life::let_go`].
-#[inline(always)]
-pub fn let_go(mm: u64) {
-    percpu_let_go(mm);
-}
-
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn percpu_let_go(mm: u64) -> u64 {
+pub extern "C" fn percpu_let_go(mm: u64) -> u64 {
     life::let_go(&Memory::new(), mm);
     0
 }
 
 /// See [`lifecycle::free`].
-#[inline(always)]
-pub fn free(index: u32) {
-    percpu_free(index);
-}
-
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn percpu_free(index: u32) -> u64 {
+pub extern "C" fn percpu_free(index: u32) -> u64 {
     lifecycle::free(&Memory::new(), index);
     0
 }

@@ -59,11 +59,11 @@ impl Kind for ByCpu {
     }
     #[inline(always)]
     fn make_up(_: &Cpu<Bpf>) {
-        apart::make_up();
+        apart::percpu_make_up();
     }
     #[inline(always)]
     fn free(index: u32) {
-        apart::free(index);
+        apart::percpu_free(index);
     }
     #[inline(always)]
     fn is_unused(mm: *const u8) -> bool {
@@ -187,7 +187,7 @@ impl PerCpu for Maps<ByCpu> {
     }
     #[inline(always)]
     fn let_go(&self, mm: u64) {
-        apart::let_go(mm);
+        apart::percpu_let_go(mm);
     }
     #[inline(always)]
     fn refresh_words(&self, mm: *const u8, index: u32, refreshed: &mut Refreshed) {
