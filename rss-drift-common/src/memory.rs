@@ -161,6 +161,14 @@ pub trait Memory: Observer {
     {
         flush::make_up(self, cpu);
     }
+    /// Calls [`flush::give_up`], which few switches lead to. In a function of its own it costs the others no registers to save.
+    #[inline(always)]
+    fn give_up(&self, cpu: &Cpu<Self::Words>, next: u64)
+    where
+        Self: Sized,
+    {
+        flush::give_up(self, cpu, next);
+    }
     /// Calls [`lifecycle::free`].
     #[inline(always)]
     fn free(&self, index: u32)

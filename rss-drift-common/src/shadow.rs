@@ -213,8 +213,6 @@ pub struct Counts<W: Words = Plain> {
     pub misses: W::Count,
     /// Slots that gave something up for another mm.
     pub flushes: W::Count,
-    /// Context switches after which the CPU runs another mm than its slot held.
-    pub switches: W::Count,
     /// Page faults of user mode and of the kernel on user addresses.
     pub faults: W::Count,
     /// States that were created.
@@ -251,7 +249,6 @@ impl Counts {
         self.hits += other.hits;
         self.misses += other.misses;
         self.flushes += other.flushes;
-        self.switches += other.switches;
         self.faults += other.faults;
         self.births += other.births;
         self.deaths += other.deaths;
@@ -268,7 +265,7 @@ impl Counts {
     }
 }
 
-/// What belongs to one CPU: 320 bytes, of which the first 152 are the slot.
+/// What belongs to one CPU: 320 bytes, of which the first 168 are the slot.
 #[repr(C)]
 pub struct Cpu<W: Words = Plain> {
     /// Its slot.
@@ -278,7 +275,7 @@ pub struct Cpu<W: Words = Plain> {
     /// Our counts on it.
     pub counts: Counts<W>,
     /// Keeps what updates use of the next CPU's slot out of this one's cache lines: the table itself begins at none.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 const _: () = assert!(size_of::<Cpu>().is_multiple_of(64));
@@ -293,7 +290,7 @@ impl Clone for Cpu {
 impl Copy for Cpu {}
 impl Default for Cpu {
     fn default() -> Self {
-        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 3] }
+        Self { slot: Slot::default(), offset: 0, counts: Counts::default(), reserved: [0; 2] }
     }
 }
 
@@ -329,7 +326,7 @@ macro_rules! plain_old_data {
 pub(crate) use plain_old_data;
 
 #[cfg(feature = "user")]
-plain_old_data!(Slot of 152, State of 320, Counts of 136, Cpu of 320, Shared of 32);
+plain_old_data!(Slot of 168, State of 320, Counts of 128, Cpu of 320, Shared of 32);
 
 /// Settings of the shadow's BPF programs, put in before loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -59,6 +59,10 @@ pub struct Slot<W: Words = Plain> {
     pub width: [W::U32; MEMBERS],
     /// per-cpu: where the kernel's slots of the mm lie on this CPU; no meaning while `active` is 0.
     pub words: [W::U64; MEMBERS],
+    /// The member whose fold left `low` and `width` as they are, plus 1; 0: no fold did.
+    pub folded: W::U64,
+    /// By how many pages RSS of the totals was above what the approximate reader prints at that fold.
+    pub ahead: W::I64,
 }
 
 /// The busy mark of a slot whose state is not known yet.
@@ -71,6 +75,13 @@ pub const BUSY_OWN: u32 = u32::MAX - 1;
 #[must_use]
 pub const fn churn_of(hits: u64, excess: u64) -> u64 {
     hits.wrapping_add(excess)
+}
+
+/// The most RSS that a slot holds unpublished, in pages: of each member a page less than the threshold.
+#[inline(always)]
+#[must_use]
+pub const fn most_pending(threshold: u32) -> i64 {
+    Member::RSS.len() as i64 * (threshold as i64 - 1)
 }
 
 /// The busy mark of a slot that works on the state at this index.
@@ -99,21 +110,6 @@ pub struct Batch {
     pub churn: u64,
     /// 1 when the CPU was active, and no longer is.
     pub active: u32,
-}
-
-/// What a context switch leads to. After `Flush` and `Publish` the slot is busy until the caller clears the mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Switch {
-    /// Nothing: the slot holds this mm already, or has nothing to publish.
-    Nothing,
-    /// An update is in progress. It does the switch at its end.
-    Deferred,
-    /// The slot took another mm; the old one had nothing to flush.
-    Took,
-    /// The slot took another mm; what the old one had is to be flushed.
-    Flush(Batch),
-    /// The CPU idles or runs a kernel thread: pending deltas are to be published, the slot keeps its mm.
-    Publish(Batch),
 }
 
 impl Batch {
@@ -178,35 +174,34 @@ impl<W: Live> Slot<W> {
 
     /// A switch to a task with `next` as its mm; 0 is a task without one, which runs lazily on
     /// the mm before it. Nothing may preempt this: see [`crate::protocol::flush::catch_up`].
+    ///
+    /// True where the slot has something to give up for that: then nothing is done yet, and [`Slot::leave`] or [`Slot::take`] does it.
     #[inline(always)]
-    pub fn switch(&self, next: u64) -> Switch {
+    #[must_use]
+    pub fn switch(&self, next: u64) -> bool {
         if self.busy.get() != 0 {
-            // A task without an mm changes nothing, so there is nothing to defer.
+            // An update is in progress, which does the switch at its end. A task without an mm changes nothing, so there is nothing
+            // to defer.
             if next != 0 {
                 self.deferred.set(next);
             }
-            return Switch::Deferred;
+            return false;
         }
         // A switch that was deferred before this one is out of date.
         self.deferred.set(0);
         if next == self.mm.get() {
-            return Switch::Nothing;
+            return false;
         }
         if next == 0 {
-            if self.active.get() == 0 {
-                return Switch::Nothing;
-            }
-            self.begin();
-            return Switch::Publish(self.leave());
+            return self.active.get() != 0;
         }
         // There is no delta without a hit.
-        if self.hits.get() | self.faults.get() | u64::from(self.active.get()) == 0 {
-            self.mm.set(next);
-            self.id.set(0);
-            return Switch::Took;
+        if self.hits.get() | self.faults.get() | u64::from(self.active.get()) != 0 {
+            return true;
         }
-        self.begin();
-        Switch::Flush(self.take(next))
+        self.mm.set(next);
+        self.id.set(0);
+        false
     }
 
     /// Marks the slot busy before its state is known. The slot keeps its mm until the mark is cleared.
@@ -277,7 +272,7 @@ impl<W: Live> Slot<W> {
         batch
     }
 
-    /// As [`Slot::publish`], and this CPU is no longer active.
+    /// As [`Slot::publish`], and this CPU is no longer active: it idles or runs a kernel thread.
     #[inline(always)]
     pub fn leave(&self) -> Batch {
         let active = self.active.get();

@@ -63,7 +63,7 @@ extern "C" fn shadow_read(ctx: *const iterator::TaskContext) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn shadow_rss_stat(ctx: *const u64) -> i32 {
     // SAFETY: the kernel calls the program with as many arguments as its BTF says; the loader checked that.
-    unsafe { percpu::events::updated(ctx, pointer(ctx, 0), number(ctx, 1)) };
+    unsafe { percpu::events::updated(ctx) };
     0
 }
 

@@ -7,25 +7,26 @@ use super::{
 use crate::{
     memory::{Live, Memory, Word},
     shadow::Cpu,
-    slot::{Batch, Slot, Switch},
+    slot::{Batch, Slot},
 };
 
 /// A switch of this CPU to a task whose mm is `next`, 0 for a task without one. Nothing can preempt the BPF program that calls this.
 #[inline(always)]
 pub fn switch<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
-    match cpu.slot.switch(next) {
-        Switch::Nothing | Switch::Deferred => {}
-        Switch::Took => cpu.counts.switches.add(1),
-        Switch::Publish(batch) => {
-            give(memory, cpu, &batch, Given::Published);
-            done(memory, cpu);
-        }
-        Switch::Flush(batch) => {
-            cpu.counts.switches.add(1);
-            give(memory, cpu, &batch, Given::Flushed);
-            done(memory, cpu);
-        }
+    if cpu.slot.switch(next) {
+        memory.give_up(cpu, next);
     }
+}
+
+/// The rest of a switch to `next` for which the slot gives something up. Called by [`Memory::give_up`].
+#[inline(always)]
+pub fn give_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>, next: u64) {
+    let slot = &cpu.slot;
+    slot.begin();
+    let (batch, given) =
+        if next == 0 { (slot.leave(), Given::Published) } else { (slot.take(next), Given::Flushed) };
+    give(memory, cpu, &batch, given);
+    done(memory, cpu);
 }
 
 /// The running task has the mm at `next`, and no switch has shown that. The caller can be preempted, so it enters
@@ -50,7 +51,6 @@ pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 #[inline(always)]
 pub fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
     if let Some(batch) = cpu.slot.make_up() {
-        cpu.counts.switches.add(1);
         if !batch.is_empty() {
             give(memory, cpu, &batch, Given::Flushed);
         }

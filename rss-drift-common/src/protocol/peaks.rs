@@ -17,6 +17,13 @@ impl<W: Live> Handle<'_, W> {
                 > self.state.peak_drift.get()
     }
 
+    /// Whether an RSS of so many pages is no new peak of RSS.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_below_peak(&self, exact: i64) -> bool {
+        exact <= self.state.peak_exact.get()
+    }
+
     /// How far an RSS of so many pages may go until it is beyond a peak, while the approximate reader prints so many; less than 0 where it
     /// is.
     #[inline(always)]

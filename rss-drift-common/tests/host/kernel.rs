@@ -216,7 +216,7 @@ impl<K: Kind> Host<K> {
     /// The event of an update of this mm, under per-cpu accounting, on this CPU.
     pub(crate) fn event(&self, cpu: u32, mm: u64, member: u32) {
         self.mm(mm).events.add_quietly(1);
-        rss_drift_common::protocol::percpu::events::updated(&self.program(cpu), mm, member);
+        rss_drift_common::protocol::percpu::events::updated(&self.program(cpu), || (mm, member));
     }
 
     /// An update and its event.

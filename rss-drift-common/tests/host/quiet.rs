@@ -18,7 +18,7 @@ pub(crate) const PEAKS: Quiet =
 /// What a slot counts of its updates.
 pub(crate) const COUNTED: Quiet = Quiet::of(&["hits", "churn", "excess"]);
 /// What is counted of an mm where it changes.
-pub(crate) const APART: Quiet = Quiet::of(&["misses", "faults", "cpus", "low", "width"]);
+pub(crate) const APART: Quiet = Quiet::of(&["misses", "faults", "cpus", "low", "width", "folded", "ahead"]);
 /// What the reader and the sweep know of the process that has an mm.
 pub(crate) const OWNERS: Quiet = Quiet::of(&["events_seen", "events_seen_at", "tgid", "owned"]);
 

@@ -101,10 +101,11 @@ macro_rules! words {
 words!(slot, slot_now, SLOT: Slot {
     mm: u64, id: u64, pending: [i32], hits: u64, excess: u64, index: u32, busy: u32, active: u32,
     place: own, deferred: u64, faults: u64, alone: u64, low: [i32], width: [u32], words: [own],
+    folded: u64, ahead: i64,
 });
 
 words!(counts, counts_now, COUNTS: Counts {
-    hits: count, misses: count, flushes: count, switches: count, faults: count, births: count, deaths: count,
+    hits: count, misses: count, flushes: count, faults: count, births: count, deaths: count,
     deaths_with_residue: count, residue: count, refused: count, unsettled: count, nested: count,
     swept: count, inherited: count, late: count, unjudged: count, caught: count,
 });
@@ -143,7 +144,7 @@ pub(super) fn cpu<K: Kind>(place: Place<'_>) -> Cpu<K> {
         slot: slot(Place { array: "slot", ..place }),
         offset: K::u64(place.name("offset"), offset_of(place.index), false),
         counts: counts(place),
-        reserved: [0; 3],
+        reserved: [0; 2],
     }
 }
 

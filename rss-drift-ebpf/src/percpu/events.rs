@@ -5,18 +5,20 @@ use rss_drift_common::protocol::percpu::{events, life};
 use super::memory::{ByCpu, current_mm};
 use crate::{
     kernel::{CLONE_VM, load_at},
-    run,
+    number, pointer, run,
     shadow::Maps,
 };
 
-/// `kmem:rss_stat`: `mm`'s `member` was changed.
+/// `kmem:rss_stat`: an mm's member was changed.
 ///
 /// # Safety
-/// `mm` must be known to the verifier.
+/// The first two arguments of the event must be an mm that the verifier knows, and a member.
 #[inline(always)]
-pub unsafe fn updated(context: *const u64, mm: *const u8, member: u32) {
+pub unsafe fn updated(context: *const u64) {
     run::sites::calibrate(context);
-    events::updated(&Maps::<ByCpu>::of_event(context), mm, member);
+    // SAFETY: the event has these arguments.
+    let event = || unsafe { (pointer(context, 0), number(context, 1)) };
+    events::updated(&Maps::<ByCpu>::of_event(context), event);
 }
 
 /// This CPU switches to `next`.

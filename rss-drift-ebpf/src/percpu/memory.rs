@@ -7,6 +7,7 @@ use rss_drift_common::{
     MEMBERS,
     memory::{Exchange, StateStep, Step, Word as WordOf},
     protocol::{
+        flush,
         handle::Handle,
         lifecycle::Claimant,
         limbo::Waiting,
@@ -60,6 +61,10 @@ impl Kind for ByCpu {
     #[inline(always)]
     fn make_up(_: &Cpu<Bpf>) {
         apart::percpu_make_up();
+    }
+    #[inline(never)]
+    fn give_up(cpu: &Cpu<Bpf>, next: u64) {
+        flush::give_up(&Maps::<Self>::new(), cpu, next);
     }
     #[inline(always)]
     fn free(index: u32) {

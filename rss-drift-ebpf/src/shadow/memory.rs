@@ -47,6 +47,11 @@ pub trait Kind: Copy {
     fn make_up(cpu: &Cpu<Bpf>) {
         flush::make_up(&Maps::<Self>::new(), cpu);
     }
+    /// See [`Memory::give_up`].
+    #[inline(always)]
+    fn give_up(cpu: &Cpu<Bpf>, next: u64) {
+        flush::give_up(&Maps::<Self>::new(), cpu, next);
+    }
     /// See [`Memory::free`].
     #[inline(always)]
     fn free(index: u32) {
@@ -166,6 +171,10 @@ impl<K: Kind> Memory for Maps<K> {
     #[inline(always)]
     fn make_up(&self, cpu: &Cpu<Bpf>) {
         K::make_up(cpu);
+    }
+    #[inline(always)]
+    fn give_up(&self, cpu: &Cpu<Bpf>, next: u64) {
+        K::give_up(cpu, next);
     }
     #[inline(always)]
     fn free(&self, index: u32) {

@@ -12,6 +12,7 @@ use crate::{
     memory::{Exchange, Word},
     protocol::handle::Handle,
     shadow::Cpu,
+    slot::most_pending,
 };
 
 /// Allows the slot of this CPU updates without a look at the state, where they can be. The slot is busy with an update of `member`.
@@ -31,6 +32,7 @@ pub fn allow<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, member: u32) {
     }
     let noted = [seen[0].get(), seen[1].get(), seen[2].get(), seen[3].get()];
     slot.set_room(noted, member, room, memory.threshold());
+    slot.folded.set(0);
     // If another slot had it all the same, that one has it no more.
     let before = handle.state.alone.swap(u64::from(number) + 1);
     if let Some(other) = u32::try_from(before).ok().and_then(|before| before.checked_sub(1))
@@ -65,7 +67,17 @@ pub fn renew<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, handle: Handle<'_, M::W
     if slot.alone.get() != slot.mm.get() || !handle.is_undisturbed() {
         return false;
     }
-    let room = handle.room(handle.rss() + slot.pending_rss(), handle.seen_approximate());
+    let (rss, approximate) = (handle.rss(), handle.seen_approximate());
+    let ahead = rss - approximate;
+    // The last fold was one of this member too, and nothing was looked at since: what other members have pending is within what was
+    // allowed them then, and this one begins anew. So what was allowed stays, unless RSS has come near its peak.
+    if slot.folded.get() == u64::from(member) + 1
+        && slot.ahead.get() == ahead
+        && handle.is_below_peak(rss + most_pending(memory.threshold()))
+    {
+        return true;
+    }
+    let room = handle.room(rss + slot.pending_rss(), approximate);
     let Some(seen) = memory.seen_at(slot.place.get()) else { return false };
     if room.rise < 0 || room.fall < 0 {
         return false;
@@ -76,6 +88,8 @@ pub fn renew<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, handle: Handle<'_, M::W
         room,
         memory.threshold(),
     );
+    slot.folded.set(u64::from(member) + 1);
+    slot.ahead.set(ahead);
     true
 }
 

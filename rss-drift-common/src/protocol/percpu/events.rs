@@ -9,19 +9,20 @@ use crate::{
     slot::busy_with,
 };
 
-/// `kmem:rss_stat`: `mm`'s `member` was changed, by this CPU as a rule.
+/// `kmem:rss_stat`: a member of an mm was changed, by this CPU as a rule. `event` reads both from the event, as often as they are asked
+/// for: to keep them over what is called meanwhile takes more.
 #[inline(always)]
-pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
-    let number = memory.here();
-    let Some(cpu) = memory.cpu(number) else { return };
+pub fn updated<M: PerCpu>(memory: &M, event: impl Fn() -> (M::Mm, u32)) {
+    let Some(cpu) = memory.cpu(memory.here()) else { return };
     if cpu.slot.busy.get() != 0 {
         cpu.counts.nested.add(1);
         return;
     }
     if memory.listens() {
+        let (mm, member) = event();
         observed_update(memory, cpu, mm, member);
     } else {
-        common_hit(memory, cpu, number, mm, member);
+        common_hit(memory, cpu, event);
     }
 }
 
@@ -29,40 +30,44 @@ pub fn updated<M: PerCpu>(memory: &M, mm: M::Mm, member: u32) {
 /// near. It touches the slot and the kernel's word. Nothing is called but as the last step: what a function in between would need
 /// saved is most of what this takes.
 #[inline(always)]
-fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+fn common_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, event: impl Fn() -> (M::Mm, u32)) {
     let slot = &cpu.slot;
     // A switch that preempts us (from 7.x on) defers itself from the mark on; one that came before it is seen behind it.
     slot.begin_own();
+    let (mm, member) = event();
     let place = member as usize & (MEMBERS - 1);
     if slot.alone.get() == memory.address(mm)
+        && let Some(now) = memory.own_slot(slot.words[place].get())
         && let Some(seen) = memory.seen_at(slot.place.get())
-        && let Some(own) = words::refresh_own_word(memory, slot.words[place].get(), &seen[place])
     {
+        let own = words::refresh_own_word(now, &seen[place]);
         // Most updates are of one page. (Of none: a reading took it.)
         let one_page = own.delta.wrapping_add(1) & !2 == 0;
-        if slot.allows(member as usize, own.now) && (one_page || own.delta != 0) {
-            slot.add(member as usize, own.delta);
+        if slot.allows(place, own.now) && (one_page || own.delta != 0) {
+            slot.add(place, own.delta);
             slot.count(if one_page { 1 } else { u64::from(own.delta.unsigned_abs()) });
             return flush::done(memory, cpu);
         }
+        let (mm, member) = event();
         if own.folded {
             return folded_hit(memory, cpu, mm, member, own.delta);
         }
         return rare_hit(memory, cpu, member, own.delta);
     }
-    looking_hit(memory, cpu, number, mm, member);
+    let (mm, member) = event();
+    looking_hit(memory, cpu, mm, member);
 }
 
 /// The hit of a CPU that is not alone with the mm, or whose mm grows beyond its peak. The slot is at work on the mm.
 #[inline(never)]
-fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, number: u32, mm: M::Mm, member: u32) {
+fn looking_hit<M: PerCpu>(memory: &M, cpu: &Cpu<M::Words>, mm: M::Mm, member: u32) {
     let slot = &cpu.slot;
     slot.begin();
     if slot.holds(memory.address(mm))
         && slot.active.get() != 0
         && let Some(handle) = Handle::known(memory, slot.index.get(), slot.id.get())
         && handle.lives()
-        && let Some(seen) = memory.seen(number, handle.index)
+        && let Some(seen) = memory.seen(memory.here(), handle.index)
         && let Some(own) = words::refresh_own_slot(memory, cpu, mm, member, seen)
     {
         if own.folded {

@@ -56,14 +56,14 @@ pub fn refresh_own_slot<M: PerCpu>(
         2 => memory.slots::<2>(mm),
         _ => memory.slots::<3>(mm),
     };
-    refresh_own_word(memory, slots.wrapping_add(cpu.offset.get()), &seen[member as usize & (MEMBERS - 1)])
+    let now = memory.own_slot(slots.wrapping_add(cpu.offset.get()))?;
+    Some(refresh_own_word(now, &seen[member as usize & (MEMBERS - 1)]))
 }
 
-/// The delta of this CPU's slot at `address`, last seen as `seen` says.
+/// The delta of this CPU's slot, which reads `now`, and was last seen as `seen` says.
 #[inline(always)]
-pub fn refresh_own_word<M: PerCpu>(memory: &M, address: u64, seen: &<M::Words as Words>::I32) -> Option<Own> {
-    let now = memory.own_slot(address)?;
-    Some(Own { delta: now.wrapping_sub(seen.swap(now)), now, folded: now == 0 })
+pub fn refresh_own_word(now: i32, seen: &impl Exchange<i32>) -> Own {
+    Own { delta: now.wrapping_sub(seen.swap(now)), now, folded: now == 0 }
 }
 
 /// This CPU's slot learns where the words of its mm are.
