@@ -80,6 +80,7 @@ pub const fn churn_of(hits: u64, excess: u64) -> u64 {
 /// The most RSS that a slot holds unpublished, in pages: of each member a page less than the threshold.
 #[inline(always)]
 #[must_use]
+#[expect(clippy::cast_possible_wrap, reason = "an RSS has three members")]
 pub const fn most_pending(threshold: u32) -> i64 {
     Member::RSS.len() as i64 * (threshold as i64 - 1)
 }

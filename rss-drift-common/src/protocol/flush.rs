@@ -50,10 +50,10 @@ pub fn done<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
 /// Does a switch that was deferred. Called by [`Memory::make_up`].
 #[inline(always)]
 pub fn make_up<M: Memory>(memory: &M, cpu: &Cpu<M::Words>) {
-    if let Some(batch) = cpu.slot.make_up() {
-        if !batch.is_empty() {
-            give(memory, cpu, &batch, Given::Flushed);
-        }
+    if let Some(batch) = cpu.slot.make_up()
+        && !batch.is_empty()
+    {
+        give(memory, cpu, &batch, Given::Flushed);
     }
     // A switch that is deferred in here is dropped: the next switch, or an update, sets the slot right.
     cpu.slot.done();

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use super::{
     bar::Bar,
     figures::Figures,
-    stats::Spread,
+    stats::{Interval, Spread, ratios},
     units::{digits, ratio, time, times},
 };
 use crate::table::Table;
@@ -32,6 +32,9 @@ const CONTENDERS: [(&str, &str); 8] = [
     ("perf", "`perf record -a -e kmem:rss_stat`"),
 ];
 
+/// The workloads that are measured in close rounds too, with nothing, empty BPF programs and full mode alone.
+const CLOSE: [&str; 2] = ["fault", "switch"];
+
 /// What was counted in a guest.
 pub(crate) struct InGuest {
     /// Its CPUs.
@@ -48,6 +51,8 @@ pub(crate) fn report(figures: &Figures, kernel: &str, guests: &[InGuest]) -> Res
         write!(text, "\n### {what}: {} ({}) with nothing beside it\n\n", time(alone.median), times(&alone))?;
         text += &contenders(figures, workload)?.markdown();
     }
+    text += "\n### Close rounds: empty BPF programs and full mode alone\n\n";
+    text += &close_rounds(figures)?.markdown();
     text += "\n### Run time of the BPF programs, as the kernel counts it\n\n";
     text += &run_times(figures).markdown();
     if !guests.is_empty() {
@@ -68,7 +73,47 @@ fn relation(figures: &Figures, workload: &str, one: &str, other: &str) -> Result
         .with_context(|| format!("in no round of {workload} did {other} add anything"))
 }
 
-/// What has to be reached: by full mode, and with `--faults`.
+/// A median, and where it may lie with 95 % confidence. Below six rounds nothing is known of that.
+fn interval(values: &[f64], text: impl Fn(f64) -> String) -> Result<(String, Option<Interval>)> {
+    let median = Spread::of(values).context("there was no close round")?.median;
+    let interval = Interval::of_median(values);
+    let limits =
+        interval.as_ref().map_or_else(String::new, |it| format!(" ({} to {})", text(it.low), text(it.high)));
+    Ok((text(median) + &limits, interval))
+}
+
+/// What full mode adds in relation to empty BPF programs in each close round.
+fn close_relation(figures: &Figures, workload: &str) -> Result<Vec<f64>> {
+    let workload = format!("close/{workload}");
+    Ok(ratios(&added(figures, &workload, "full")?, &added(figures, &workload, "empty")?))
+}
+
+/// What was measured in close rounds: medians, and where they may lie.
+fn close_rounds(figures: &Figures) -> Result<Table> {
+    let mut table = Table::of_figures(&[
+        "a page fault, a context switch",
+        "rounds",
+        "empty BPF programs add (95 %)",
+        "full mode adds (95 %)",
+        "full mode adds more (95 %)",
+        "in relation (95 %)",
+    ]);
+    for workload in CLOSE {
+        let name = format!("close/{workload}");
+        let [empty, full] = ["empty", "full"].map(|contender| added(figures, &name, contender));
+        let (empty, full) = (empty?, full?);
+        let more: Vec<f64> = full.iter().zip(&empty).map(|(full, empty)| full - empty).collect();
+        let mut row = vec![workload.to_owned(), full.len().to_string()];
+        for values in [&empty, &full, &more] {
+            row.push(interval(values, time)?.0);
+        }
+        row.push(interval(&ratios(&full, &empty), digits)?.0);
+        table.row(row);
+    }
+    Ok(table)
+}
+
+/// What has to be reached: by full mode, and with `--faults`. The bars that are near are judged by the close rounds.
 fn bars(figures: &Figures) -> Result<Table> {
     const BARS: [(&str, &str, [f64; 2], &str); 7] = [
         (
@@ -105,6 +150,12 @@ fn bars(figures: &Figures) -> Result<Table> {
         let mut row = vec![what.to_owned()];
         let other_with_faults = if other == "empty" { "empty-faults" } else { other };
         for (one, other, limit) in [("full", other, limit), ("full-faults", other_with_faults, with_faults)] {
+            if (one, other) == ("full", "empty") && CLOSE.contains(&workload) {
+                let (text, interval) = interval(&close_relation(figures, workload)?, digits)?;
+                row.push(format!("{text} x, 95 %"));
+                row.push(Bar::AtMost(limit).judge_interval(interval.as_ref()).to_string());
+                continue;
+            }
             let relation = relation(figures, workload, one, other)?;
             row.push(format!("{} x", ratio(&relation)));
             row.push(Bar::AtMost(limit).judge(&relation).to_string());
@@ -211,6 +262,12 @@ mod tests {
                     .unwrap();
             }
         }
+        for (workload, round) in CLOSE.iter().flat_map(|workload| (0..8).map(move |round| (workload, round)))
+        {
+            for (contender, ns) in [("nothing", 1000), ("empty", 1100), ("full", 1180)] {
+                writeln!(text, "close/{workload}/{contender} {round} {}", ns + 5000 * (round % 2)).unwrap();
+            }
+        }
         text += "run/fault/shadow_rss_stat/runs 0 4096\nrun/fault/shadow_rss_stat/ns 0 61.5\n";
         Figures::parse(&text).unwrap()
     }
@@ -233,6 +290,8 @@ mod tests {
         );
         assert!(text.contains("0.400 (0.400 to 0.400) x"), "{text}");
         assert!(text.contains("61.5 ns x 4096"), "{text}");
+        assert!(text.contains("1.80 (1.80 to 1.80) x, 95 %"), "by the close rounds: {text}");
+        assert!(text.contains("80.0 ns (80.0 ns to 80.0 ns)"), "{text}");
         assert!(!text.contains("### Instructions"), "{text}");
     }
 

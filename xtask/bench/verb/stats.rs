@@ -20,16 +20,16 @@ impl Spread {
         Some(Self { p25: quantile(0.25)?, median: quantile(0.5)?, p75: quantile(0.75)? })
     }
 
-    /// Of what each round's `value` is in relation to the same round's `base`: what slows a whole round down falls out.
+    /// Of what each round's `value` is in relation to the same round's `base`.
     pub(crate) fn of_ratios(value: &[f64], base: &[f64]) -> Option<Self> {
-        let ratios: Vec<f64> = value
-            .iter()
-            .zip(base)
-            .filter(|&(_, &base)| base > 0.0)
-            .map(|(value, base)| value / base)
-            .collect();
-        Self::of(&ratios)
+        Self::of(&ratios(value, base))
     }
+}
+
+/// What each round's `value` is in relation to the same round's `base`: what slows a whole round down falls out.
+pub(crate) fn ratios(value: &[f64], base: &[f64]) -> Vec<f64> {
+    let rounds = value.iter().zip(base).filter(|&(_, &base)| base > 0.0);
+    rounds.map(|(value, base)| value / base).collect()
 }
 
 /// Where the median of what was drawn from may lie, with 95 % confidence.

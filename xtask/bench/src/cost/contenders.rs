@@ -71,9 +71,13 @@ impl Contenders {
     pub fn new(command: &Path) -> Result<Self> {
         ensure_tracefs()?;
         let instance = Instance::make()?;
-        let session = full(FaultPrograms::Always)?;
-        let peers = Peers::load(end_of_mm(&session)?, hooks(&session))?;
-        Ok(Self { command: command.to_owned(), peers, instance })
+        Ok(Self { command: command.to_owned(), peers: load_peers()?, instance })
+    }
+
+    /// Loads the BPF programs that are held against ours anew: what a BPF program costs changes with the place that it gets.
+    pub fn reload(&mut self) -> Result<()> {
+        self.peers = load_peers()?;
+        Ok(())
     }
 
     /// Starts one; it ends when what is returned is dropped.
@@ -97,6 +101,11 @@ impl Contenders {
     pub const fn peers(&self) -> &Peers {
         &self.peers
     }
+}
+
+fn load_peers() -> Result<Peers> {
+    let session = full(FaultPrograms::Always)?;
+    Peers::load(end_of_mm(&session)?, hooks(&session))
 }
 
 /// Full mode as `watch` has it: attached, and all mms read once.

@@ -35,28 +35,51 @@ const ALL: [Contender; 9] = [
     Contender::Perf,
 ];
 
-/// Measures every workload with every contender, round by round, then the run time of single BPF programs.
+/// What bars are near for: full mode beside empty BPF programs. Little comes between the three of a round, and there are many rounds.
+const CLOSE: [Contender; 3] = [Contender::Nothing, Contender::Empty, Contender::Full];
+/// The workloads of these bars.
+const CLOSE_WORKLOADS: [Workload; 2] = [Workload::Fault, Workload::Switch];
+/// Close rounds for each round of all.
+const CLOSE_ROUNDS: usize = 10;
+
+/// Measures every workload with every contender, round by round, then the close ones, then the run time of single BPF programs.
 pub fn run(command: &Path, rounds: usize) -> Result<()> {
     // First: what it inherits is the same in each run.
     let mut worker = Worker::start()?;
     let mut contenders = Contenders::new(command)?;
-    eprintln!("{rounds} rounds of {} contenders", ALL.len());
+    measure_rounds(&mut worker, &mut contenders, "", &ALL, &Workload::ALL, rounds)?;
+    measure_rounds(&mut worker, &mut contenders, "close/", &CLOSE, &CLOSE_WORKLOADS, rounds * CLOSE_ROUNDS)?;
+    run_times(&mut worker, &mut contenders)
+}
+
+/// Measures the workloads with some contenders, round by round. The names of the figures begin with `prefix`.
+fn measure_rounds(
+    worker: &mut Worker,
+    contenders: &mut Contenders,
+    prefix: &str,
+    all: &[Contender],
+    workloads: &[Workload],
+    rounds: usize,
+) -> Result<()> {
+    eprintln!("{rounds} rounds of {} contenders", all.len());
     // A round before the first warms up and does not count.
     for round in 0..=rounds {
-        for place in 0..ALL.len() {
+        contenders.reload()?;
+        for place in 0..all.len() {
             // Each round begins with another one, so that nobody always runs after the same.
-            let contender = ALL[(round + place) % ALL.len()];
+            let contender = all[(round + place) % all.len()];
             let attached = contenders.start(contender)?;
-            for workload in Workload::ALL {
-                let took = worker.measure(workload)?;
+            for workload in workloads {
+                let took = worker.measure(*workload)?;
                 if let Some(round) = round.checked_sub(1) {
-                    figures::print(format_args!("{}/{}", workload.name(), contender.name()), round, took)?;
+                    let name = format_args!("{prefix}{}/{}", workload.name(), contender.name());
+                    figures::print(name, round, took)?;
                 }
             }
             drop(attached);
         }
     }
-    run_times(&mut worker, &mut contenders)
+    Ok(())
 }
 
 /// What the kernel counts as run time of each BPF program, workload by workload. That is a round of its own, because counting
