@@ -4,11 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Usage, duration, full::FullMode, number, select::Select, size, valid, values};
 use crate::{
-    output::{Detail, Format, Look, UsageError, check_table, plan_outputs},
+    drift::sample::Row,
+    output::{Columns, Detail, Format, Look, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
     proc::Source,
     session::Mode,
-    table::{self, Field, Units},
+    table::{Column, Record, Units, fields_help, parse_field, parse_fields},
     watch::{Options, Sort},
 };
 
@@ -52,8 +53,8 @@ struct Rows {
     /// Sort by this field; -FIELD reverses
     ///
     /// Numbers: the largest first. Text: by the alphabet. A leading - reverses the order. `help` lists the fields.
-    #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true, value_parser = parse_sort)]
-    sort: Order,
+    #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true)]
+    sort: String,
 }
 
 /// What is written, when and where to.
@@ -69,8 +70,8 @@ struct Output {
     ///
     /// Separated by commas. A set stands for its columns: memory (of files, anonymous, shared, swapped), rfc (the shadow), kernel (each file
     /// and count), all. `all` walks the page tables too, as --resident does. Sets and columns can be mixed: cgroup,rfc.
-    #[arg(long, value_name = "LIST", value_parser = parse_columns)]
-    fields: Option<Columns>,
+    #[arg(long, value_name = "LIST")]
+    fields: Option<String>,
     /// Units in the table: human, kib, mib or bytes
     ///
     /// human is the default on a terminal, kib elsewhere. With kib, mib and bytes, and by default wherever the table does not go to a terminal, sizes are bare numbers in this one unit, for
@@ -165,28 +166,13 @@ const DEFAULT_ROWS: usize = 10;
 /// What the command line asks for.
 #[derive(Debug)]
 pub(super) enum Asked {
-    /// List the fields, and nothing else.
-    ListFields,
+    /// Print this list of fields, and nothing else.
+    ListFields(String),
     Watch(Box<Options>),
 }
 
-/// What `--sort` says.
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    /// List the fields and end.
-    Help,
-    /// By this field.
-    By(Sort),
-}
-
-/// What `--fields` says.
-#[derive(Clone, Debug)]
-enum Columns {
-    /// List the fields and end.
-    Help,
-    /// These columns.
-    Fields(Vec<&'static Field>),
-}
+/// The word of `--sort` and `--fields` that lists the fields.
+const HELP: &str = "help";
 
 impl Args {
     /// What is asked for.
@@ -195,17 +181,15 @@ impl Args {
     /// Words that do not go together.
     pub(super) fn asked(self) -> Result<Asked, Usage> {
         let Self { every, times, select, rows, output, ref how, full, limits } = self;
-        let (Order::By(sort), None | Some(Columns::Fields(_))) = (rows.sort, &output.fields) else {
-            return Ok(Asked::ListFields);
-        };
+        let list = output.fields.as_deref();
+        if rows.sort == HELP || list == Some(HELP) {
+            return Ok(Asked::ListFields(fields_help::<Row>()));
+        }
+        let (sort, columns) = (parse_sort(&rows.sort)?, list.map(parse_columns).transpose()?);
         let outputs = plan_outputs(output.format, &output.outputs, output.csv.as_deref())?;
-        let columns = match output.fields {
-            Some(Columns::Fields(fields)) => {
-                check_table(&outputs, UsageError::FieldsWithoutTable)?;
-                Some(fields)
-            }
-            _ => None,
-        };
+        if columns.is_some() {
+            check_table(&outputs, UsageError::FieldsWithoutTable)?;
+        }
         if output.holders {
             check_table(&outputs, UsageError::WhereWithoutTable)?;
         }
@@ -233,7 +217,8 @@ impl Args {
             source: how.source,
             resident: how.resident,
             holders: output.holders,
-            look: Look { fields: columns, units: output.units, detail: Detail::wanted() },
+            columns: Columns::Processes(columns),
+            look: Look { units: output.units, detail: Detail::wanted() },
             near: output.near,
             outputs,
             lock_timeout: output.lock_timeout,
@@ -254,12 +239,11 @@ fn mode(how: &How, full: FullMode) -> Mode {
     Mode::Full(FullOptions { faults, ..full.options() })
 }
 
-fn parse_sort(text: &str) -> Result<Order, table::FieldError> {
-    if text == "help" {
-        return Ok(Order::Help);
-    }
+/// The order that `--sort` asks for.
+fn parse_sort<R: Record>(text: &str) -> Result<Sort<R>, Usage> {
     let (name, reverse) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-    table::parse_field(name).map(|field| Order::By(Sort { field, reverse }))
+    let field = parse_field(name).map_err(|error| Usage::field("--sort", text, error))?;
+    Ok(Sort { field, reverse })
 }
 
 /// An interval; any other word in its place may be a verb.
@@ -269,9 +253,7 @@ fn interval_or_verb(text: &str) -> Result<Duration, String> {
     if starts_like_a_number { duration::parse_interval(text) } else { Err(valid::verbs(text)) }
 }
 
-fn parse_columns(text: &str) -> Result<Columns, table::FieldError> {
-    if text == "help" {
-        return Ok(Columns::Help);
-    }
-    table::parse_fields(text).map(Columns::Fields)
+/// The columns that `--fields` asks for.
+fn parse_columns<R: Record>(text: &str) -> Result<Vec<&'static Column<R>>, Usage> {
+    parse_fields(text).map_err(|error| Usage::field("--fields", text, error))
 }

@@ -35,6 +35,7 @@ mod pipe;
 mod place;
 mod plan;
 mod report;
+mod reported;
 pub mod stderr;
 pub mod table;
 mod text;
@@ -47,6 +48,7 @@ pub(crate) use once::OnceFile;
 pub use outputs::Outputs;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub(crate) use report::ReportOutput;
+pub use reported::{Columns, Reported};
 pub use table::Look;
 pub(crate) use table::{clock, holder_lines, window_width};
 pub(crate) use text::flow;
@@ -280,13 +282,7 @@ pub struct Skipped {
     pub of: u64,
 }
 
-impl<'a> Block<'a> {
-    /// The rows that the table shows.
-    #[must_use]
-    pub fn table_rows(&self) -> &'a [Row] {
-        &self.rows[..self.shown.min(self.rows.len())]
-    }
-
+impl Block<'_> {
     /// Selected processes that the table does not show.
     #[must_use]
     pub fn not_in_table(&self) -> u64 {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use super::Sort;
 use crate::{
-    drift::behaviour::Precisions,
-    output::{Format, Look, OutputSpec},
+    drift::{behaviour::Precisions, sample::Row},
+    output::{Columns, Format, Look, OutputSpec},
     proc::{Precision, Source, Wanted},
     select::Criteria,
     session::Mode,
-    table::Field,
 };
 
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     pub limit: Option<usize>,
     /// The same of the outputs for machines.
     pub machine_limit: Option<usize>,
-    pub sort: Sort,
+    pub sort: Sort<Row>,
     pub interval: Duration,
     pub count: Option<u64>,
     pub duration: Option<Duration>,
@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub resident: bool,
     /// Show who holds the pages that the global counts lack (`--where`).
     pub holders: bool,
+    /// What the rows are, and the columns of tables.
+    pub columns: Columns,
     /// What tables look like.
     pub look: Look,
     /// A level that the verdict compares with, in bytes (`--near`).
@@ -46,17 +48,11 @@ pub(crate) struct Options {
 /// Fields that tell what changed while /proc was read: who sorts by them wants it read.
 const BETWEEN_READINGS: &[&str] = &["moved_bytes", "uncertainty_bytes", "uncertainty"];
 
-/// An order of rows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sort {
-    pub field: &'static Field,
-    pub reverse: bool,
-}
-
 impl Options {
     /// Whether any column has the figure of `stat`.
     fn shows_stat(&self) -> bool {
-        let mut shown = self.look.fields.iter().flatten().chain([&self.sort.field]);
+        let Columns::Processes(fields) = &self.columns;
+        let mut shown = fields.iter().flatten().chain([&self.sort.field]);
         self.source == Source::Stat || shown.any(|field| field.name == "stat_bytes")
     }
 
@@ -66,7 +62,8 @@ impl Options {
         if self.has_machine_output() {
             return asked.and(Wanted { cgroup: true, ..Wanted::default() }).and(self.sort.field.files());
         }
-        let shown = self.look.fields.iter().flatten().map(|field| field.files());
+        let Columns::Processes(fields) = &self.columns;
+        let shown = fields.iter().flatten().map(|field| field.files());
         let wanted = shown.fold(asked.and(self.sort.field.files()), Wanted::and);
         // The record has what an approximate `stat` prints.
         let in_record = precisions.stat == Precision::Approximate;

@@ -144,7 +144,8 @@ impl Reporter {
             snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
         let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };
         let time = snapshot.time;
-        let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
+        let (sort, limit) = (self.options.sort, self.options.most_rows());
+        let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host, sort, limit);
         let probe = &mut self.session.probe;
         let groups = &mut self.cgroups;
         let rows = collect::rows(probe, snapshot, &pids, &self.rules, groups, &mut problems, give_up)?;
@@ -153,7 +154,7 @@ impl Reporter {
             return Ok(());
         };
         self.selection.keep_large(&mut rows, self.rules.page_size);
-        left_out += self.selection.order(&mut rows, &self.host);
+        left_out += sort.first(&mut rows, limit, &self.host);
         // What no table shows is of the outputs for machines alone.
         let mut shown = rows.len().min(self.options.limit.unwrap_or(usize::MAX));
         let shows_holders = self.options.holders;

@@ -1,7 +1,7 @@
 //! The lines above a table: who reads right here and who does not, the host, and whether it matters.
 
 use super::{
-    super::{Block, Detail, Headline, counted},
+    super::{Block, Detail, Headline, Reported, counted},
     View,
     lines::{clock, distribution},
 };
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The lines above a table.
-pub(super) fn lines(block: &Block<'_>, view: &View) -> Vec<String> {
+pub(super) fn lines<R: Reported>(block: &Block<'_>, view: &View<R>) -> Vec<String> {
     let (host, headline, units) = (block.host, block.headline, view.units);
     let mut lines = vec![format!(
         "{} {}, kernel {}, {} accounting, {} mode; exact here: {}",

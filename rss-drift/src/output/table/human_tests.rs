@@ -4,7 +4,7 @@ use super::{super::super::fixture::Report, *};
 use crate::{
     drift::{
         behaviour::Precisions,
-        sample::{Note, ShadowFigures},
+        sample::{Note, Row, ShadowFigures},
         stats::Reading,
         verdict::Verdict,
     },
@@ -13,6 +13,9 @@ use crate::{
     proc::{Precision, Source},
     table::parse_fields,
 };
+
+/// A table of processes.
+type View = super::View<Row>;
 
 fn view(fields: Option<&str>) -> View {
     let fields = fields.map(|list| parse_fields(list).unwrap());

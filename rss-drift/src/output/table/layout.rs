@@ -1,7 +1,7 @@
 //! Which columns fit, and how wide they are.
 
 use super::super::text;
-use crate::table::Field;
+use crate::table::Column as Field;
 
 /// One column of a table.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ pub(super) struct Column {
 }
 
 /// Which columns a table has.
-pub(super) struct Shown {
-    pub(super) fields: Vec<&'static Field>,
+pub(super) struct Shown<R: 'static> {
+    pub(super) fields: Vec<&'static Field<R>>,
     /// Heads of the columns that found no room.
     pub(super) hidden: Vec<&'static str>,
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    super::{Block, FinalSummary, counted},
+    super::{Block, FinalSummary, Reported, counted},
     View, check,
     layout::{MOVING, Shown},
 };
@@ -16,7 +16,11 @@ use crate::{
 const PEAKS: [&str; 2] = ["peak_exact_bytes", "peak_drift_bytes"];
 
 /// The lines below a table.
-pub(super) fn footer(block: &Block<'_>, Shown { fields, hidden }: &Shown, view: &View) -> Vec<String> {
+pub(super) fn footer<R: Reported>(
+    block: &Block<'_>,
+    Shown { fields, hidden }: &Shown<R>,
+    view: &View<R>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     if !hidden.is_empty() {
         lines.push(format!(
@@ -53,7 +57,7 @@ fn legend(units: Units) -> String {
 }
 
 /// The summary of all intervals.
-pub(super) fn summary(summary: &FinalSummary<'_>, view: &View) -> Vec<String> {
+pub(super) fn summary<R: Reported>(summary: &FinalSummary<'_>, view: &View<R>) -> Vec<String> {
     let page_size = summary.host.page_size;
     let mut lines = vec![
         format!(
