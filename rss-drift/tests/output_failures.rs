@@ -22,7 +22,8 @@ use rss_drift::{
     },
     kernel::accounting::Accounting,
     output::{
-        Block, Columns, Detail, Format, Headline, Look, OutputError, OutputSpec, Outputs, SelfCheck, Target,
+        Block, Columns, Detail, Format, Headline, Look, OutputError, OutputSpec, Outputs, Rows, SelfCheck,
+        Target,
     },
     proc::{Precision, ProcFigures, Source},
 };
@@ -70,6 +71,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
         processes: 0,
         selected_of: None,
         summary: Summary::default(),
+        groups: None,
     };
     let rows = vec![row("a \"name\",\nof two lines"); ROWS];
     let mut outputs = match Outputs::open(
@@ -87,7 +89,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
             interval,
             time: SystemTime::UNIX_EPOCH,
             headline: &headline,
-            rows: &rows,
+            rows: Rows::Processes(&rows),
             shown: rows.len(),
             holders: &[],
             left_out: 0,

@@ -4,13 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Usage, duration, full::FullMode, number, select::Select, size, valid, values};
 use crate::{
-    drift::sample::Row,
+    drift::{by::By, groups::Aggregate, sample::Row},
     output::{Columns, Detail, Format, Look, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
     proc::Source,
     session::Mode,
     table::{Column, Record, Units, fields_help, parse_field, parse_fields},
-    watch::{Options, Sort},
+    watch::{GroupShape, Options, Shape, Sort},
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -38,10 +38,20 @@ pub(super) struct Args {
     full: FullMode,
 }
 
+/// What the rows are; `None`: processes. By another name than `Option`, which clap would take for a value that need not be there.
+type Grouping = Option<By>;
+
 /// Which rows.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Selection")]
 struct Rows {
+    /// Rows: process, comm, cgroup, unit, container, user, host
+    ///
+    /// Sums over the selected processes, in which memory that several processes share as one (vfork) counts once; for control groups,
+    /// units and containers beside what the group is charged, and its limit. --sort, --fields, --top, --min-rss, --min-drift and --near are
+    /// then those of the groups (docs/aggregates.md).
+    #[arg(long, value_name = "KIND", default_value = "process", hide_possible_values = true, hide_default_value = true, value_parser = values::by())]
+    by: Grouping,
     /// Rows per report [default: table 10; csv, jsonl all]
     ///
     /// CSV and JSON lines have every selected process unless this is given.
@@ -80,8 +90,8 @@ struct Output {
     units: Option<Units>,
     /// Say which processes a level parts, such as 512M
     ///
-    /// The level of an alert or a limit: which processes are below it by the reported figure and not by the exact one, or the other
-    /// way round.
+    /// The level of an alert or a limit: which processes, or with --by which groups, are below it by the reported figure and not by the exact
+    /// one, or the other way round.
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = size::parse)]
     near: Option<u64>,
     /// Show which CPUs or threads hold the missing pages
@@ -91,13 +101,13 @@ struct Output {
     holders: bool,
     /// Append every process to this CSV file too
     ///
-    /// Every column of every selected process, beside the other output (docs/csv.md).
+    /// Every column of every selected process, or with --by of every group, beside the other output (docs/csv.md, docs/aggregates.md).
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Format where no file's ending decides it
+    /// Format if no ending decides: table, csv or jsonl
     ///
     /// For standard output, and for files with another ending than .csv, .jsonl and .txt.
-    #[arg(long, value_parser = values::format())]
+    #[arg(long, hide_possible_values = true, value_parser = values::format())]
     format: Option<Format>,
     /// Write here instead of standard output
     ///
@@ -181,17 +191,35 @@ impl Args {
     /// Words that do not go together.
     pub(super) fn asked(self) -> Result<Asked, Usage> {
         let Self { every, times, select, rows, output, ref how, full, limits } = self;
-        let list = output.fields.as_deref();
-        if rows.sort == HELP || list == Some(HELP) {
-            return Ok(Asked::ListFields(fields_help::<Row>()));
+        let mut criteria = select.criteria();
+        let (sort, list) = (rows.sort.as_str(), output.fields.as_deref());
+        if sort == HELP || list == Some(HELP) {
+            return Ok(Asked::ListFields(match rows.by {
+                None => fields_help::<Row>(),
+                Some(_) => fields_help::<Aggregate>(),
+            }));
         }
-        let (sort, columns) = (parse_sort(&rows.sort)?, list.map(parse_columns).transpose()?);
+        let (shape, columns) = match rows.by {
+            None => (
+                Shape::Processes(parse_sort(sort)?),
+                Columns::Processes(list.map(parse_columns).transpose()?),
+            ),
+            Some(by) => {
+                // Of the groups: each of their processes may be small.
+                let (min_rss, min_drift) = (criteria.min_rss.take(), criteria.min_drift.take());
+                let shape = GroupShape { by, sort: parse_sort(sort)?, min_rss, min_drift };
+                (Shape::Groups(shape), Columns::Groups(list.map(parse_columns).transpose()?))
+            }
+        };
         let outputs = plan_outputs(output.format, &output.outputs, output.csv.as_deref())?;
-        if columns.is_some() {
+        if list.is_some() {
             check_table(&outputs, UsageError::FieldsWithoutTable)?;
         }
         if output.holders {
             check_table(&outputs, UsageError::WhereWithoutTable)?;
+            if rows.by.is_some() {
+                return Err(UsageError::WhereOfGroups.into());
+            }
         }
         if output.units.is_some() {
             check_table(&outputs, UsageError::UnitsWithoutTable)?;
@@ -206,18 +234,18 @@ impl Args {
         };
         Ok(Asked::Watch(Box::new(Options {
             mode: mode(how, full),
-            criteria: select.criteria(),
+            criteria,
             pids: select.pids,
             limit,
             machine_limit: rows.top,
-            sort,
+            shape,
             interval: every.unwrap_or(output.interval),
             count: times.or(limits.count),
             duration: limits.duration,
             source: how.source,
             resident: how.resident,
             holders: output.holders,
-            columns: Columns::Processes(columns),
+            columns,
             look: Look { units: output.units, detail: Detail::wanted() },
             near: output.near,
             outputs,

@@ -6,9 +6,46 @@ use super::{
     Block, Format, Look, Target, content::Content, encoder::Encoder, machine::Machine, table::Table,
 };
 use crate::{
-    drift::sample::Row,
+    drift::{
+        groups::Aggregate,
+        sample::{Note, Row},
+    },
     table::{Column, Record},
 };
+
+/// The rows of a report.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    Processes(&'a [Row]),
+    Groups(&'a [Aggregate]),
+}
+
+impl Rows<'_> {
+    /// How many they are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        match self {
+            Self::Processes(rows) => rows.len(),
+            Self::Groups(rows) => rows.len(),
+        }
+    }
+
+    /// How many address spaces were walked, and the sum of their Pss in bytes.
+    #[must_use]
+    pub fn walked(&self) -> (u64, i64) {
+        let add = |(walks, sum): (u64, i64), (more, pss): (u64, i64)| (walks + more, sum.saturating_add(pss));
+        match self {
+            Self::Processes(rows) => {
+                // The last row of a process that is gone is of an earlier reading.
+                let living = rows.iter().filter(|row| !row.notes.contains(&Note::Died));
+                living.filter_map(|row| row.files.pss).map(|pss| (1, pss)).fold((0, 0), add)
+            }
+            Self::Groups(rows) => {
+                rows.iter().filter_map(|row| row.walked).map(|it| (it.mms, it.pss)).fold((0, 0), add)
+            }
+        }
+    }
+}
 
 /// Records that reports have as rows.
 pub trait Reported: Record {
@@ -16,6 +53,7 @@ pub trait Reported: Record {
     fn all<'a>(block: &Block<'a>) -> &'a [Self];
 
     /// Those that its table shows.
+    #[must_use]
     fn shown<'a>(block: &Block<'a>) -> &'a [Self] {
         let all = Self::all(block);
         &all[..block.shown.min(all.len())]
@@ -24,7 +62,19 @@ pub trait Reported: Record {
 
 impl Reported for Row {
     fn all<'a>(block: &Block<'a>) -> &'a [Self] {
-        block.rows
+        match block.rows {
+            Rows::Processes(rows) => rows,
+            Rows::Groups(_) => &[],
+        }
+    }
+}
+
+impl Reported for Aggregate {
+    fn all<'a>(block: &Block<'a>) -> &'a [Self] {
+        match block.rows {
+            Rows::Groups(rows) => rows,
+            Rows::Processes(_) => &[],
+        }
     }
 }
 
@@ -32,6 +82,7 @@ impl Reported for Row {
 #[derive(Clone, Debug)]
 pub enum Columns {
     Processes(Option<Vec<&'static Column<Row>>>),
+    Groups(Option<Vec<&'static Column<Aggregate>>>),
 }
 
 impl Columns {
@@ -39,6 +90,7 @@ impl Columns {
     pub(super) fn content(&self, format: Format) -> Content {
         match self {
             Self::Processes(_) => content::<Row>(format),
+            Self::Groups(_) => content::<Aggregate>(format),
         }
     }
 
@@ -52,6 +104,7 @@ impl Columns {
     ) -> Box<dyn Encoder> {
         match self {
             Self::Processes(fields) => encoder(fields.as_deref(), format, target, terminal, look),
+            Self::Groups(fields) => encoder(fields.as_deref(), format, target, terminal, look),
         }
     }
 }

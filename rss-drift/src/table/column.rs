@@ -62,6 +62,8 @@ pub struct Column<R> {
     pub priority: u8,
     /// The sets that `--fields` takes by one name.
     pub sets: &'static [Set],
+    /// Whether it is a path, whose end tells more than its beginning.
+    pub path: bool,
     /// Whether the figure is a difference, whose sign people see also where it is above 0.
     pub signed: bool,
     /// Whether a table that was not asked for this column by name drops it while it is empty.
@@ -105,6 +107,7 @@ impl<R> Column<R> {
             doc,
             priority: 30,
             sets: &[],
+            path: false,
             signed: false,
             optional: false,
             get,
@@ -132,6 +135,12 @@ impl<R> Column<R> {
     /// Puts it into these sets of `--fields`.
     pub(super) const fn within(mut self, sets: &'static [Set]) -> Self {
         self.sets = sets;
+        self
+    }
+
+    /// Says that it is a path.
+    pub(super) const fn path(mut self) -> Self {
+        self.path = true;
         self
     }
 

@@ -13,6 +13,7 @@ mod column;
 mod csv;
 mod doc;
 mod escape;
+mod groups;
 mod json;
 mod parse;
 mod record;

@@ -10,6 +10,12 @@ pub trait Record: Sized + 'static {
     /// The table's columns when `--fields` says nothing, the optional ones among them, with blanks in between.
     const DEFAULT: &'static str;
 
+    /// Whether anything can move while a record is read.
+    const MOVES: bool;
+
+    /// What heads of the terminal's table mean, by the names of their columns.
+    const LEGEND: &'static [(&'static str, &'static str)];
+
     /// The columns of CSV and the keys of JSON, in their order: new ones go to the end.
     fn contract() -> &'static [Column<Self>];
 
@@ -17,6 +23,7 @@ pub trait Record: Sized + 'static {
     fn terminal() -> &'static [Column<Self>];
 
     /// All columns: those of CSV and JSON, then those of the terminal only.
+    #[must_use]
     fn columns() -> impl Iterator<Item = &'static Column<Self>> {
         Self::contract().iter().chain(Self::terminal())
     }
@@ -39,6 +46,10 @@ pub trait Record: Sized + 'static {
 
 impl Record for Row {
     const DEFAULT: &'static str = "time pid comm reported exact drift drift% bound uncertainty resident note";
+
+    const MOVES: bool = true;
+
+    const LEGEND: &'static [(&'static str, &'static str)] = &[];
 
     fn contract() -> &'static [Column<Self>] {
         super::rows::CONTRACT

@@ -61,7 +61,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
     comm Text "Name of the process, as it set it itself" |row, _| row.process.comm.as_str(), head("COMM") keep(90) within(&[Memory, Rfc, Kernel]);
     uid Id "Effective user id" |row, _| row.process.uid.map(u64::from), head("UID");
     cgroup Text "Path of the control group that limits memory, as /proc/PID/cgroup prints it: in a cgroup namespace from its root on"
-        |row, _| row.process.cgroup.as_deref(), head("CGROUP");
+        |row, _| row.process.cgroup.as_deref(), head("CGROUP") path();
     threads Number "Threads of the process" |row, _| u64::from(row.process.threads), head("THREADS");
     source Text "The /proc file whose figure is the reported one: stat, statm or status"
         |row, _| row.source.name(), head("SOURCE");

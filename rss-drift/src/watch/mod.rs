@@ -1,6 +1,9 @@
 //! `rss-drift watch`: every interval, what the kernel reports beside what is exact.
 
+mod groups;
+mod made;
 mod options;
+mod processes;
 mod reporter;
 mod schedule;
 mod select;
@@ -10,7 +13,7 @@ use std::{process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-pub(crate) use options::Options;
+pub(crate) use options::{GroupShape, Options, Shape};
 
 use crate::{
     output::{OutputError, Outputs, ignore_file_size_signal, patience},

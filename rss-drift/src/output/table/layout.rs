@@ -12,7 +12,7 @@ pub(super) struct Column {
     pub(super) width: usize,
     /// Whether its cells may be cut: text may, a figure without its last digits would lie.
     pub(super) elastic: bool,
-    /// Whether they are cut at their front.
+    /// Whether those that begin with a slash are cut at their front.
     pub(super) path: bool,
     /// Columns with the lowest go first.
     pub(super) priority: u8,
@@ -84,8 +84,8 @@ fn shrink(columns: &mut [Column], mut excess: usize) {
 pub(super) fn pad(cell: &str, column: &Column) -> String {
     let cell = match (column.elastic, column.path) {
         (false, _) => cell.to_owned(),
-        (true, false) => text::cut(cell, column.width),
-        (true, true) => text::cut_front(cell, column.width),
+        (true, true) if cell.starts_with('/') => text::cut_front(cell, column.width),
+        (true, _) => text::cut(cell, column.width),
     };
     let blanks = " ".repeat(column.width.saturating_sub(text::width(&cell)));
     if column.elastic { cell + &blanks } else { blanks + &cell }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     drift::stats::{Distribution, Percentiles},
-    table::{Units, bytes, clean, shown},
+    table::{Column, Units, bytes, clean, shown},
 };
 
 /// Columns that tell a peak.
@@ -29,7 +29,9 @@ pub(super) fn footer<R: Reported>(
         ));
     }
     if block.not_in_table() > 0 {
-        lines.push(format!("{} not shown", counted(block.not_in_table(), "more process", "more processes")));
+        let (one, many) = block.headline.nouns();
+        let more = |noun: &str| format!("more {noun}");
+        lines.push(format!("{} not shown", counted(block.not_in_table(), &more(one), &more(many))));
     }
     let peaks: Vec<_> =
         fields.iter().filter(|field| PEAKS.contains(&field.name)).map(|field| field.header).collect();
@@ -40,20 +42,25 @@ pub(super) fn footer<R: Reported>(
     lines.push(format!("self-check: {}", check::of_report(block.check, view.units, view.detail)));
     if block.interval == 1 {
         // What the signs mean is told once.
-        lines.push(legend(view.units));
+        lines.extend(legend(fields, view.units));
     }
     lines
 }
 
-/// What the signs in a table mean.
-fn legend(units: Units) -> String {
-    match units {
-        Units::Human => format!(
-            "DRIFT: + the kernel shows too little, - too much; {MOVING} moving: so much changed while it was read that it may be none"
-        ),
-        _ => "DRIFT: above 0 the kernel shows too little, below 0 too much; one smaller than UNCERT may be none"
-            .to_owned(),
-    }
+/// What the signs in a table mean, and heads that are no words of the glossary.
+fn legend<R: Reported>(fields: &[&'static Column<R>], units: Units) -> Vec<String> {
+    let moving = match (R::MOVES, units) {
+        (false, _) => String::new(),
+        (true, Units::Human) => {
+            format!("; {MOVING} moving: so much changed while it was read that it may be none")
+        }
+        (true, _) => "; one smaller than UNCERT may be none".to_owned(),
+    };
+    let (more, less) = if units == Units::Human { ("+", "-") } else { ("above 0", "below 0") };
+    let drift = format!("DRIFT: {more} the kernel shows too little, {less} too much{moving}");
+    let shows = |name: &str| fields.iter().any(|field| field.name == name);
+    let told = R::LEGEND.iter().filter(|(column, _)| shows(column)).map(|(_, text)| (*text).to_owned());
+    [drift].into_iter().chain(told).collect()
 }
 
 /// The summary of all intervals.

@@ -124,7 +124,7 @@ fn columns<R: Reported>(
             index,
             width: cells.iter().map(|row| text::width(&row[index])).fold(field.header.len(), usize::max),
             elastic: field.unit == Unit::Text,
-            path: field.name == "cgroup",
+            path: field.path,
             priority: field.priority,
         })
         .collect();
@@ -192,3 +192,7 @@ mod tests;
 #[cfg(test)]
 #[path = "human_tests.rs"]
 mod human_tests;
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod group_tests;
