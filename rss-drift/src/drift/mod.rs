@@ -6,6 +6,8 @@ pub mod by;
 pub mod collect;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod group_fixture;
 pub mod groups;
 pub mod holders;
 pub mod idle;

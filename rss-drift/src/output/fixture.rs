@@ -14,7 +14,10 @@ use crate::{
     proc::{Precision, Source},
 };
 
-pub(crate) use crate::drift::fixture::{all_and_little, group, host, row, rules, time};
+pub(crate) use crate::drift::{
+    fixture::{host, row, rules, time},
+    group_fixture::{all_and_little, group},
+};
 
 /// What a [`Block`] borrows.
 pub(crate) struct Report {

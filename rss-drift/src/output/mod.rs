@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod cause;
+mod columns;
 mod content;
 mod encoder;
 mod error;
@@ -43,13 +44,14 @@ mod text;
 mod writer;
 
 pub use cause::with_causes;
+pub use columns::Columns;
 pub use error::OutputError;
 pub use file::ignore_file_size_signal;
 pub(crate) use once::OnceFile;
 pub use outputs::Outputs;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub(crate) use report::ReportOutput;
-pub use reported::{Columns, Reported, Rows};
+pub use reported::{Reported, Rows};
 pub use table::Look;
 pub(crate) use table::{clock, holder_lines, window_width};
 pub(crate) use text::flow;

@@ -3,10 +3,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    Block, FinalSummary, OutputError, OutputSpec, Skipped, Target,
+    Block, Columns, FinalSummary, OutputError, OutputSpec, Skipped, Target,
     encoder::Encoder,
     file::{Blocks, Identity},
-    reported::Columns,
     table::Look,
     writer::{Unit, Writer, waits_for_reader},
 };

@@ -37,7 +37,7 @@ const INTRODUCTION: &str = "\
 `rss-drift --csv FILE` writes CSV beside the table on the terminal, `-o FILE.csv` and `-o FILE.jsonl` write instead of
 it (`.json` too: JSON lines), `--format csv` and `--format jsonl` write to standard output. There is one row per interval for every
 process, or for every one that is selected ([selection.md](selection.md)), however few the table shows; only where `--top N` is given, for the
-first N. A selection changes no column.
+first N. A selection changes no column. With `--by` the rows are groups, and their columns are those of [aggregates.md](aggregates.md).
 Rows of one report have one `interval` and one `reading_time`. Both formats have the columns below, in this order and with these names; new ones are only ever added at the end.
 
 ## Rules

@@ -4,7 +4,11 @@ use super::{
     super::{Names, Unit, Units, Value, csv_header, csv_rows, default_fields, find, json_line, parse_fields},
     *,
 };
-use crate::drift::{by::By, fixture};
+use crate::drift::{
+    by::By,
+    fixture::host,
+    group_fixture::{all_and_little, group},
+};
 
 /// The contract word for word: a change here breaks the files of every user.
 const HEADER: &str = "timestamp,host,boot_id,kernel,mode,accounting,interval,by,group,container_name,uid,cgroup,processes,mms,\
@@ -21,7 +25,7 @@ fn the_header_keeps_its_names_and_order() {
 
 #[test]
 fn the_rows_never_change() {
-    let rows = csv_rows(CONTRACT, &fixture::all_and_little(), &fixture::host(), Names::Whole);
+    let rows = csv_rows(CONTRACT, &all_and_little(), &host(), Names::Whole);
     let id = "5e1ec7ed".repeat(8);
     let begin = "2026-01-02T03:04:05.678Z,box,00000000-1111-2222-3333-444444444444,6.12.0,passive,per-cpu,5,container";
     assert_eq!(
@@ -36,8 +40,8 @@ fn the_rows_never_change() {
 
 #[test]
 fn the_lines_never_change() {
-    let [all, little] = fixture::all_and_little();
-    let host = fixture::host();
+    let [all, little] = all_and_little();
+    let host = host();
     for group in [&all, &little] {
         let line = json_line(CONTRACT, group, &host);
         assert!(line.ends_with("}\n") && line.matches('\n').count() == 1, "{line}");
@@ -63,7 +67,7 @@ fn the_lines_never_change() {
 
 #[test]
 fn a_group_without_a_limit_is_near_none() {
-    let ([mut all, _], host) = (fixture::all_and_little(), fixture::host());
+    let ([mut all, _], host) = (all_and_little(), host());
     let get = |group: &Aggregate, name: &str| match find::<Aggregate>(name).unwrap().get(group, &host) {
         Value::Real(number) => Some(number),
         Value::Empty => None,
@@ -111,8 +115,8 @@ fn the_columns_of_the_table() {
 
 #[test]
 fn equal_groups_are_in_the_order_of_their_names() {
-    let mut one = fixture::group(By::Unit, "b", 1, 1);
-    let other = fixture::group(By::Unit, "a", 1, 1);
+    let mut one = group(By::Unit, "b", 1, 1);
+    let other = group(By::Unit, "a", 1, 1);
     assert_eq!(one.tie(&other), Ordering::Greater);
     one.name.text = Some("a".to_owned());
     one.place = 1;

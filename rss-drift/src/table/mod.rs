@@ -14,6 +14,8 @@ mod csv;
 mod doc;
 mod escape;
 mod groups;
+#[cfg(test)]
+mod groups_doc;
 mod json;
 mod parse;
 mod record;

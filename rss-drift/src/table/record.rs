@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use super::Column;
-use crate::drift::sample::Row;
 
 /// Records that `watch` shows as rows: its columns are those of one such kind.
 pub trait Record: Sized + 'static {
@@ -42,40 +41,4 @@ pub trait Record: Sized + 'static {
 
     /// Whether so much moved while it was read that there may be no drift at all.
     fn is_moving(&self) -> bool;
-}
-
-impl Record for Row {
-    const DEFAULT: &'static str = "time pid comm reported exact drift drift% bound uncertainty resident note";
-
-    const MOVES: bool = true;
-
-    const LEGEND: &'static [(&'static str, &'static str)] = &[];
-
-    fn contract() -> &'static [Column<Self>] {
-        super::rows::CONTRACT
-    }
-
-    fn terminal() -> &'static [Column<Self>] {
-        super::rows::TERMINAL
-    }
-
-    fn tie(&self, other: &Self) -> Ordering {
-        self.process.pid.cmp(&other.process.pid)
-    }
-
-    fn drift(&self) -> Option<i64> {
-        self.drift()
-    }
-
-    fn drift_percent(&self) -> Option<f64> {
-        self.drift_percent()
-    }
-
-    fn bound(&self) -> Option<u64> {
-        self.bound
-    }
-
-    fn is_moving(&self) -> bool {
-        self.is_moving()
-    }
 }

@@ -1,9 +1,11 @@
 //! The rows of `watch`. The contract's columns keep the order that users' files have.
 
+use std::cmp::Ordering;
+
 use rss_drift_common::Member;
 
 use super::{
-    Column,
+    Column, Record,
     Set::{Kernel, Memory, Rfc},
     Value, bytes, columns,
 };
@@ -14,6 +16,42 @@ use crate::{
 
 /// A column of `watch`.
 pub type Field = Column<Row>;
+
+impl Record for Row {
+    const DEFAULT: &'static str = "time pid comm reported exact drift drift% bound uncertainty resident note";
+
+    const MOVES: bool = true;
+
+    const LEGEND: &'static [(&'static str, &'static str)] = &[];
+
+    fn contract() -> &'static [Column<Self>] {
+        CONTRACT
+    }
+
+    fn terminal() -> &'static [Column<Self>] {
+        TERMINAL
+    }
+
+    fn tie(&self, other: &Self) -> Ordering {
+        self.process.pid.cmp(&other.process.pid)
+    }
+
+    fn drift(&self) -> Option<i64> {
+        self.drift()
+    }
+
+    fn drift_percent(&self) -> Option<f64> {
+        self.drift_percent()
+    }
+
+    fn bound(&self) -> Option<u64> {
+        self.bound
+    }
+
+    fn is_moving(&self) -> bool {
+        self.is_moving()
+    }
+}
 
 impl Field {
     /// The files of /proc that the column is from. The file of the reported figure is not among them, and neither is the figure of
@@ -131,7 +169,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
 };
 
 /// The columns that only the terminal has.
-pub(super) static TERMINAL: &[Field] = columns! { Row;
+static TERMINAL: &[Field] = columns! { Row;
     time Clock "Local time of day at which the row was read" |row, _| row.time, head("TIME") keep(40);
     drift_percent Percent "drift as a share of exact"
         |row, _| row.drift_percent(), head("DRIFT%") also(&["drift%"]) keep(50);
@@ -150,7 +188,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::{
-        super::{Record as _, Set, Unit},
+        super::{Set, Unit},
         *,
     };
     use crate::{drift::fixture, proc::ProcFigures};

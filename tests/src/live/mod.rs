@@ -1,6 +1,7 @@
 //! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
 //! that touched a known number of pages, the kernel's own words.
 
+mod aggregates;
 mod causes;
 mod commands;
 mod crowds;
@@ -198,6 +199,13 @@ pub const TESTS: &[Test] = tests! {
     }
     groups {
         a_row_names_the_group_of_its_process
+    }
+    aggregates {
+        groups_add_up_to_the_host
+        a_service_of_known_size
+        a_shared_memory_counts_once
+        sizes_and_levels_are_of_groups
+        words_and_names
     }
     labels {
         no_drift_of_files_that_may_be_exact

@@ -57,15 +57,22 @@ fn rows_that_are_not_there_are_counted_as_what_they_are() {
         text.contains("\nby unit: 1 of 2 units, and 2 processes in no unit (-); 6 processes, "),
         "{text}"
     );
-    assert!(text.contains("\n2 more units not shown\n"), "{text}");
+    assert!(text.contains("\n2 more rows not shown\n"), "{text}");
+    report.groups.pop();
+    report.headline.groups.as_mut().unwrap().in_none = 0;
+    let text = lines(&report, &mut view(None)).join("\n");
+    assert!(
+        text.contains("\nby unit: 1 of 2 units; 6 processes, ") && text.contains("\n1 more unit not shown\n"),
+        "{text}"
+    );
     // Too small ones have no row in any output.
     report.groups.truncate(1);
     report.shown = None;
     let text = lines(&report, &mut view(None)).join("\n");
-    assert!(text.contains("\nby unit: 1 of 2 units, ") && !text.contains("not shown"), "{text}");
+    assert!(text.contains("\nby unit: 1 of 2 units; ") && !text.contains("not shown"), "{text}");
     report.headline.selected_of = Some(130);
     let text = lines(&report, &mut view(None)).join("\n");
-    assert!(text.contains("(-); 6 of 130 processes selected, sum of stat "), "{text}");
+    assert!(text.contains("units; 6 of 130 processes selected, sum of stat "), "{text}");
 }
 
 #[test]
@@ -113,13 +120,13 @@ fn a_control_group_shows_its_charge_and_limit() {
 fn a_path_is_cut_at_its_front_and_a_name_at_its_end() {
     let path = "/user.slice/user-1000.slice/user@1000.service/app.slice/web.service";
     let mut view = view(Some("name,drift"));
-    view.width = Some(24);
+    view.width = Some(32);
     let mut of = |name: &str| {
         lines(&Report::of_groups(By::Cgroup, vec![fixture::group(By::Cgroup, name, 10, 5)], None), &mut view)
     };
-    assert!(of(path).contains(&"+ice/web.service +20 KiB".to_owned()), "{:?}", of(path));
-    let name = "a-unit-with-a-long-name.service";
-    assert!(of(name).contains(&"a-unit-with-a-l+ +20 KiB".to_owned()), "{:?}", of(name));
+    assert!(of(path).contains(&"+e/app.slice/web.service +20 KiB".to_owned()), "{:?}", of(path));
+    let name = "a-unit-with-a-really-long-name.service";
+    assert!(of(name).contains(&"a-unit-with-a-really-lo+ +20 KiB".to_owned()), "{:?}", of(name));
 }
 
 #[test]

@@ -31,6 +31,9 @@ pub(super) const MOVING: &str = "~";
 /// Text is not cut below this as long as a less important column can go: a process's name has 15 bytes.
 const SHORTEST_TEXT: usize = 15;
 
+/// The same of a path, of which a unit's name may be the last part.
+const SHORTEST_PATH: usize = 24;
+
 /// Between two columns.
 pub(super) const GAP: &str = " ";
 
@@ -65,7 +68,8 @@ fn total(columns: &[Column]) -> usize {
 }
 
 fn spare(column: &Column) -> usize {
-    if column.elastic { column.width.saturating_sub(SHORTEST_TEXT) } else { 0 }
+    let shortest = if column.path { SHORTEST_PATH } else { SHORTEST_TEXT };
+    if column.elastic { column.width.saturating_sub(shortest) } else { 0 }
 }
 
 /// Takes `excess` from the columns with the most to spare.
@@ -127,6 +131,9 @@ mod tests {
         assert_eq!(left(columns.clone(), 30), [(0, 5), (1, 24)]);
         assert_eq!(left(columns, 20), [(0, 5)]);
         assert_eq!(left(vec![column(0, 60, true, 30)], 10), [(0, 10)]);
+        let path = Column { path: true, ..column(1, 60, true, 40) };
+        assert_eq!(left(vec![column(0, 5, false, 30), path.clone()], 30), [(0, 5), (1, 24)]);
+        assert_eq!(left(vec![column(0, 5, false, 30), path], 29), [(1, 29)]);
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub(super) fn footer<R: Reported>(
         ));
     }
     if block.not_in_table() > 0 {
-        let (one, many) = block.headline.nouns();
+        // That of processes in no group is a row too.
+        let has_none = block.headline.groups.is_some_and(|count| count.in_none > 0);
+        let (one, many) = if has_none { ("row", "rows") } else { block.headline.nouns() };
         let more = |noun: &str| format!("more {noun}");
         lines.push(format!("{} not shown", counted(block.not_in_table(), &more(one), &more(many))));
     }
