@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     drift::{
+        by::By,
         collect,
         groups::{Aggregate, sum},
         verdict::{Name, Verdict},
@@ -42,7 +43,8 @@ impl Reporter {
             group.missed_events = missed_events;
         }
         problems.uncertain += groups.iter().map(|group| group.uncertain).sum::<u64>();
-        self.judge(&groups, shape, headline);
+        headline.groups = Some(count(&groups, shape.by));
+        headline.verdict = verdict(&groups, self.rules.page_size, self.options.near);
         keep_large(&mut groups, shape, self.rules.page_size);
 
         // Ranking by what files say takes the files of all groups.
@@ -63,22 +65,6 @@ impl Reporter {
         }
         let shown = groups.len().min(self.options.limit.unwrap_or(usize::MAX));
         Ok(Some(Made { rows: OwnRows::Groups(groups), shown, holders: Vec::new(), left_out }))
-    }
-
-    /// Which groups there are, and whether the drift of any matters. Processes that are in none are no group.
-    fn judge(&self, groups: &[Aggregate], shape: GroupShape, headline: &mut Headline) {
-        let named = |group: &&Aggregate| group.name.text.is_some();
-        headline.groups = Some(GroupCount {
-            by: shape.by,
-            groups: groups.iter().filter(named).count() as u64,
-            in_none: groups.iter().filter(|group| !named(group)).map(|group| group.processes).sum(),
-        });
-        headline.verdict = Verdict::new(self.rules.page_size, self.options.near);
-        for group in groups.iter().filter(named) {
-            if let Some(reading) = group.reading() {
-                headline.verdict.count_named(reading, || Name::Group(group.name.shown().to_owned()));
-            }
-        }
     }
 
     /// Adds what control groups and, where that is asked for, page tables say. Whether all of it was read.
@@ -130,6 +116,24 @@ impl Reporter {
     }
 }
 
+/// How many groups there are. Processes that are in none are no group.
+fn count(groups: &[Aggregate], by: By) -> GroupCount {
+    let (named, none): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.name.text.is_some());
+    let in_none = none.iter().map(|group| group.processes).sum();
+    GroupCount { by, groups: named.len() as u64, in_none }
+}
+
+/// Whether the drift of any group matters.
+fn verdict(groups: &[Aggregate], page_size: u64, near: Option<u64>) -> Verdict {
+    let mut verdict = Verdict::new(page_size, near);
+    for group in groups.iter().filter(|group| group.name.text.is_some()) {
+        if let Some(reading) = group.reading() {
+            verdict.count_named(reading, || Name::Group(group.name.shown().to_owned()));
+        }
+    }
+    verdict
+}
+
 /// Leaves out the groups that are smaller than what is asked for.
 fn keep_large(groups: &mut Vec<Aggregate>, shape: GroupShape, page_size: u64) {
     let size = |pages: i64| bytes(pages, page_size).unsigned_abs();
@@ -138,4 +142,88 @@ fn keep_large(groups: &mut Vec<Aggregate>, shape: GroupShape, page_size: u64) {
         shape.min_rss.is_none_or(|least| size(group.exact_rss().max(0)) >= least)
             && shape.min_drift.is_none_or(is_drift)
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        drift::{
+            fixture::host,
+            group_fixture::{all_and_little, group},
+        },
+        table::find,
+        watch::Sort,
+    };
+
+    fn shape(min_rss: Option<u64>, min_drift: Option<u64>, sort: &str) -> GroupShape {
+        let (name, reverse) = sort.strip_prefix('-').map_or((sort, false), |name| (name, true));
+        GroupShape { by: By::Unit, sort: Sort { field: find(name).unwrap(), reverse }, min_rss, min_drift }
+    }
+
+    fn groups() -> Vec<Aggregate> {
+        let [_, mut none] = all_and_little();
+        none.reported = Some(130);
+        vec![
+            group(By::Unit, "b", 100, 90),
+            group(By::Unit, "a", 50, 80),
+            group(By::Unit, "c", 300, 290),
+            none,
+        ]
+    }
+
+    fn names(groups: &[Aggregate]) -> Vec<&str> {
+        groups.iter().map(|group| group.name.text()).collect()
+    }
+
+    #[test]
+    fn small_groups_are_left_out() {
+        let kept = |min_rss, min_drift| {
+            let mut groups = groups();
+            keep_large(&mut groups, shape(min_rss, min_drift, "drift"), 4096);
+            names(&groups).join("")
+        };
+        assert_eq!(kept(None, None), "bac-");
+        assert_eq!(
+            (kept(Some(100 * 4096), None), kept(Some(100 * 4096 + 1), None)),
+            ("bc-".into(), "c".into())
+        );
+        assert_eq!(
+            (kept(None, Some(30 * 4096)), kept(None, Some(30 * 4096 + 1))),
+            ("a-".into(), String::new())
+        );
+        assert_eq!(kept(Some(60 * 4096), Some(11 * 4096)), "-", "both are required");
+        // A drift that is not known is none of that size.
+        let mut unknown = groups();
+        unknown[0].reported = None;
+        keep_large(&mut unknown, shape(None, Some(1), "drift"), 4096);
+        assert_eq!(names(&unknown), ["a", "c", "-"]);
+    }
+
+    #[test]
+    fn the_first_of_them_in_each_order() {
+        let first = |sort: &str, limit| {
+            let mut groups = groups();
+            let left_out = shape(None, None, sort).sort.first(&mut groups, limit, &host());
+            (names(&groups).join(""), left_out)
+        };
+        assert_eq!(first("drift", None), ("-abc".into(), 0), "of equal ones by their names");
+        assert_eq!(first("-drift", Some(3)), ("bc-".into(), 1));
+        assert_eq!(first("exact", Some(2)), ("c-".into(), 2));
+        assert_eq!(first("group", None), ("-abc".into(), 0));
+        assert_eq!(first("charge", Some(9)), ("-abc".into(), 0), "none has one");
+        assert_eq!(first("drift", Some(0)), (String::new(), 4));
+    }
+
+    #[test]
+    fn processes_in_no_group_are_counted_and_not_judged() {
+        let groups = groups();
+        assert_eq!(count(&groups, By::Unit), GroupCount { by: By::Unit, groups: 3, in_none: 2 });
+        let judged = verdict(&groups, 4096, Some(100 * 4096));
+        let largest = judged.largest.unwrap();
+        assert_eq!(largest.name, Name::Group("a".to_owned()), "not the others, which are off as much");
+        let near = judged.near.unwrap();
+        assert_eq!((near.parted, near.hidden), (1, 1));
+        assert_eq!(near.named[0].name, Name::Group("b".to_owned()));
+    }
 }
