@@ -132,7 +132,8 @@ mod tests {
         fs::write(root.path().join("a/memory.current"), "1\n").unwrap();
         let found = Charge::of(&hierarchy, "/a").unwrap();
         assert_eq!((found.page_cache, found.kernel, found.page_tables), (None, None, None));
-        // A name is not a way out of the hierarchy.
+        // A group outside of our cgroup namespace has no folder here, whatever is in the place that its path names.
+        fs::create_dir(root.path().join("b")).unwrap();
         assert_eq!(Charge::of(&hierarchy, "/b/../a"), None);
         assert_eq!(Charge::of(&hierarchy, "/../a"), None);
     }

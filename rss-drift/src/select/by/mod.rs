@@ -173,7 +173,10 @@ pub(crate) fn charge(groups: &mut [Aggregate], placed: &Placed) {
 
 #[cfg(test)]
 mod tests {
-    use std::{process::id, time::SystemTime};
+    use std::{
+        process::{Command, id},
+        time::SystemTime,
+    };
 
     use super::*;
     use crate::{
@@ -222,19 +225,22 @@ mod tests {
     }
 
     #[test]
-    fn the_group_of_this_process_is_found_and_charged_for_all() {
+    fn a_group_is_charged_for_those_that_are_not_selected_too() {
         let Some(own) = TaskFolder::process(id()).groups() else { return };
-        let mms = [mm(1, "other"), mm(id(), "x")];
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mms = [mm(child.id(), "sleep"), mm(id(), "x")];
         let found = placed(By::Cgroup, &mms, &|mm| mm.tgid == id());
-        assert_eq!(texts(&found), [own.memory.as_str()]);
-        assert_eq!(found.names[0].cgroup.as_deref(), Some(own.memory.as_str()));
+        let path = own.memory.as_str();
+        assert_eq!((texts(&found), found.names[0].cgroup.as_deref()), (vec![path], Some(path)));
+        assert_eq!(found.exact.of(path, false), 10, "5 pages each");
         let snapshot = Snapshot::without_shadow(SystemTime::UNIX_EPOCH, mms.to_vec());
         let mut groups = sum(&snapshot, &found.places, found.names.clone(), &fixture::rules());
         charge(&mut groups, &found);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((groups[0].processes, groups[0].exact_rss()), (1, 5));
         // Without the memory controller, and in its root of version 2, nothing says so.
-        let exact = groups[0].charge.as_ref().map(|charge| found.exact.of(&own.memory, charge.of_subtree));
-        assert_eq!(groups[0].charged_exact, exact);
-        assert!(exact.is_none_or(|exact| exact >= 5), "{exact:?}");
+        assert_eq!(groups[0].charged_exact, groups[0].charge.as_ref().map(|_| 10));
     }
 
     #[test]
