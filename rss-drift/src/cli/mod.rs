@@ -43,6 +43,7 @@ use crate::{
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
         rss-drift 1 5 --unit nginx             the processes of a service, five times\n  \
         rss-drift --min-drift 1M               who is off by 1 MiB or more\n  \
+        rss-drift --by unit --near 512M        which services cross a level, and how near each is its limit\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift explain 1234                 what each tool says of a process, and why they differ\n  \

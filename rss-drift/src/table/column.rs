@@ -6,7 +6,7 @@ use crate::drift::sample::Host;
 /// What a column's figures are counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Bytes; people see them in [`Units`].
+    /// Bytes; people see them in [`super::Units`].
     Bytes,
     /// A number without a unit.
     Number,

@@ -21,23 +21,22 @@ const INTRODUCTION: &str = "\
 | `host` | the host: one row |
 
 ```
-$ rss-drift --by unit -n 1 --near 83M
+$ rss-drift -n 1 --by unit --unit web,db --near 83M
 23:49:52 vm, kernel 6.18.44-fc-v657, per-cpu accounting, full mode; exact here: ps, top, htop, smaps
 off by at most 744 KiB a process: pidstat, Prometheus clients for Go and Python (/proc/PID/stat), the OOM killer (up to Linux 6.18)
-by unit: 4 units, and 12 processes in no unit (-); 20 processes, sum of stat 411.8 MiB, exact 414.5 MiB: stat shows 2.7 MiB too little
-1 unit is off by more than 1 MiB: at most 1.2 MiB too little, 0.57 % of web.service and 1.45 % of 83 MiB; 1 unit crosses 83 MiB by the
-  exact figure but not by stat: db.service stat 82.9 MiB, exact 83.3 MiB
-GROUP           PROCS  REPORTED     EXACT     DRIFT DRIFT%    CHARGE CHARGE% EXACT% WORST WORST-COMM
-web.service         4 211.8 MiB 213.0 MiB  +1.2 MiB   0.57 209.1 MiB   81.66  83.20  3097 python3
--                  12  37.5 MiB  38.5 MiB +1008 KiB   2.56         -       -      - 19113 bash
-db.service          1  82.9 MiB  83.3 MiB  +384 KiB   0.45  82.6 MiB   82.61  83.28  3102 python3
-batch@1.service     2  46.3 MiB  46.5 MiB  +228 KiB   0.48  44.4 MiB       -      -  3104 python3
-docker-5e1ec7e+     1  33.3 MiB  33.2 MiB   -52 KiB  -0.15  32.4 MiB       -      -  3107 python3
-no room for BOUND, BEYOND-RSS, LIMIT, WORST-DRIFT: widen the terminal, name fewer --fields, or pipe it into `less -S`
+by unit: 2 units; 5 of 25 processes selected, sum of stat 294.9 MiB, exact 296.4 MiB: stat shows 1.6 MiB too little
+1 unit is off by more than 1 MiB: at most 1.3 MiB too little, 0.61 % of web.service and 1.58 % of 83 MiB; 1 unit crosses 83 MiB by the exact figure but not by stat: db.service stat 83.0 MiB, exact 83.2 MiB
+GROUP       PROCS  REPORTED     EXACT    DRIFT DRIFT%   BOUND    CHARGE BEYOND-RSS     LIMIT CHARGE% EXACT% WORST WORST-COMM WORST-DRIFT
+web.service     4 211.9 MiB 213.2 MiB +1.3 MiB   0.61 2.9 MiB 209.1 MiB   -4.1 MiB 256.0 MiB   81.70  83.28  4416 python3       +416 KiB
+db.service      1  83.0 MiB  83.2 MiB +280 KiB   0.33 744 KiB  82.4 MiB   -884 KiB 100.0 MiB   82.38  83.24  4421 python3       +280 KiB
 self-check: ok
 DRIFT: + the kernel shows too little, - too much
+BEYOND-RSS: what the control group is charged and RSS does not see, such as page cache and kernel memory
 CHARGE%, EXACT%: of the limit, by the charge and by the exact RSS
 ```
+
+The head says how many groups there are and how many of them the table shows, and the verdict is of groups. On a narrow terminal the limits stay longer than
+the sizes behind them.
 
 ## What is summed up
 

@@ -304,6 +304,7 @@ pub const TESTS: &[Test] = tests! {
     }
     reports {
         of_all_cost_each_row_the_same
+        groups_cost_each_process_the_same
         of_stat_read_no_file_for_each_row
         a_selection_reads_what_it_asks_for
     }

@@ -37,7 +37,7 @@ pub struct Look {
 pub struct View<R: 'static> {
     /// The columns.
     pub fields: Vec<&'static Column<R>>,
-    /// Whether columns that most reports leave empty ([`Column::optional`]) are left out of a block in which they would be.
+    /// Whether optional columns, which most reports leave empty, are left out of a block in which they would be.
     pub hide_empty: bool,
     /// Columns of the terminal; `None` is unlimited.
     pub width: Option<usize>,
