@@ -54,6 +54,9 @@ the sizes behind them.
 - **Selection**: the options of [selection.md](selection.md) select processes first. `--min-rss` and `--min-drift` are then those of a group, `--sort`,
   `--fields` and `--top` those of its columns (`rss-drift --by unit --fields help`), and the verdict and `--near` judge groups. `--where` is of
   processes only.
+- **The cost.** `comm` and `host` read no file of a process, `user` reads one of each that is selected. Control groups, units and containers read one of each
+  process of the host, as a charge is of those too; where version 2 is the only hierarchy the path is read once for each group. Files of control groups are read for the
+  rows that an output takes, unless `--sort` ranks by them.
 
 ## The charge of a control group
 

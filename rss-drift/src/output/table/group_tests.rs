@@ -58,6 +58,13 @@ fn rows_that_are_not_there_are_counted_as_what_they_are() {
         "{text}"
     );
     assert!(text.contains("\n2 more rows not shown\n"), "{text}");
+    let mut unread = Report::of_groups(By::User, groups(), None);
+    unread.headline.groups.as_mut().unwrap().in_none = 1;
+    let text = lines(&unread, &mut view(None)).join("\n");
+    assert!(
+        text.contains("\nby user: 2 users, and 1 process whose user could not be read (-); 6 "),
+        "{text}"
+    );
     report.groups.pop();
     report.headline.groups.as_mut().unwrap().in_none = 0;
     let text = lines(&report, &mut view(None)).join("\n");

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     drift::{
+        by::By,
         groups::Aggregate,
         verdict::{Name, Near, REMARKABLE, Verdict, Who},
     },
@@ -106,8 +107,14 @@ fn grouped_by(count: GroupCount, block: &Block<'_>) -> String {
     let some = if shown < count.groups { format!("{shown} of ") } else { String::new() };
     let none = match count.in_none {
         0 => String::new(),
-        1 => format!(", and 1 process in no {one} (-)"),
-        processes => format!(", and {processes} processes in no {one} (-)"),
+        processes => {
+            // Every process has a control group and a user: one that ended can no longer be asked.
+            let of = match count.by {
+                By::Unit | By::Container => format!("in no {one}"),
+                By::Cgroup | By::User | By::Comm | By::Host => format!("whose {one} could not be read"),
+            };
+            format!(", and {} {of} (-)", counted(processes, "process", "processes"))
+        }
     };
     format!("by {}: {some}{groups}{none}", count.by.name())
 }
