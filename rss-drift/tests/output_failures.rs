@@ -21,11 +21,14 @@ use rss_drift::{
         verdict::Verdict,
     },
     kernel::accounting::Accounting,
-    output::{Block, Detail, Format, Headline, Look, OutputError, OutputSpec, Outputs, SelfCheck, Target},
+    output::{
+        Block, Columns, Detail, Format, Headline, Look, OutputError, OutputSpec, Outputs, Rows, SelfCheck,
+        Target,
+    },
     proc::{Precision, ProcFigures, Source},
 };
 
-const LOOK: Look = Look { fields: None, units: None, detail: Detail::Happened };
+const LOOK: Look = Look { units: None, detail: Detail::Happened };
 /// Bytes that a child may write into one file.
 const LIMIT: u64 = 10_000;
 /// Rows per interval.
@@ -68,9 +71,15 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
         processes: 0,
         selected_of: None,
         summary: Summary::default(),
+        groups: None,
     };
     let rows = vec![row("a \"name\",\nof two lines"); ROWS];
-    let mut outputs = match Outputs::open(&[OutputSpec { format, target }], &LOOK, Duration::ZERO) {
+    let mut outputs = match Outputs::open(
+        &[OutputSpec { format, target }],
+        &Columns::Processes(None),
+        LOOK,
+        Duration::ZERO,
+    ) {
         Ok(outputs) => outputs,
         Err(error) => return error,
     };
@@ -80,7 +89,7 @@ fn write_until_it_fails(format: Format, target: Target) -> OutputError {
             interval,
             time: SystemTime::UNIX_EPOCH,
             headline: &headline,
-            rows: &rows,
+            rows: Rows::Processes(&rows),
             shown: rows.len(),
             holders: &[],
             left_out: 0,
@@ -224,6 +233,8 @@ fn two_names_of_one_file_are_refused() {
     fs::write(&one, "").unwrap();
     fs::hard_link(&one, &two).unwrap();
     let spec = |path: PathBuf| OutputSpec { format: Format::Csv, target: Target::File(path) };
-    let error = Outputs::open(&[spec(one), spec(two)], &LOOK, Duration::ZERO).err().unwrap();
+    let error = Outputs::open(&[spec(one), spec(two)], &Columns::Processes(None), LOOK, Duration::ZERO)
+        .err()
+        .unwrap();
     assert!(matches!(error, OutputError::SameFile { .. }), "{error}");
 }

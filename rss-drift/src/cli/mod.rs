@@ -28,7 +28,7 @@ use crate::{
     kernel::btf,
     output::{OutputError, UsageError, print, stderr, with_causes},
     session::Inherited,
-    table::{clean_lines, fields_help},
+    table::{FieldError, clean_lines},
 };
 
 /// Show how far the RSS that Linux reports is from the exact value, for every process.
@@ -43,6 +43,7 @@ use crate::{
         rss-drift -p 1234 -i 0.5 -n 20         one process, twenty times\n  \
         rss-drift 1 5 --unit nginx             the processes of a service, five times\n  \
         rss-drift --min-drift 1M               who is off by 1 MiB or more\n  \
+        rss-drift --by unit --near 512M        which services cross a level, and how near each is its limit\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift explain 1234                 what each tool says of a process, and why they differ\n  \
@@ -181,8 +182,8 @@ fn moves_the_cursor(word: &OsString) -> bool {
 /// `watch`, or the list of its fields.
 fn watch(args: watch::Args) -> anyhow::Result<ExitCode> {
     match args.asked()? {
-        watch::Asked::ListFields => {
-            print(&fields_help())?;
+        watch::Asked::ListFields(list) => {
+            print(&list)?;
             Ok(ExitCode::SUCCESS)
         }
         watch::Asked::Watch(options) => crate::watch::run(*options),
@@ -197,8 +198,19 @@ fn is_run(args: &[OsString]) -> bool {
 
 /// Words of the command line that do not go together: exit 2.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct Usage(#[from] UsageError);
+enum Usage {
+    #[error(transparent)]
+    Outputs(#[from] UsageError),
+    /// Which fields there are depends on what the rows are, so that clap cannot look at a field by itself.
+    #[error("invalid value '{value}' for '{option}': {error}")]
+    Field { option: &'static str, value: String, error: FieldError },
+}
+
+impl Usage {
+    fn field(option: &'static str, value: &str, error: FieldError) -> Self {
+        Self::Field { option, value: value.to_owned(), error }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::{output::Format, proc::Source, run, table::Units};
+use crate::{drift::by::By, output::Format, proc::Source, run, table::Units};
 
 pub(super) fn source() -> impl TypedValueParser<Value = Source> {
     words(&[
@@ -28,6 +28,19 @@ pub(super) fn units() -> impl TypedValueParser<Value = Units> {
         (Units::Kib, "kib", "Bare numbers: whole KiB"),
         (Units::Mib, "mib", "Bare numbers: MiB with two decimals"),
         (Units::Bytes, "bytes", "Bare numbers: bytes"),
+    ])
+}
+
+/// Parses `--by`; `None`: each process by itself.
+pub(super) fn by() -> impl TypedValueParser<Value = Option<By>> {
+    words(&[
+        (None, "process", "Each process by itself"),
+        (Some(By::Comm), "comm", "Processes of one name"),
+        (Some(By::Cgroup), "cgroup", "The control group that limits their memory"),
+        (Some(By::Unit), "unit", "The unit of systemd"),
+        (Some(By::Container), "container", "The container of docker, podman, containerd or CRI-O"),
+        (Some(By::User), "user", "The effective user"),
+        (Some(By::Host), "host", "All in one row"),
     ])
 }
 

@@ -4,12 +4,13 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{Usage, duration, full::FullMode, number, select::Select, size, valid, values};
 use crate::{
-    output::{Detail, Format, Look, UsageError, check_table, plan_outputs},
+    drift::{by::By, groups::Aggregate, sample::Row},
+    output::{Columns, Detail, Format, Look, UsageError, check_table, plan_outputs},
     probe::{FaultPrograms, FullOptions},
     proc::Source,
     session::Mode,
-    table::{self, Field, Units},
-    watch::{Options, Sort},
+    table::{Column, Record, Units, fields_help, parse_field, parse_fields},
+    watch::{GroupShape, Options, Shape, Sort},
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -37,10 +38,20 @@ pub(super) struct Args {
     full: FullMode,
 }
 
+/// What the rows are; `None`: processes. By another name than `Option`, which clap would take for a value that need not be there.
+type Grouping = Option<By>;
+
 /// Which rows.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Selection")]
 struct Rows {
+    /// Rows: process, comm, cgroup, unit, container, user, host
+    ///
+    /// Sums over the selected processes, in which memory that several processes share as one (vfork) counts once; for control groups,
+    /// units and containers beside what the group is charged, and its limit. --sort, --fields, --top, --min-rss, --min-drift and --near are
+    /// then those of the groups (docs/aggregates.md).
+    #[arg(long, value_name = "KIND", default_value = "process", hide_possible_values = true, hide_default_value = true, value_parser = values::by())]
+    by: Grouping,
     /// Rows per report [default: table 10; csv, jsonl all]
     ///
     /// CSV and JSON lines have every selected process unless this is given.
@@ -52,8 +63,8 @@ struct Rows {
     /// Sort by this field; -FIELD reverses
     ///
     /// Numbers: the largest first. Text: by the alphabet. A leading - reverses the order. `help` lists the fields.
-    #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true, value_parser = parse_sort)]
-    sort: Order,
+    #[arg(long, value_name = "FIELD", default_value = "drift", allow_hyphen_values = true)]
+    sort: String,
 }
 
 /// What is written, when and where to.
@@ -69,8 +80,8 @@ struct Output {
     ///
     /// Separated by commas. A set stands for its columns: memory (of files, anonymous, shared, swapped), rfc (the shadow), kernel (each file
     /// and count), all. `all` walks the page tables too, as --resident does. Sets and columns can be mixed: cgroup,rfc.
-    #[arg(long, value_name = "LIST", value_parser = parse_columns)]
-    fields: Option<Columns>,
+    #[arg(long, value_name = "LIST")]
+    fields: Option<String>,
     /// Units in the table: human, kib, mib or bytes
     ///
     /// human is the default on a terminal, kib elsewhere. With kib, mib and bytes, and by default wherever the table does not go to a terminal, sizes are bare numbers in this one unit, for
@@ -79,8 +90,8 @@ struct Output {
     units: Option<Units>,
     /// Say which processes a level parts, such as 512M
     ///
-    /// The level of an alert or a limit: which processes are below it by the reported figure and not by the exact one, or the other
-    /// way round.
+    /// The level of an alert or a limit: which processes, or with --by which groups, are below it by the reported figure and not by the exact
+    /// one, or the other way round.
     #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = size::parse)]
     near: Option<u64>,
     /// Show which CPUs or threads hold the missing pages
@@ -90,13 +101,13 @@ struct Output {
     holders: bool,
     /// Append every process to this CSV file too
     ///
-    /// Every column of every selected process, beside the other output (docs/csv.md).
+    /// Every column of every selected process, or with --by of every group, beside the other output (docs/csv.md, docs/aggregates.md).
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Format where no file's ending decides it
+    /// Format if no ending decides: table, csv or jsonl
     ///
     /// For standard output, and for files with another ending than .csv, .jsonl and .txt.
-    #[arg(long, value_parser = values::format())]
+    #[arg(long, hide_possible_values = true, value_parser = values::format())]
     format: Option<Format>,
     /// Write here instead of standard output
     ///
@@ -165,28 +176,13 @@ const DEFAULT_ROWS: usize = 10;
 /// What the command line asks for.
 #[derive(Debug)]
 pub(super) enum Asked {
-    /// List the fields, and nothing else.
-    ListFields,
+    /// Print this list of fields, and nothing else.
+    ListFields(String),
     Watch(Box<Options>),
 }
 
-/// What `--sort` says.
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    /// List the fields and end.
-    Help,
-    /// By this field.
-    By(Sort),
-}
-
-/// What `--fields` says.
-#[derive(Clone, Debug)]
-enum Columns {
-    /// List the fields and end.
-    Help,
-    /// These columns.
-    Fields(Vec<&'static Field>),
-}
+/// The word of `--sort` and `--fields` that lists the fields.
+const HELP: &str = "help";
 
 impl Args {
     /// What is asked for.
@@ -195,19 +191,35 @@ impl Args {
     /// Words that do not go together.
     pub(super) fn asked(self) -> Result<Asked, Usage> {
         let Self { every, times, select, rows, output, ref how, full, limits } = self;
-        let (Order::By(sort), None | Some(Columns::Fields(_))) = (rows.sort, &output.fields) else {
-            return Ok(Asked::ListFields);
+        let mut criteria = select.criteria();
+        let (sort, list) = (rows.sort.as_str(), output.fields.as_deref());
+        if sort == HELP || list == Some(HELP) {
+            return Ok(Asked::ListFields(match rows.by {
+                None => fields_help::<Row>(),
+                Some(_) => fields_help::<Aggregate>(),
+            }));
+        }
+        let (shape, columns) = match rows.by {
+            None => (
+                Shape::Processes(parse_sort(sort)?),
+                Columns::Processes(list.map(parse_columns).transpose()?),
+            ),
+            Some(by) => {
+                // Of the groups: each of their processes may be small.
+                let (min_rss, min_drift) = (criteria.min_rss.take(), criteria.min_drift.take());
+                let shape = GroupShape { by, sort: parse_sort(sort)?, min_rss, min_drift };
+                (Shape::Groups(shape), Columns::Groups(list.map(parse_columns).transpose()?))
+            }
         };
         let outputs = plan_outputs(output.format, &output.outputs, output.csv.as_deref())?;
-        let columns = match output.fields {
-            Some(Columns::Fields(fields)) => {
-                check_table(&outputs, UsageError::FieldsWithoutTable)?;
-                Some(fields)
-            }
-            _ => None,
-        };
+        if list.is_some() {
+            check_table(&outputs, UsageError::FieldsWithoutTable)?;
+        }
         if output.holders {
             check_table(&outputs, UsageError::WhereWithoutTable)?;
+            if rows.by.is_some() {
+                return Err(UsageError::WhereOfGroups.into());
+            }
         }
         if output.units.is_some() {
             check_table(&outputs, UsageError::UnitsWithoutTable)?;
@@ -222,18 +234,19 @@ impl Args {
         };
         Ok(Asked::Watch(Box::new(Options {
             mode: mode(how, full),
-            criteria: select.criteria(),
+            criteria,
             pids: select.pids,
             limit,
             machine_limit: rows.top,
-            sort,
+            shape,
             interval: every.unwrap_or(output.interval),
             count: times.or(limits.count),
             duration: limits.duration,
             source: how.source,
             resident: how.resident,
             holders: output.holders,
-            look: Look { fields: columns, units: output.units, detail: Detail::wanted() },
+            columns,
+            look: Look { units: output.units, detail: Detail::wanted() },
             near: output.near,
             outputs,
             lock_timeout: output.lock_timeout,
@@ -254,12 +267,11 @@ fn mode(how: &How, full: FullMode) -> Mode {
     Mode::Full(FullOptions { faults, ..full.options() })
 }
 
-fn parse_sort(text: &str) -> Result<Order, table::FieldError> {
-    if text == "help" {
-        return Ok(Order::Help);
-    }
+/// The order that `--sort` asks for.
+fn parse_sort<R: Record>(text: &str) -> Result<Sort<R>, Usage> {
     let (name, reverse) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
-    table::parse_field(name).map(|field| Order::By(Sort { field, reverse }))
+    let field = parse_field(name).map_err(|error| Usage::field("--sort", text, error))?;
+    Ok(Sort { field, reverse })
 }
 
 /// An interval; any other word in its place may be a verb.
@@ -269,9 +281,7 @@ fn interval_or_verb(text: &str) -> Result<Duration, String> {
     if starts_like_a_number { duration::parse_interval(text) } else { Err(valid::verbs(text)) }
 }
 
-fn parse_columns(text: &str) -> Result<Columns, table::FieldError> {
-    if text == "help" {
-        return Ok(Columns::Help);
-    }
-    table::parse_fields(text).map(Columns::Fields)
+/// The columns that `--fields` asks for.
+fn parse_columns<R: Record>(text: &str) -> Result<Vec<&'static Column<R>>, Usage> {
+    parse_fields(text).map_err(|error| Usage::field("--fields", text, error))
 }

@@ -2,9 +2,13 @@
 
 pub mod behaviour;
 pub mod bounds;
+pub mod by;
 pub mod collect;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+pub(crate) mod group_fixture;
+pub mod groups;
 pub mod holders;
 pub mod idle;
 pub mod sample;

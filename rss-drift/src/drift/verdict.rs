@@ -1,4 +1,4 @@
-//! Whether drift matters: the largest of all processes, how many are off by more than a remarkable size, and which a level parts.
+//! Whether drift matters: the largest of all processes or groups, how many are off by more than a remarkable size, and which a level parts.
 
 use std::cmp::Reverse;
 
@@ -7,14 +7,24 @@ use super::stats::Reading;
 /// A |drift| above this is counted, in bytes: the least that people read off a graph of a service's memory.
 pub const REMARKABLE: u64 = 1 << 20;
 
-/// Processes across a level that are named.
+/// Those across a level that are named.
 const NAMED: usize = 3;
 
-/// A process and its reading.
+/// What has a reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    Process {
+        pid: u32,
+        comm: String,
+    },
+    /// Processes that have something in common, by what they have.
+    Group(String),
+}
+
+/// A process or a group, and its reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who {
-    pub pid: u32,
-    pub comm: String,
+    pub name: Name,
     pub reading: Reading,
 }
 
@@ -22,7 +32,7 @@ pub struct Who {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     page_size: u64,
-    /// Processes whose |drift| is above [`REMARKABLE`].
+    /// How many have a |drift| above [`REMARKABLE`].
     pub remarkable: u64,
     /// The largest |drift|; of equal ones the first.
     pub largest: Option<Who>,
@@ -35,11 +45,13 @@ pub struct Verdict {
 pub struct Near {
     /// Bytes.
     pub level: u64,
-    /// Processes that are below it by one of the two figures and not by the other.
+    /// How many are below it by one of the two figures and not by the other.
     pub parted: u64,
+    /// Of these, how many are below it by the reported figure.
+    pub hidden: u64,
     /// Of these the ones with the largest |drift|, the largest first.
     pub named: Vec<Who>,
-    /// The process whose exact figure is nearest to it.
+    /// The one whose exact figure is nearest to it.
     pub nearest: Option<Who>,
 }
 
@@ -47,13 +59,18 @@ impl Verdict {
     /// Of no reading yet; `near`: a level in bytes.
     #[must_use]
     pub fn new(page_size: u64, near: Option<u64>) -> Self {
-        let near = near.map(|level| Near { level, parted: 0, named: Vec::new(), nearest: None });
+        let near = near.map(|level| Near { level, parted: 0, hidden: 0, named: Vec::new(), nearest: None });
         Self { page_size, remarkable: 0, largest: None, near }
     }
 
     /// Counts a process's reading. `comm` is asked for only when the process is named.
     pub fn count(&mut self, pid: u32, reading: Reading, comm: impl Fn() -> String) {
-        let who = || Who { pid, comm: comm(), reading };
+        self.count_named(reading, || Name::Process { pid, comm: comm() });
+    }
+
+    /// Counts a reading. `name` is asked for only where it is told.
+    pub fn count_named(&mut self, reading: Reading, name: impl Fn() -> Name) {
+        let who = || Who { name: name(), reading };
         let size = reading.drift().unsigned_abs();
         self.remarkable += u64::from(size.saturating_mul(self.page_size) > REMARKABLE);
         if self.largest.as_ref().is_none_or(|largest| largest.reading.drift().unsigned_abs() < size) {
@@ -77,6 +94,7 @@ impl Near {
             return;
         }
         self.parted += 1;
+        self.hidden += u64::from(bytes(reading.reported) < level);
         let size = |it: &Who| Reverse(it.reading.drift().unsigned_abs());
         let who = who();
         let place = self.named.partition_point(|it| size(it) <= size(&who));
@@ -97,14 +115,22 @@ mod tests {
         verdict
     }
 
+    fn pid(who: &Who) -> u32 {
+        match who.name {
+            Name::Process { pid, .. } => pid,
+            Name::Group(_) => panic!("processes were counted: {who:?}"),
+        }
+    }
+
     fn pids(named: &[Who]) -> Vec<u32> {
-        named.iter().map(|who| who.pid).collect()
+        named.iter().map(pid).collect()
     }
 
     #[test]
     fn the_largest_counts_whatever_its_sign() {
         let verdict = of(&[(1, 100, 90), (2, 100, 400), (3, 500, 200)], None);
-        assert_eq!(verdict.largest.map(|who| (who.pid, who.comm)), Some((2, "p2".to_owned())));
+        let largest = verdict.largest.map(|who| who.name);
+        assert_eq!(largest, Some(Name::Process { pid: 2, comm: "p2".to_owned() }));
         assert_eq!(verdict.remarkable, 2, "300 pages are more than 1 MiB");
         assert_eq!(of(&[(1, 256, 0)], None).remarkable, 0, "1 MiB is not more than 1 MiB");
         assert_eq!(of(&[], None).largest, None);
@@ -117,8 +143,8 @@ mod tests {
         let readings =
             [(1, 999, 990), (2, 1000, 999), (3, 1200, 900), (4, 990, 1010), (5, 1100, 1000), (6, 5, -3)];
         let near = of(&readings, level).near.unwrap();
-        assert_eq!((near.parted, pids(&near.named)), (3, vec![3, 4, 2]));
-        assert_eq!(near.nearest.map(|who| who.pid), Some(2));
+        assert_eq!((near.parted, near.hidden, pids(&near.named)), (3, 2, vec![3, 4, 2]));
+        assert_eq!(near.nearest.as_ref().map(pid), Some(2));
         let many: Vec<_> = (1..=9).map(|pid| (pid, 1000, 990 - i64::from(pid))).collect();
         let near = of(&many, level).near.unwrap();
         assert_eq!((near.parted, pids(&near.named)), (9, vec![9, 8, 7]));

@@ -3,6 +3,7 @@
 pub mod accounting;
 pub mod btf;
 mod cast;
+pub mod charge;
 pub mod checks;
 pub mod hierarchies;
 mod layout;

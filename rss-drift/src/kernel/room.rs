@@ -55,7 +55,7 @@ pub fn of_group(pid: u32) -> Option<GroupMemory> {
     folders(&groups, &mounts).iter().find_map(|(version, _, folder)| group_memory(*version, folder))
 }
 
-fn group_memory(version: Version, folder: &Path) -> Option<GroupMemory> {
+pub(super) fn group_memory(version: Version, folder: &Path) -> Option<GroupMemory> {
     // Version 1 prints the largest multiple of a page where there is no limit (`mm/page_counter.c`).
     const NO_LIMIT: u64 = i64::MAX.unsigned_abs() - (1 << 20);
     let (limit, usage) = version.files();
@@ -70,7 +70,7 @@ fn group_memory(version: Version, folder: &Path) -> Option<GroupMemory> {
 
 /// The files of a version of control groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+pub(super) enum Version {
     One,
     Two,
 }
@@ -139,12 +139,17 @@ fn tightest(version: Version, top: &Path, group: &Path) -> Option<Room> {
 
 /// Bytes of files, inodes and names in `memory.stat` that nobody has to keep. Version 1 has the sums with all groups below under `total_`.
 fn cache(stat: &str) -> u64 {
+    let of = |name: &str| of_subtree(stat, name).unwrap_or(0);
+    ["inactive_file", "active_file", "slab_reclaimable"].into_iter().map(of).fold(0, u64::saturating_add)
+}
+
+/// Bytes of one kind in a `memory.stat`, with all groups below.
+pub(super) fn of_subtree(stat: &str, name: &str) -> Option<u64> {
     let of = |name: &str| {
         let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.and_then(|bytes| bytes.parse::<u64>().ok())
     };
-    let of = |name: &str| of(&format!("total_{name}")).or_else(|| of(name)).unwrap_or(0);
-    ["inactive_file", "active_file", "slab_reclaimable"].into_iter().map(of).fold(0, u64::saturating_add)
+    of(&format!("total_{name}")).or_else(|| of(name))
 }
 
 #[cfg(test)]

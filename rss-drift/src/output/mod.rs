@@ -10,9 +10,10 @@ use rss_drift_common::shadow::Counts;
 use crate::{
     drift::{
         behaviour::Precisions,
+        by::By,
         holders::RowHolders,
         idle::IdleFindings,
-        sample::{Host, Row},
+        sample::Host,
         stats::{Distribution, Largest, Summary},
         verdict::Verdict,
     },
@@ -20,6 +21,7 @@ use crate::{
 };
 
 mod cause;
+mod columns;
 mod content;
 mod encoder;
 mod error;
@@ -35,18 +37,21 @@ mod pipe;
 mod place;
 mod plan;
 mod report;
+mod reported;
 pub mod stderr;
 pub mod table;
 mod text;
 mod writer;
 
 pub use cause::with_causes;
+pub use columns::Columns;
 pub use error::OutputError;
 pub use file::ignore_file_size_signal;
 pub(crate) use once::OnceFile;
 pub use outputs::Outputs;
 pub use plan::{Format, OutputSpec, Target, UsageError, check_table, plan_outputs};
 pub(crate) use report::ReportOutput;
+pub use reported::{Reported, Rows};
 pub use table::Look;
 pub(crate) use table::{clock, holder_lines, window_width};
 pub(crate) use text::flow;
@@ -84,13 +89,13 @@ pub struct Block<'a> {
     /// Figures of all selected processes.
     pub headline: &'a Headline,
     /// The rows, in their order: all of them in CSV and JSON.
-    pub rows: &'a [Row],
+    pub rows: Rows<'a>,
     /// How many of the first rows the table shows.
     pub shown: usize,
     /// Who holds the missing pages of the table's rows, in the rows' order; empty unless that was asked for. The table alone shows it:
     /// CSV and JSON have one row per process.
     pub holders: &'a [RowHolders],
-    /// Selected processes that have no row here (`--top`).
+    /// Selected processes or groups that have no row here (`--top`).
     pub left_out: u64,
     /// What happened, one line each, such as "pid 123 (name) is gone". Names may be put in as they are: the table escapes
     /// them. CSV and JSON have no place for events.
@@ -116,8 +121,28 @@ pub struct Headline {
     pub selected_of: Option<u64>,
     /// Sums and percentiles over all of them, in pages.
     pub summary: Summary,
-    /// Whether it matters.
+    /// Whether it matters, by what the rows are.
     pub verdict: Verdict,
+    /// What the processes are grouped by; `None`: the rows are processes.
+    pub groups: Option<GroupCount>,
+}
+
+impl Headline {
+    /// What a row is, one and many.
+    #[must_use]
+    pub fn nouns(&self) -> (&'static str, &'static str) {
+        self.groups.map_or(("process", "processes"), |groups| groups.by.nouns())
+    }
+}
+
+/// How many groups the selected processes are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupCount {
+    pub by: By,
+    /// Groups, those among them that are too small for a row.
+    pub groups: u64,
+    /// Processes that are in none of them.
+    pub in_none: u64,
 }
 
 /// The self-check: what went wrong in rss-drift itself and what it costs, in one interval or summed up over all.
@@ -280,16 +305,10 @@ pub struct Skipped {
     pub of: u64,
 }
 
-impl<'a> Block<'a> {
-    /// The rows that the table shows.
-    #[must_use]
-    pub fn table_rows(&self) -> &'a [Row] {
-        &self.rows[..self.shown.min(self.rows.len())]
-    }
-
-    /// Selected processes that the table does not show.
+impl Block<'_> {
+    /// Selected processes, or groups, that the table does not show.
     #[must_use]
     pub fn not_in_table(&self) -> u64 {
-        self.left_out + self.rows.len().saturating_sub(self.shown) as u64
+        self.left_out + self.rows.count().saturating_sub(self.shown) as u64
     }
 }

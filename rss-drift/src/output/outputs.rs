@@ -3,12 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    Block, FinalSummary, Format, OutputError, OutputSpec, Skipped, Target,
-    content::Content,
+    Block, Columns, FinalSummary, OutputError, OutputSpec, Skipped, Target,
     encoder::Encoder,
     file::{Blocks, Identity},
-    machine::Machine,
-    table::{Look, Table},
+    table::Look,
     writer::{Unit, Writer, waits_for_reader},
 };
 
@@ -23,21 +21,22 @@ struct Output {
 }
 
 impl Outputs {
-    /// Opens all outputs; each table has this look. Nothing is written anywhere before
+    /// Opens all outputs; each table has these columns and this look. Nothing is written anywhere before
     /// all are open, except the headers of CSV files, which are open already. Only a FIFO is opened later: when somebody reads it.
     ///
     /// CSV and JSON always have the whole contract: `--fields` chooses the table's columns.
     ///
     /// A lock of another process is waited for, but not longer than `lock_timeout`.
-    pub fn open(specs: &[OutputSpec], look: &Look, lock_timeout: Duration) -> Result<Self, OutputError> {
+    pub fn open(
+        specs: &[OutputSpec],
+        columns: &Columns,
+        look: Look,
+        lock_timeout: Duration,
+    ) -> Result<Self, OutputError> {
         let mut opened: HashMap<Identity, &Target> = HashMap::new();
         let mut outputs = Vec::new();
         for OutputSpec { format, target } in specs {
-            let content = match format {
-                Format::Table => Content::text(),
-                Format::Csv => Machine::csv_content(),
-                Format::Jsonl => Machine::jsonl_content(),
-            };
+            let content = columns.content(*format);
             let blocks = match target {
                 Target::File(path) if waits_for_reader(path) => None,
                 _ => Some(Blocks::open(target, content.clone(), lock_timeout)?),
@@ -48,11 +47,7 @@ impl Outputs {
                 return Err(OutputError::SameFile { one: other.clone(), two: target.clone() });
             }
             let terminal = blocks.as_ref().and_then(Blocks::terminal);
-            let encoder: Box<dyn Encoder> = match format {
-                Format::Table => Box::new(Table::new(target, terminal, look)),
-                Format::Csv => Box::new(Machine::csv(terminal.is_some())),
-                Format::Jsonl => Box::new(Machine::jsonl()),
-            };
+            let encoder = columns.encoder(*format, target, terminal, look);
             outputs.push((encoder, target, content, blocks));
         }
         // All are open: only now their threads begin to write.

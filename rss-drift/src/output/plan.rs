@@ -128,6 +128,9 @@ pub enum UsageError {
         "--where is shown below the table, and no output is a table: csv and jsonl have one row per process"
     )]
     WhereWithoutTable,
+    /// `--where` with `--by`.
+    #[error("--where shows who holds the missing pages of processes: leave out --by")]
+    WhereOfGroups,
 }
 
 /// The outputs of `--format`, all `-o` and `--csv`.

@@ -26,13 +26,16 @@ const NAMES: [&str; 3] = ["io.kubernetes.cri.container-name", "io.kubernetes.con
 /// The ids of the containers that a group is of or within: docker, podman, containerd and CRI-O name a group `ID`, `PROGRAM-ID` or
 /// `PROGRAM-ID.scope`.
 pub(super) fn ids(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|group| {
-        let group = group.strip_suffix(".scope").unwrap_or(group);
-        let (program, id) = group.rsplit_once('-').unwrap_or(("", group));
-        // conmon watches a container from outside.
-        let is_id = id.len() == ID && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-        (is_id && !program.ends_with("conmon")).then_some(id)
-    })
+    path.split('/').filter_map(id)
+}
+
+/// The id of the container that a group of this name is of.
+pub(super) fn id(group: &str) -> Option<&str> {
+    let group = group.strip_suffix(".scope").unwrap_or(group);
+    let (program, id) = group.rsplit_once('-').unwrap_or(("", group));
+    // conmon watches a container from outside.
+    let is_id = id.len() == ID && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    (is_id && !program.ends_with("conmon")).then_some(id)
 }
 
 /// Whether an id may begin so.
@@ -89,6 +92,11 @@ impl Names {
         let begins = asked.exact().filter(|text| is_beginning(text)).map(str::to_ascii_lowercase);
         begins.is_some_and(|beginning| id.starts_with(&beginning))
             || self.known(id).iter().any(|name| asked.matches(&name.text) && name.holds_for(path))
+    }
+
+    /// What the container with this id, in the group with this path, is called; `None` where no file has a name for it.
+    pub(super) fn name(&mut self, id: &str, path: &str) -> Option<String> {
+        self.known(id).iter().find(|name| name.holds_for(path)).map(|name| name.text.clone())
     }
 
     /// The names that root gave a container; none where no file of root's has it.

@@ -4,6 +4,7 @@
 //! only for the processes that fit what costs less: names and sizes are in the iterator's record. It is read anew in each reading: a
 //! process may change its user, its group and its command line.
 
+mod by;
 mod container;
 mod groups;
 mod missing;
@@ -22,6 +23,7 @@ use crate::{
     proc::{CgroupVersion, TaskFolder, accounts, processes},
     table::{bytes, nearest},
 };
+pub(crate) use by::{Grouper, Placed, charge};
 use container::Names;
 use groups::GroupPaths;
 pub(crate) use missing::Missing;

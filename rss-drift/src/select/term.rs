@@ -29,7 +29,7 @@ impl Kind {
 }
 
 /// What the names of units end in that have a control group (systemd.unit(5)).
-const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
+pub(super) const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
 
 /// A group that is asked for.
 #[derive(Debug)]
@@ -199,7 +199,7 @@ fn plain(text: &str) -> String {
 }
 
 /// Whether the groups of this hierarchy are those that rows show.
-fn limits_memory(hierarchy: &Hierarchy) -> bool {
+pub(super) fn limits_memory(hierarchy: &Hierarchy) -> bool {
     match CgroupVersion::of_host() {
         Some(CgroupVersion::One) => hierarchy.has("memory"),
         _ => hierarchy.controllers == Controllers::Two,

@@ -2,20 +2,20 @@
 
 use std::fmt::Write as _;
 
-use super::{CONTRACT, Column, Field, Unit, fields};
+use super::{CONTRACT, Column, Record, Unit};
 
 /// The text of `--fields help` and `--sort help`: name, aliases, sets, unit and documentation of every field, aligned.
 #[must_use]
-pub fn fields_help() -> String {
-    let aliases = |field: &Field| field.aliases.join(", ");
-    let sets = |field: &Field| field.sets.iter().map(|set| set.name()).collect::<Vec<_>>().join(", ");
-    let width = |column: &dyn Fn(&Field) -> usize| fields().map(column).max().unwrap_or(0);
+pub fn fields_help<R: Record>() -> String {
+    let aliases = |field: &Column<R>| field.aliases.join(", ");
+    let sets = |field: &Column<R>| field.sets.iter().map(|set| set.name()).collect::<Vec<_>>().join(", ");
+    let width = |column: &dyn Fn(&Column<R>) -> usize| R::columns().map(column).max().unwrap_or(0);
     let names = width(&|field| field.name.len());
     let alias_width = width(&|field| aliases(field).len());
     let set_width = width(&|field| sets(field).len());
     let mut text =
         format!("{:names$}  {:alias_width$}  {:set_width$}  {:7}  MEANING\n", "NAME", "ALIAS", "SET", "UNIT");
-    for field in fields() {
+    for field in R::columns() {
         let (alias, set) = (aliases(field), sets(field));
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -37,7 +37,7 @@ const INTRODUCTION: &str = "\
 `rss-drift --csv FILE` writes CSV beside the table on the terminal, `-o FILE.csv` and `-o FILE.jsonl` write instead of
 it (`.json` too: JSON lines), `--format csv` and `--format jsonl` write to standard output. There is one row per interval for every
 process, or for every one that is selected ([selection.md](selection.md)), however few the table shows; only where `--top N` is given, for the
-first N. A selection changes no column.
+first N. A selection changes no column. With `--by` the rows are groups, and their columns are those of [aggregates.md](aggregates.md).
 Rows of one report have one `interval` and one `reading_time`. Both formats have the columns below, in this order and with these names; new ones are only ever added at the end.
 
 ## Rules
@@ -113,6 +113,7 @@ pub(crate) fn check_doc(file: &str, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drift::sample::Row;
 
     #[test]
     fn the_documentation_of_csv_is_made_from_the_table() {
@@ -121,10 +122,10 @@ mod tests {
 
     #[test]
     fn help_is_aligned_and_has_every_field() {
-        let help = fields_help();
+        let help = fields_help::<Row>();
         let start = help.find("MEANING").unwrap();
         let mut lines = help.lines().skip(1);
-        for field in fields() {
+        for field in Row::columns() {
             let line = lines.next().unwrap();
             assert!(line.starts_with(field.name), "{line}");
             assert_eq!(&line[start..], field.doc);

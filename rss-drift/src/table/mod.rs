@@ -9,16 +9,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::drift::sample::Host;
-
+mod column;
 mod csv;
 mod doc;
 mod escape;
+mod groups;
+#[cfg(test)]
+mod groups_doc;
 mod json;
 mod parse;
+mod record;
 mod rows;
 mod size;
 
+pub use column::{Column, Getter, Set, Unit};
 pub use csv::{Names, csv_header, csv_rows};
 #[cfg(test)]
 pub(crate) use doc::{check_doc, markdown};
@@ -26,7 +30,8 @@ pub use doc::{csv_doc, fields_help};
 pub use escape::{clean, clean_json, clean_lines, shown};
 pub use json::{json_line, json_object};
 pub use parse::{FieldError, default_fields, find, nearest, parse_field, parse_fields};
-pub use rows::{CONTRACT, Field, fields};
+pub use record::Record;
+pub use rows::{CONTRACT, Field};
 pub use size::{Units, grouped};
 
 /// What a column says of one record.
@@ -151,106 +156,6 @@ impl<T: Count> Size for Option<T> {
     }
 }
 
-/// What a column's figures are counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Bytes; people see them in [`Units`].
-    Bytes,
-    /// A number without a unit.
-    Number,
-    /// A number that names something: never grouped.
-    Id,
-    /// Percent.
-    Percent,
-    /// Seconds.
-    Seconds,
-    /// RFC 3339, UTC, with milliseconds.
-    Time,
-    /// The local time of day on the terminal; elsewhere as [`Unit::Time`].
-    Clock,
-    /// Text.
-    Text,
-    /// True or false.
-    Flag,
-}
-
-impl Unit {
-    /// The word in `--fields help`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Number | Self::Id => "number",
-            Self::Percent => "percent",
-            Self::Seconds => "seconds",
-            Self::Time | Self::Clock => "time",
-            Self::Text => "text",
-            Self::Flag => "flag",
-        }
-    }
-}
-
-/// Reads one column of a record; what is the same in all records is the host's.
-pub type Getter<R> = for<'a> fn(&'a R, &'a Host) -> Value<'a>;
-
-/// One column of a table of records `R`, made by `columns!`.
-#[derive(Debug)]
-pub struct Column<R> {
-    /// The name in the CSV header and of the JSON key: never changed.
-    pub name: &'static str,
-    /// Shorter names for `--fields` and `--sort`.
-    pub aliases: &'static [&'static str],
-    /// The column's head on the terminal.
-    pub header: &'static str,
-    /// What the figures are counted in.
-    pub unit: Unit,
-    /// One line of documentation, without a full stop.
-    pub doc: &'static str,
-    /// Where a terminal is too narrow, columns with the lowest figure go first.
-    pub priority: u8,
-    /// The sets that `--fields` takes by one name.
-    pub sets: &'static [Set],
-    get: Getter<R>,
-}
-
-/// Columns that `--fields` takes by one name. Which columns are in it, each column says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Set {
-    /// What the memory is: of files, anonymous, shared, swapped.
-    Memory,
-    /// What the RFC's cache would do: the shadow.
-    Rfc,
-    /// What the kernel itself says, file by file and count by count.
-    Kernel,
-}
-
-impl Set {
-    /// All sets.
-    pub const ALL: [Self; 3] = [Self::Memory, Self::Rfc, Self::Kernel];
-
-    /// The name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Rfc => "rfc",
-            Self::Kernel => "kernel",
-        }
-    }
-}
-
-impl<R> Column<R> {
-    pub(crate) const fn new(name: &'static str, unit: Unit, doc: &'static str, get: Getter<R>) -> Self {
-        Self { name, aliases: &[], header: name, unit, doc, priority: 30, sets: &[], get }
-    }
-
-    /// The column of one record.
-    #[must_use]
-    pub fn get<'a>(&self, record: &'a R, host: &'a Host) -> Value<'a> {
-        (self.get)(record, host)
-    }
-}
-
 /// Columns of a type of records, each as `name Unit "documentation" |record, host| value, what else is set;`.
 /// The unit `Pages` makes bytes of pages.
 macro_rules! columns {
@@ -292,7 +197,7 @@ mod tests {
     use crate::{
         drift::{
             fixture,
-            sample::{Note, ShadowFigures},
+            sample::{Note, Row, ShadowFigures},
         },
         proc::{Precision, ProcFigures},
     };
@@ -326,9 +231,9 @@ mod tests {
                 .into_iter()
                 .chain(["bound", "moved", "uncertainty", "uncertainty_bytes", "shadow_bytes", "hits"])
         {
-            assert_eq!(find(name).unwrap().get(&row, &host), Value::Empty, "{name}");
+            assert_eq!(find::<Row>(name).unwrap().get(&row, &host), Value::Empty, "{name}");
         }
-        assert_eq!(find("exact").unwrap().get(&row, &host), Value::Bytes(100 * 4096));
+        assert_eq!(find::<Row>("exact").unwrap().get(&row, &host), Value::Bytes(100 * 4096));
     }
 
     #[test]
@@ -359,9 +264,9 @@ mod tests {
         let host = fixture::host();
         let mut row = fixture::row(7, "sh", 100, 90);
         row.moved = Some(3);
-        assert_eq!(find("uncertainty").unwrap().get(&row, &host), Value::AtLeast(12288));
-        assert_eq!(find("uncertainty_bytes").unwrap().get(&row, &host), Value::Empty);
-        assert_eq!(find("moved_bytes").unwrap().get(&row, &host), Value::Bytes(12288));
+        assert_eq!(find::<Row>("uncertainty").unwrap().get(&row, &host), Value::AtLeast(12288));
+        assert_eq!(find::<Row>("uncertainty_bytes").unwrap().get(&row, &host), Value::Empty);
+        assert_eq!(find::<Row>("moved_bytes").unwrap().get(&row, &host), Value::Bytes(12288));
     }
 
     #[test]

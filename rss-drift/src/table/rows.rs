@@ -1,10 +1,12 @@
 //! The rows of `watch`. The contract's columns keep the order that users' files have.
 
+use std::cmp::Ordering;
+
 use rss_drift_common::Member;
 
 use super::{
-    Column,
-    Set::{self, Kernel, Memory, Rfc},
+    Column, Record,
+    Set::{Kernel, Memory, Rfc},
     Value, bytes, columns,
 };
 use crate::{
@@ -15,31 +17,43 @@ use crate::{
 /// A column of `watch`.
 pub type Field = Column<Row>;
 
+impl Record for Row {
+    const DEFAULT: &'static str = "time pid comm reported exact drift drift% bound uncertainty resident note";
+
+    const MOVES: bool = true;
+
+    const LEGEND: &'static [(&'static str, &'static str)] = &[];
+
+    fn contract() -> &'static [Column<Self>] {
+        CONTRACT
+    }
+
+    fn terminal() -> &'static [Column<Self>] {
+        TERMINAL
+    }
+
+    fn tie(&self, other: &Self) -> Ordering {
+        self.process.pid.cmp(&other.process.pid)
+    }
+
+    fn drift(&self) -> Option<i64> {
+        self.drift()
+    }
+
+    fn drift_percent(&self) -> Option<f64> {
+        self.drift_percent()
+    }
+
+    fn bound(&self) -> Option<u64> {
+        self.bound
+    }
+
+    fn is_moving(&self) -> bool {
+        self.is_moving()
+    }
+}
+
 impl Field {
-    /// Sets its head on the terminal.
-    const fn head(mut self, header: &'static str) -> Self {
-        self.header = header;
-        self
-    }
-
-    /// Adds shorter names.
-    const fn also(mut self, aliases: &'static [&'static str]) -> Self {
-        self.aliases = aliases;
-        self
-    }
-
-    /// Sets how long a narrow terminal keeps the column.
-    const fn keep(mut self, priority: u8) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    /// Puts it into these sets of `--fields`.
-    const fn within(mut self, sets: &'static [Set]) -> Self {
-        self.sets = sets;
-        self
-    }
-
     /// The files of /proc that the column is from. The file of the reported figure is not among them, and neither is the figure of
     /// `stat`, which the iterator's record can have.
     #[must_use]
@@ -53,18 +67,6 @@ impl Field {
             _ => Wanted::NOTHING,
         }
     }
-
-    /// Whether a table that was not asked for this column by name drops it while it is empty: `resident` is read on
-    /// request only, and most rows need no `note`.
-    #[must_use]
-    pub fn hides_when_empty(&self) -> bool {
-        matches!(self.name, "resident_bytes" | "note")
-    }
-}
-
-/// All columns: those of CSV and JSON, then those of the terminal only.
-pub fn fields() -> impl Iterator<Item = &'static Field> {
-    CONTRACT.iter().chain(TERMINAL)
 }
 
 fn note(row: &Row) -> Option<String> {
@@ -97,7 +99,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
     comm Text "Name of the process, as it set it itself" |row, _| row.process.comm.as_str(), head("COMM") keep(90) within(&[Memory, Rfc, Kernel]);
     uid Id "Effective user id" |row, _| row.process.uid.map(u64::from), head("UID");
     cgroup Text "Path of the control group that limits memory, as /proc/PID/cgroup prints it: in a cgroup namespace from its root on"
-        |row, _| row.process.cgroup.as_deref(), head("CGROUP");
+        |row, _| row.process.cgroup.as_deref(), head("CGROUP") path();
     threads Number "Threads of the process" |row, _| u64::from(row.process.threads), head("THREADS");
     source Text "The /proc file whose figure is the reported one: stat, statm or status"
         |row, _| row.source.name(), head("SOURCE");
@@ -108,7 +110,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
     shadow_bytes Pages "RSS by the shadow, rss-drift's own per-CPU cache (full mode)"
         |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]) within(&[Rfc]);
     drift_bytes Pages "exact - reported; positive: the kernel under-reports; empty where the file may be exact or not"
-        |row, _| row.drift(), head("DRIFT") also(&["drift"]) keep(95) within(&[Memory, Kernel]);
+        |row, _| row.drift(), head("DRIFT") also(&["drift"]) keep(95) within(&[Memory, Kernel]) signed();
     uncertainty_bytes Pages "What was updated between the readings of exact and of /proc (full mode)"
         |row, _| row.shadow.and_then(|it| it.uncertainty), head("UNCERTAINTY") within(&[Rfc]);
     moved_bytes Pages "|second - first| of exact, read around /proc: at least so much moved"
@@ -119,7 +121,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
     statm_bytes Pages "Field 2 of /proc/PID/statm" |row, _| row.files.statm, head("STATM") also(&["statm"]) within(&[Kernel]);
     status_bytes Pages "VmRSS of /proc/PID/status" |row, _| row.files.status, head("STATUS") also(&["status"]) within(&[Kernel]);
     resident_bytes Pages "Rss of /proc/PID/smaps_rollup, a walk of the page tables (--resident)"
-        |row, _| row.files.resident, head("RESIDENT") also(&["resident"]) keep(70);
+        |row, _| row.files.resident, head("RESIDENT") also(&["resident"]) keep(70) optional();
     exact_file_bytes Pages "Exact: pages of files"
         |row, _| row.exact[Member::File.index()], head("FILE") also(&["exact_file", "file"]) within(&[Memory]);
     exact_anon_bytes Pages "Exact: anonymous pages"
@@ -153,15 +155,15 @@ pub static CONTRACT: &[Field] = columns! { Row;
     missed_events Number "Events of the host that the BPF programs missed since the start (full mode)"
         |row, _| row.missed_events, head("MISSED") also(&["missed"]);
     note Text "Remarks on the row: dead-leader, shared-mm, uncertain, died; separated by blanks"
-        |row, _| note(row), head("NOTE") keep(75);
+        |row, _| note(row), head("NOTE") keep(75) optional();
     interval Id "Number of the report, from 1: the same in all rows of one report"
         |row, _| row.report.interval, head("INTERVAL");
     reading_time Time "When the reading of the host began that the report is made of: the same in all rows of one report"
         |row, _| row.report.time, head("READING-TIME");
     band_low_bytes Pages "The lowest that the true drift can be: drift - uncertainty; empty for an uncertain row (full mode)"
-        |row, _| row.band().map(|(low, _)| low), head("BAND-LOW") also(&["band_low"]);
+        |row, _| row.band().map(|(low, _)| low), head("BAND-LOW") also(&["band_low"]) signed();
     band_high_bytes Pages "The highest that the true drift can be: drift + uncertainty; empty for an uncertain row (full mode)"
-        |row, _| row.band().map(|(_, high)| high), head("BAND-HIGH") also(&["band_high"]);
+        |row, _| row.band().map(|(_, high)| high), head("BAND-HIGH") also(&["band_high"]) signed();
     step_down Text "Why the mode is passive though full was asked for: unavailable (at the start) or overhead (--max-overhead)"
         |_, host| host.step_down.map(StepDown::name), head("STEP-DOWN");
 };
@@ -185,7 +187,10 @@ static TERMINAL: &[Field] = columns! { Row;
 mod tests {
     use std::collections::HashSet;
 
-    use super::{super::Unit, *};
+    use super::{
+        super::{Set, Unit},
+        *,
+    };
     use crate::{drift::fixture, proc::ProcFigures};
 
     /// The contract word for word: a change here breaks the files of every user.
@@ -219,7 +224,7 @@ mod tests {
             "band_high_bytes",
             "stat_bytes",
         ];
-        for field in fields().filter(|field| !of_source.contains(&field.name)) {
+        for field in Row::columns().filter(|field| !of_source.contains(&field.name)) {
             let differs = field.get(&with, &host) != field.get(&without, &host);
             assert_eq!(differs, field.files() != Wanted::NOTHING, "{}", field.name);
         }
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn no_name_is_used_twice() {
         let mut seen = HashSet::new();
-        for field in fields() {
+        for field in Row::columns() {
             for name in field.aliases.iter().chain([&field.name]) {
                 assert!(seen.insert(*name), "{name} names two fields");
                 assert_eq!(*name, name.to_ascii_lowercase(), "names are looked up in lower case");
@@ -240,14 +245,14 @@ mod tests {
     fn each_set_is_a_table_of_its_own() {
         for set in Set::ALL {
             let names: Vec<_> =
-                fields().filter(|field| field.sets.contains(&set)).map(|field| field.name).collect();
+                Row::columns().filter(|field| field.sets.contains(&set)).map(|field| field.name).collect();
             assert!(names.starts_with(&["pid", "comm"]) && names.len() > 8, "{set:?}: {names:?}");
             // A set says nothing of a walk of page tables: that is asked for by name.
             assert!(!names.contains(&"resident_bytes"), "{set:?}");
             // Its name hides that of a field, which has another then.
-            let hidden = fields().find(|field| field.name == set.name());
+            let hidden = Row::columns().find(|field| field.name == set.name());
             assert!(hidden.is_none_or(|field| !field.aliases.is_empty()), "{set:?}");
-            assert!(fields().all(|field| !field.aliases.contains(&set.name())), "{set:?}");
+            assert!(Row::columns().all(|field| !field.aliases.contains(&set.name())), "{set:?}");
         }
     }
 
@@ -260,7 +265,7 @@ mod tests {
 
     #[test]
     fn documentation_is_one_line_without_a_full_stop() {
-        for field in fields() {
+        for field in Row::columns() {
             assert!(
                 !field.doc.is_empty() && !field.doc.contains('\n') && !field.doc.ends_with('.'),
                 "{}",

@@ -1,15 +1,19 @@
 //! `rss-drift watch`: every interval, what the kernel reports beside what is exact.
 
+mod groups;
+mod made;
 mod options;
+mod processes;
 mod reporter;
 mod schedule;
 mod select;
+mod sort;
 
 use std::{process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
-pub(crate) use options::{Options, Sort};
+pub(crate) use options::{GroupShape, Options, Shape};
 
 use crate::{
     output::{OutputError, Outputs, ignore_file_size_signal, patience},
@@ -18,6 +22,7 @@ use crate::{
 };
 use reporter::Reporter;
 pub(crate) use schedule::{Due, Schedule};
+pub(crate) use sort::Sort;
 
 /// The signals that end it.
 const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
@@ -32,7 +37,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let filter = Filter::new(&options.criteria)?;
     // The fork of the start-up checks comes before anything that may start a thread.
     let session = Startup::check(options.mode).session()?;
-    let outputs = Outputs::open(&options.outputs, &options.look, options.lock_timeout)?;
+    let outputs = Outputs::open(&options.outputs, &options.columns, options.look, options.lock_timeout)?;
     let mut reporter = Reporter::new(options, filter, session, outputs)?;
     give_memory_back();
     let signals = [&ENDS[..], &[REPORT_NOW]].concat();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use super::Sort;
 use crate::{
-    drift::behaviour::Precisions,
-    output::{Format, Look, OutputSpec},
+    drift::{behaviour::Precisions, by::By, groups::Aggregate, sample::Row},
+    output::{Columns, Format, Look, OutputSpec},
     proc::{Precision, Source, Wanted},
     select::Criteria,
     session::Mode,
-    table::Field,
 };
 
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     pub limit: Option<usize>,
     /// The same of the outputs for machines.
     pub machine_limit: Option<usize>,
-    pub sort: Sort,
+    pub shape: Shape,
     pub interval: Duration,
     pub count: Option<u64>,
     pub duration: Option<Duration>,
@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub resident: bool,
     /// Show who holds the pages that the global counts lack (`--where`).
     pub holders: bool,
+    /// The columns of tables, of what the rows are.
+    pub columns: Columns,
     /// What tables look like.
     pub look: Look,
     /// A level that the verdict compares with, in bytes (`--near`).
@@ -43,36 +45,55 @@ pub(crate) struct Options {
     pub max_overhead: f64,
 }
 
+/// What the rows are, and their order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shape {
+    Processes(Sort<Row>),
+    Groups(GroupShape),
+}
+
+/// Rows that are sums (`--by`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupShape {
+    pub by: By,
+    pub sort: Sort<Aggregate>,
+    /// The least exact RSS of a group, in bytes.
+    pub min_rss: Option<u64>,
+    /// The least |drift| of a group, in bytes.
+    pub min_drift: Option<u64>,
+}
+
 /// Fields that tell what changed while /proc was read: who sorts by them wants it read.
 const BETWEEN_READINGS: &[&str] = &["moved_bytes", "uncertainty_bytes", "uncertainty"];
 
-/// An order of rows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sort {
-    pub field: &'static Field,
-    pub reverse: bool,
-}
-
 impl Options {
-    /// Whether any column has the figure of `stat`.
-    fn shows_stat(&self) -> bool {
-        let mut shown = self.look.fields.iter().flatten().chain([&self.sort.field]);
-        self.source == Source::Stat || shown.any(|field| field.name == "stat_bytes")
-    }
-
     /// What of /proc the outputs need: each file costs as much as reading all counters of a process.
     pub(super) fn wanted(&self, precisions: Precisions) -> Wanted {
         let asked = Wanted { resident: self.resident, ..Wanted::NOTHING };
+        let (Shape::Processes(sort), Columns::Processes(fields)) = (self.shape, &self.columns) else {
+            // Groups are of the iterator's records. Some are compared with the source's file.
+            return Wanted::only(self.source);
+        };
         if self.has_machine_output() {
-            return asked.and(Wanted { cgroup: true, ..Wanted::default() }).and(self.sort.field.files());
+            return asked.and(Wanted { cgroup: true, ..Wanted::default() }).and(sort.field.files());
         }
-        let shown = self.look.fields.iter().flatten().map(|field| field.files());
-        let wanted = shown.fold(asked.and(self.sort.field.files()), Wanted::and);
+        let shown = fields.iter().flatten().map(|field| field.files());
+        let wanted = shown.fold(asked.and(sort.field.files()), Wanted::and);
         // The record has what an approximate `stat` prints.
         let in_record = precisions.stat == Precision::Approximate;
-        let stat = self.shows_stat() && (!in_record || BETWEEN_READINGS.contains(&self.sort.field.name));
+        let mut shown = fields.iter().flatten().chain([&sort.field]);
+        let shows_stat = self.source == Source::Stat || shown.any(|field| field.name == "stat_bytes");
+        let stat = shows_stat && (!in_record || BETWEEN_READINGS.contains(&sort.field.name));
         let source = if self.source == Source::Stat { Wanted::NOTHING } else { Wanted::only(self.source) };
         Wanted { stat: wanted.stat || stat, ..wanted.and(source) }
+    }
+
+    /// The least |drift| of a row that is asked for, in bytes.
+    pub(super) const fn min_drift(&self) -> Option<u64> {
+        match self.shape {
+            Shape::Processes(_) => self.criteria.min_drift,
+            Shape::Groups(groups) => groups.min_drift,
+        }
     }
 
     /// The most rows that any output takes; `None`: every selected process.

@@ -5,35 +5,40 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Options, select::Selection};
+use super::{
+    made::OwnRows,
+    options::{Options, Shape},
+    select::Selection,
+};
 use crate::{
     drift::{
         collect::{self, Rules, comm, reading},
-        holders::{self, RowHolders},
         idle::{IdleFindings, IdleTracker},
-        sample::{Host, Note, ReportId, Row, StepDown},
+        sample::{Host, ReportId, Row, StepDown},
         stats::{DriftHistogram, Summary},
         verdict::Verdict,
     },
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
-    proc::{Cgroups, Precision, own_peak_rss, thread_name},
-    select::Filter,
+    proc::{Cgroups, Precision, own_peak_rss},
+    select::{Filter, Grouper},
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
 };
 
 /// Reads and reports, interval by interval: the session, what it shows, where to, and what it remembers for the summary.
 pub(super) struct Reporter {
-    options: Options,
-    session: Session,
+    pub(super) options: Options,
+    pub(super) session: Session,
     outputs: Outputs,
-    host: Host,
-    rules: Rules,
-    selection: Selection,
+    pub(super) host: Host,
+    pub(super) rules: Rules,
+    pub(super) selection: Selection,
+    /// Finds the groups of processes (`--by`).
+    pub(super) grouper: Option<Grouper>,
     /// The paths of control groups.
-    cgroups: Cgroups,
+    pub(super) cgroups: Cgroups,
     map_bytes: u64,
     clock: CpuClock,
     /// When everything was attached.
@@ -50,7 +55,7 @@ pub(super) struct Reporter {
     seen: u64,
     present: Vec<(u32, u64)>,
     /// The last row of each watched process, to be shown once more when it is gone.
-    last_rows: BTreeMap<u32, Row>,
+    pub(super) last_rows: BTreeMap<u32, Row>,
 }
 
 impl Reporter {
@@ -70,7 +75,7 @@ impl Reporter {
         }
         let mut rules = session.rules(options.source, options.wanted(session.precisions));
         rules.pending_limit = rules.unpublished(options.mode.publish());
-        if options.criteria.min_drift.is_some() && rules.precisions.of(options.source) == Precision::Unknown {
+        if options.min_drift().is_some() && rules.precisions.of(options.source) == Precision::Unknown {
             let source = options.source.name();
             log::warn!(
                 "whether {source} is exact is not known here, and no drift of it: --min-drift selects nothing"
@@ -79,6 +84,10 @@ impl Reporter {
         if selection.look(&snapshot, session.probe.cgroup_version(), &rules, &|| false) {
             selection.tell_unseen();
         }
+        let grouper = match options.shape {
+            Shape::Processes(_) => None,
+            Shape::Groups(groups) => Some(Grouper::new(groups.by)),
+        };
         let passive = session.probe.full_mode().is_none();
         let step_down = (passive && options.mode != Mode::Passive).then_some(StepDown::Unavailable);
         Ok(Self {
@@ -90,6 +99,7 @@ impl Reporter {
             outputs,
             rules,
             selection,
+            grouper,
             cgroups: Cgroups::default(),
             clock: CpuClock::begin(),
             since,
@@ -138,39 +148,27 @@ impl Reporter {
             self.drop_report();
             return Ok(());
         }
-        let headline = self.survey(&snapshot);
+        let mut headline = self.survey(&snapshot);
         let idle = self.idle.judge(&snapshot);
         let own_rss =
             snapshot.process(std::process::id()).map(|mm| bytes(mm.exact_rss().max(0), self.rules.page_size));
         let mut problems = collect::Problems { retried: snapshot.retried(), ..collect::Problems::default() };
-        let time = snapshot.time;
-        let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
-        let probe = &mut self.session.probe;
-        let groups = &mut self.cgroups;
-        let rows = collect::rows(probe, snapshot, &pids, &self.rules, groups, &mut problems, give_up)?;
-        let Some(mut rows) = rows else {
+        let (mut events, time) = (Vec::new(), snapshot.time);
+        let made = match self.options.shape {
+            Shape::Processes(sort) => {
+                self.process_rows(snapshot, sort, &gone, &mut events, &mut problems, give_up)?
+            }
+            Shape::Groups(shape) => {
+                events.extend(gone.iter().map(|pid| format!("pid {pid} is gone")));
+                self.group_rows(snapshot, shape, &mut headline, &mut problems, give_up)?
+            }
+        };
+        let Some(mut made) = made else {
             self.drop_report();
             return Ok(());
         };
-        self.selection.keep_large(&mut rows, self.rules.page_size);
-        left_out += self.selection.order(&mut rows, &self.host);
-        // What no table shows is of the outputs for machines alone.
-        let mut shown = rows.len().min(self.options.limit.unwrap_or(usize::MAX));
-        let shows_holders = self.options.holders;
-        let holders = if shows_holders { self.holders(&rows[..shown], give_up)? } else { Some(Vec::new()) };
-        let Some(holders) = holders else {
-            self.drop_report();
-            return Ok(());
-        };
-        let mut events = Vec::new();
-        let farewells = self.say_farewell(&gone, &mut events);
-        let behind = shown;
-        shown += farewells.len();
-        rows.splice(behind..behind, farewells);
         self.intervals += 1;
-        for row in &mut rows {
-            row.report = ReportId { interval: self.intervals, time };
-        }
+        made.rows.stand_in(ReportId { interval: self.intervals, time });
         let full = self.session.probe.full_mode().is_some();
         let too_costly = full && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len());
         if too_costly {
@@ -183,10 +181,10 @@ impl Reporter {
             interval: self.intervals,
             time,
             headline: &headline,
-            rows: &rows,
-            shown,
-            holders: &holders,
-            left_out,
+            rows: made.rows.borrow(),
+            shown: made.shown,
+            holders: &made.holders,
+            left_out: made.left_out,
             events: &events,
             check: &check,
             since: full.then_some(self.since),
@@ -196,7 +194,7 @@ impl Reporter {
             // Behind the report, which is one of full mode.
             self.step_down()?;
         }
-        if !self.options.pids.is_empty() {
+        if let (OwnRows::Processes(rows), false) = (made.rows, self.options.pids.is_empty()) {
             // Those before stay: a process that ended while its row was made has none in this report, and is gone in the next.
             self.last_rows.extend(rows.into_iter().map(|row| (row.process.pid, row)));
         }
@@ -234,42 +232,14 @@ impl Reporter {
             selected_of: self.selection.is_selective().then(|| snapshot.processes().len() as u64),
             summary,
             verdict,
+            groups: None,
         }
-    }
-
-    /// Who holds the missing pages of the rows, by a reading right behind theirs.
-    fn holders(
-        &mut self,
-        rows: &[Row],
-        give_up: &dyn Fn() -> bool,
-    ) -> anyhow::Result<Option<Vec<RowHolders>>> {
-        let pids: Vec<u32> = rows.iter().map(|row| row.process.pid).collect();
-        let lists = self.session.probe.holders(&pids, give_up)?;
-        Ok(lists.map(|lists| holders::of_rows(rows, &lists, thread_name)))
     }
 
     /// Counts and tells a report that is not made.
     fn drop_report(&mut self) {
         self.dropped += 1;
         log::warn!("report {} is dropped: a signal came before all of it was read", self.intervals + 1);
-    }
-
-    /// The last row of each process that is gone, and a line.
-    fn say_farewell(&mut self, gone: &[u32], events: &mut Vec<String>) -> Vec<Row> {
-        let mut rows = Vec::new();
-        for pid in gone {
-            match self.last_rows.remove(pid) {
-                Some(mut row) => {
-                    // Names are cleaned where events are printed.
-                    let comm = if row.process.comm.is_empty() { "-" } else { &row.process.comm };
-                    events.push(format!("pid {pid} ({comm}) is gone; its last row is above"));
-                    row.notes.push(Note::Died);
-                    rows.push(row);
-                }
-                None => events.push(format!("pid {pid} is gone")),
-            }
-        }
-        rows
     }
 
     /// What full mode counted of itself so far; what was found on idle mms is of this interval.

@@ -1,8 +1,8 @@
-//! Which processes a report shows, and in which order.
+//! Which processes a report is of.
 
 use std::{borrow::Borrow, collections::BTreeMap};
 
-use super::options::{Options, Sort};
+use super::{options::Options, sort::Sort};
 use crate::{
     drift::{
         collect::{Prediction, Rules},
@@ -44,9 +44,6 @@ const ONLY_IN_ROWS: &[&str] = &[
 #[derive(Debug)]
 pub(super) struct Selection {
     filter: Filter,
-    /// The most rows that an output takes.
-    limit: Option<usize>,
-    sort: Sort,
     /// The watched processes that still live: pid and the start by which a reused pid is told apart. `None`: all.
     watched: Option<BTreeMap<u32, u64>>,
     /// The selected processes of the last reading, by rising pid. `None`: all.
@@ -73,13 +70,7 @@ impl Selection {
             Some(why) if watched.is_empty() => return Err(why.clone()),
             _ => missing.iter().for_each(|why| log::warn!("{why}; the other processes of -p are watched")),
         }
-        Ok(Self {
-            filter,
-            limit: options.most_rows(),
-            sort: options.sort,
-            watched: (!options.pids.is_empty()).then_some(watched),
-            chosen: None,
-        })
+        Ok(Self { filter, watched: (!options.pids.is_empty()).then_some(watched), chosen: None })
     }
 
     /// Whether only some of the host's processes are asked for.
@@ -132,37 +123,24 @@ impl Selection {
         gone
     }
 
-    /// The processes whose files are to be read, best first, and how many are left out.
+    /// The processes whose files are to be read, the first in this order, and how many are left out where there is a limit.
     #[must_use]
-    pub(super) fn pids(&self, snapshot: &Snapshot, rules: &Rules, host: &Host) -> (Vec<u32>, u64) {
+    pub(super) fn pids(
+        &self,
+        snapshot: &Snapshot,
+        rules: &Rules,
+        host: &Host,
+        sort: Sort<Row>,
+        limit: Option<usize>,
+    ) -> (Vec<u32>, u64) {
         let chosen = snapshot.processes().filter(|mm| self.selects(mm));
-        if self.limit.is_none() || ONLY_IN_ROWS.contains(&self.sort.field.name) {
+        if limit.is_none() || ONLY_IN_ROWS.contains(&sort.field.name) {
             return (chosen.map(|mm| mm.tgid).collect(), 0);
         }
         let mut ranked: Vec<Prediction> = chosen.map(|mm| Prediction::new(mm, rules)).collect();
-        let left_out = self.order(&mut ranked, host);
+        let left_out = sort.first(&mut ranked, limit, host);
         let pid = |row: &Row| row.process.pid;
         (ranked.iter().map(|row| pid(row.borrow())).collect(), left_out)
-    }
-
-    /// Sorts rows and cuts them to the limit; how many were cut off.
-    pub(super) fn order(&self, rows: &mut Vec<impl Borrow<Row>>, host: &Host) -> u64 {
-        let by_rank = |one: &_, other: &_| {
-            let (one, other): (&Row, &Row) = (Borrow::borrow(one), Borrow::borrow(other));
-            let (first, second) = (self.sort.field.get(one, host), self.sort.field.get(other, host));
-            let order = first.sort_order(&second);
-            let order = if self.sort.reverse { order.reverse() } else { order };
-            order.then(one.process.pid.cmp(&other.process.pid))
-        };
-        let kept = self.limit.unwrap_or(usize::MAX).min(rows.len());
-        let cut = rows.len() - kept;
-        if cut > 0 {
-            // A report shows ten of thousands: the others need no order.
-            rows.select_nth_unstable_by(kept, by_rank);
-            rows.truncate(kept);
-        }
-        rows.sort_by(by_rank);
-        cut as u64
     }
 
     /// Whether it selects a process of the last reading.
@@ -182,7 +160,7 @@ mod tests {
     use super::*;
     use crate::{
         drift::fixture::{host, rules},
-        table::{Value, fields},
+        table::{Record as _, Value},
     };
 
     /// The same in all rows of a report: no order.
@@ -193,12 +171,12 @@ mod tests {
         let mm = Mm { tgid: 1, count: [0, 100, 0, 0], ..bytemuck::Zeroable::zeroed() };
         let prediction = Prediction::new(&mm, &rules());
         let host = host();
-        for field in fields().filter(|field| !OF_THE_REPORT.contains(&field.name)) {
+        for field in Row::columns().filter(|field| !OF_THE_REPORT.contains(&field.name)) {
             let lacks = matches!(field.get(prediction.borrow(), &host), Value::Empty);
             assert!(!lacks || ONLY_IN_ROWS.contains(&field.name), "--sort {} would rank nothing", field.name);
         }
         for name in ONLY_IN_ROWS {
-            assert!(fields().any(|field| field.name == *name), "{name}");
+            assert!(Row::columns().any(|field| field.name == *name), "{name}");
         }
     }
 }

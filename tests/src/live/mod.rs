@@ -1,6 +1,7 @@
 //! The tests. Expected values come from another source than the code under test: a walk of the page tables, a helper
 //! that touched a known number of pages, the kernel's own words.
 
+mod aggregates;
 mod causes;
 mod commands;
 mod crowds;
@@ -199,6 +200,13 @@ pub const TESTS: &[Test] = tests! {
     groups {
         a_row_names_the_group_of_its_process
     }
+    aggregates {
+        groups_add_up_to_the_host
+        a_service_of_known_size
+        a_shared_memory_counts_once
+        sizes_and_levels_are_of_groups
+        words_and_names
+    }
     labels {
         no_drift_of_files_that_may_be_exact
         a_step_down_at_the_start_is_told
@@ -296,6 +304,7 @@ pub const TESTS: &[Test] = tests! {
     }
     reports {
         of_all_cost_each_row_the_same
+        groups_cost_each_process_the_same
         of_stat_read_no_file_for_each_row
         a_selection_reads_what_it_asks_for
     }

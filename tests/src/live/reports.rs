@@ -116,6 +116,30 @@ pub fn a_selection_reads_what_it_asks_for() -> Outcome {
     Outcome::Passed
 }
 
+/// Sums over processes read a file of each of them at most, none where the record has what they have in common, and eight times the processes
+/// cost about eight times the CPU time.
+pub fn groups_cost_each_process_the_same() -> Outcome {
+    const FEW: u64 = 150;
+    const MANY: u64 = 8 * FEW;
+    let mut crowd = Crowd(Vec::new());
+    crowd.grow_to(150);
+    let of = |by: &str, figure: fn(u32) -> u64| {
+        per_report(&["--passive", "--by", by, "-i", "0.5", "--fields", "group,exact"], "self-check: ", figure)
+    };
+    let few = of("user", cpu_time);
+    crowd.grow_to(1200);
+    let many = of("user", cpu_time);
+    println!("report: groups_of_150_ns={few}");
+    println!("report: groups_of_1200_ns={many}");
+    assert!(many < 12 * few, "{many} ns for {MANY} processes, {few} for {FEW}");
+    for (by, most) in [("comm", MANY / 2), ("host", MANY / 2), ("user", MANY * 3 / 2), ("unit", MANY * 3 / 2)]
+    {
+        let reads = of(by, reads);
+        assert!(reads < most, "--by {by} reads {reads} times in a report of {MANY} processes and more");
+    }
+    Outcome::Passed
+}
+
 /// The reported figure of `stat` is in the record: a report of many processes reads no file for each, and says what the files say.
 pub fn of_stat_read_no_file_for_each_row() -> Outcome {
     const COUNT: usize = 300;

@@ -55,6 +55,7 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "strain::steps_down",
     "fallback::",
     "groups::",
+    "aggregates::",
     "labels::",
     "ftrace::",
     "crowds::programs",

@@ -1,21 +1,22 @@
 //! The lines above a table: who reads right here and who does not, the host, and whether it matters.
 
 use super::{
-    super::{Block, Detail, Headline, counted},
+    super::{Block, Detail, GroupCount, Headline, Reported, counted},
     View,
     lines::{clock, distribution},
 };
 use crate::{
     drift::{
-        sample::Note,
-        verdict::{Near, REMARKABLE, Verdict, Who},
+        by::By,
+        groups::Aggregate,
+        verdict::{Name, Near, REMARKABLE, Verdict, Who},
     },
     proc::{Origin, Precision},
     table::{Units, bytes, shown},
 };
 
 /// The lines above a table.
-pub(super) fn lines(block: &Block<'_>, view: &View) -> Vec<String> {
+pub(super) fn lines<R: Reported>(block: &Block<'_>, view: &View<R>) -> Vec<String> {
     let (host, headline, units) = (block.host, block.headline, view.units);
     let mut lines = vec![format!(
         "{} {}, kernel {}, {} accounting, {} mode; exact here: {}",
@@ -66,7 +67,7 @@ fn readers(headline: &Headline, precision: Precision) -> String {
     groups.join(", ")
 }
 
-/// The sums over all processes.
+/// What the rows are, and the sums over all processes.
 fn sums(block: &Block<'_>, units: Units) -> String {
     let (headline, page_size) = (block.headline, block.host.page_size);
     let (source, summary) = (headline.source.name(), &headline.summary);
@@ -81,22 +82,41 @@ fn sums(block: &Block<'_>, units: Units) -> String {
         1.. => format!(": {source} shows {} too little", size(drift)),
         _ => format!(": {source} shows {} too much", size(drift.saturating_neg())),
     };
-    let mut parts = vec![format!(
+    let mut parts: Vec<_> = headline.groups.map(|count| grouped_by(count, block)).into_iter().collect();
+    parts.push(format!(
         "{count}, sum of {source} {}, exact {}{wrong}",
         summary.reported.map_or_else(|| "unknown".to_owned(), size),
         size(summary.exact)
-    )];
-    // The last row of a process that is gone is of an earlier reading.
-    let living = block.rows.iter().filter(|row| !row.notes.contains(&Note::Died));
-    let walked: Vec<i64> = living.filter_map(|row| row.files.pss).collect();
-    if !walked.is_empty() {
-        let all = headline.processes == walked.len() as u64;
-        let of = if all { String::new() } else { format!(" of {} of them", walked.len()) };
-        let sum = walked.iter().fold(0, |sum: i64, pss| sum.saturating_add(*pss));
+    ));
+    let (walked, sum) = block.rows.walked();
+    if walked > 0 {
+        let all = headline.processes == walked;
+        let of = if all { String::new() } else { format!(" of {walked} of them") };
         parts.push(format!("shared pages counted once (Pss){of} {}", units.text(sum)));
     }
     parts.extend(units.of_all().map(|unit| format!("table in {unit}")));
     parts.join("; ")
+}
+
+/// What the rows are: of how many groups the table shows some.
+fn grouped_by(count: GroupCount, block: &Block<'_>) -> String {
+    let (one, many) = count.by.nouns();
+    let groups = counted(count.groups, one, many);
+    // The row of those that are in none is not one of them.
+    let shown = Aggregate::shown(block).iter().filter(|group| group.name.text.is_some()).count() as u64;
+    let some = if shown < count.groups { format!("{shown} of ") } else { String::new() };
+    let none = match count.in_none {
+        0 => String::new(),
+        processes => {
+            // Every process has a control group and a user: one that ended can no longer be asked.
+            let of = match count.by {
+                By::Unit | By::Container => format!("in no {one}"),
+                By::Cgroup | By::User | By::Comm | By::Host => format!("whose {one} could not be read"),
+            };
+            format!(", and {} {of} (-)", counted(processes, "process", "processes"))
+        }
+    };
+    format!("by {}: {some}{groups}{none}", count.by.name())
 }
 
 /// Whether it matters.
@@ -109,17 +129,18 @@ fn verdict(headline: &Headline, units: Units, page_size: u64) -> String {
         Precision::Exact => return format!("nothing is off: {source} is exact here"),
         Precision::Approximate => {}
     }
+    let (one, many) = headline.nouns();
     let Verdict { remarkable, largest, near, .. } = &headline.verdict;
-    let Some(largest) = largest else { return "no process to judge".to_owned() };
+    let Some(largest) = largest else { return format!("no {one} to judge") };
     let size = Units::level(REMARKABLE);
     let count = match remarkable {
         0 => format!("nothing is off by more than {size}"),
-        1 => format!("1 process is off by more than {size}"),
-        many => format!("{many} processes are off by more than {size}"),
+        1 => format!("1 {one} is off by more than {size}"),
+        count => format!("{count} {many} are off by more than {size}"),
     };
     let drift = largest.reading.drift();
     let most = if drift == 0 {
-        "no process drifts".to_owned()
+        format!("no {one} drifts")
     } else {
         let way = if drift > 0 { "too little" } else { "too much" };
         let share = largest.reading.percent().map(|percent| format!("{percent:.2} % of "));
@@ -135,22 +156,26 @@ fn verdict(headline: &Headline, units: Units, page_size: u64) -> String {
             of_level.unwrap_or_default()
         )
     };
-    let near = near.as_ref().map(|near| format!("; {}", parted(near, source, units, page_size)));
+    let near =
+        near.as_ref().map(|near| format!("; {}", parted(near, source, headline.nouns(), units, page_size)));
     format!("{count}: {most}{}", near.unwrap_or_default())
 }
 
 fn name(who: &Who) -> String {
-    format!("{} (pid {})", shown(&who.comm), who.pid)
+    match &who.name {
+        Name::Process { pid, comm } => format!("{} (pid {pid})", shown(comm)),
+        Name::Group(name) => shown(name),
+    }
 }
 
 /// Whom a level parts.
-fn parted(near: &Near, source: &str, units: Units, page_size: u64) -> String {
+fn parted(near: &Near, source: &str, (one, many): (&str, &str), units: Units, page_size: u64) -> String {
     let size = |pages: i64| units.text(bytes(pages, page_size));
     let level = Units::level(near.level);
     if near.parted == 0 {
         let nearest = near.nearest.as_ref();
         let nearest = nearest.map(|who| format!(", nearest {} with {}", name(who), size(who.reading.exact)));
-        return format!("no process crosses {level} by one figure alone{}", nearest.unwrap_or_default());
+        return format!("no {one} crosses {level} by one figure alone{}", nearest.unwrap_or_default());
     }
     let named: Vec<_> = near
         .named
@@ -165,9 +190,14 @@ fn parted(near: &Near, source: &str, units: Units, page_size: u64) -> String {
         })
         .collect();
     let more = near.parted - near.named.len() as u64;
+    let by = match near.hidden {
+        all if all == near.parted => format!("by the exact figure but not by {source}"),
+        0 => format!("by {source} but not by the exact figure"),
+        _ => "by one figure alone".to_owned(),
+    };
     format!(
-        "{} {level} by one figure alone: {}{}",
-        counted(near.parted, "process crosses", "processes cross"),
+        "{} {level} {by}: {}{}",
+        counted(near.parted, &format!("{one} crosses"), &format!("{many} cross")),
         named.join("; "),
         if more > 0 { format!("; {more} more") } else { String::new() }
     )

@@ -4,7 +4,7 @@ use super::{super::super::fixture::Report, *};
 use crate::{
     drift::{
         behaviour::Precisions,
-        sample::{Note, ShadowFigures},
+        sample::{Note, Row, ShadowFigures},
         stats::Reading,
         verdict::Verdict,
     },
@@ -13,6 +13,9 @@ use crate::{
     proc::{Precision, Source},
     table::parse_fields,
 };
+
+/// A table of processes.
+type View = super::View<Row>;
 
 fn view(fields: Option<&str>) -> View {
     let fields = fields.map(|list| parse_fields(list).unwrap());
@@ -79,16 +82,23 @@ fn a_level_says_whom_it_parts() {
     assert_eq!(
         verdict(&mut report, 512 << 20),
         "1 process is off by more than 1 MiB: at most 2.0 MiB too little, 0.38 % of mysqld (pid 1042) and 0.38 % of 512 MiB; \
-         1 process crosses 512 MiB by one figure alone: mysqld (pid 1042) stat 511.7 MiB, exact 513.7 MiB"
+         1 process crosses 512 MiB by the exact figure but not by stat: mysqld (pid 1042) stat 511.7 MiB, exact 513.7 MiB"
     );
     assert!(verdict(&mut report, 1 << 30).ends_with(
         "; no process crosses 1 GiB by one figure alone, nearest mysqld (pid 1042) with 513.7 MiB"
     ));
     report.rows = (1..=5).map(|pid| fixture::row(pid, "web", 1000, 1000 - i64::from(pid))).collect();
     assert!(verdict(&mut report, 1000 * 4096).ends_with(
-        "5 processes cross 4000 KiB by one figure alone: web (pid 5) stat 3.9 MiB, exact 3.9 MiB; web (pid 4) stat 3.9 MiB, \
+        "5 processes cross 4000 KiB by the exact figure but not by stat: web (pid 5) stat 3.9 MiB, exact 3.9 MiB; web (pid 4) stat 3.9 MiB, \
          exact 3.9 MiB; web (pid 3) stat 3.9 MiB, exact 3.9 MiB; 2 more"
     ));
+    report.rows = vec![fixture::row(1, "web", 999, 1000)];
+    assert!(
+        verdict(&mut report, 1000 * 4096)
+            .contains("1 process crosses 4000 KiB by stat but not by the exact figure: ")
+    );
+    report.rows.push(fixture::row(2, "web", 1000, 999));
+    assert!(verdict(&mut report, 1000 * 4096).contains("2 processes cross 4000 KiB by one figure alone: "));
 }
 
 #[test]

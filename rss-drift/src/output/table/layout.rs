@@ -1,7 +1,7 @@
 //! Which columns fit, and how wide they are.
 
 use super::super::text;
-use crate::table::Field;
+use crate::table::Column as Field;
 
 /// One column of a table.
 #[derive(Clone, Debug)]
@@ -12,15 +12,15 @@ pub(super) struct Column {
     pub(super) width: usize,
     /// Whether its cells may be cut: text may, a figure without its last digits would lie.
     pub(super) elastic: bool,
-    /// Whether they are cut at their front.
+    /// Whether those that begin with a slash are cut at their front.
     pub(super) path: bool,
     /// Columns with the lowest go first.
     pub(super) priority: u8,
 }
 
 /// Which columns a table has.
-pub(super) struct Shown {
-    pub(super) fields: Vec<&'static Field>,
+pub(super) struct Shown<R: 'static> {
+    pub(super) fields: Vec<&'static Field<R>>,
     /// Heads of the columns that found no room.
     pub(super) hidden: Vec<&'static str>,
 }
@@ -30,6 +30,9 @@ pub(super) const MOVING: &str = "~";
 
 /// Text is not cut below this as long as a less important column can go: a process's name has 15 bytes.
 const SHORTEST_TEXT: usize = 15;
+
+/// The same of a path, of which a unit's name may be the last part.
+const SHORTEST_PATH: usize = 24;
 
 /// Between two columns.
 pub(super) const GAP: &str = " ";
@@ -65,7 +68,8 @@ fn total(columns: &[Column]) -> usize {
 }
 
 fn spare(column: &Column) -> usize {
-    if column.elastic { column.width.saturating_sub(SHORTEST_TEXT) } else { 0 }
+    let shortest = if column.path { SHORTEST_PATH } else { SHORTEST_TEXT };
+    if column.elastic { column.width.saturating_sub(shortest) } else { 0 }
 }
 
 /// Takes `excess` from the columns with the most to spare.
@@ -84,8 +88,8 @@ fn shrink(columns: &mut [Column], mut excess: usize) {
 pub(super) fn pad(cell: &str, column: &Column) -> String {
     let cell = match (column.elastic, column.path) {
         (false, _) => cell.to_owned(),
-        (true, false) => text::cut(cell, column.width),
-        (true, true) => text::cut_front(cell, column.width),
+        (true, true) if cell.starts_with('/') => text::cut_front(cell, column.width),
+        (true, _) => text::cut(cell, column.width),
     };
     let blanks = " ".repeat(column.width.saturating_sub(text::width(&cell)));
     if column.elastic { cell + &blanks } else { blanks + &cell }
@@ -127,6 +131,9 @@ mod tests {
         assert_eq!(left(columns.clone(), 30), [(0, 5), (1, 24)]);
         assert_eq!(left(columns, 20), [(0, 5)]);
         assert_eq!(left(vec![column(0, 60, true, 30)], 10), [(0, 10)]);
+        let path = Column { path: true, ..column(1, 60, true, 40) };
+        assert_eq!(left(vec![column(0, 5, false, 30), path.clone()], 30), [(0, 5), (1, 24)]);
+        assert_eq!(left(vec![column(0, 5, false, 30), path], 29), [(1, 29)]);
     }
 
     #[test]

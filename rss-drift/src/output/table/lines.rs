@@ -3,20 +3,24 @@
 use std::time::{Duration, SystemTime};
 
 use super::{
-    super::{Block, FinalSummary, counted},
+    super::{Block, FinalSummary, Reported, counted},
     View, check,
     layout::{MOVING, Shown},
 };
 use crate::{
     drift::stats::{Distribution, Percentiles},
-    table::{Units, bytes, clean, shown},
+    table::{Column, Units, bytes, clean, shown},
 };
 
 /// Columns that tell a peak.
 const PEAKS: [&str; 2] = ["peak_exact_bytes", "peak_drift_bytes"];
 
 /// The lines below a table.
-pub(super) fn footer(block: &Block<'_>, Shown { fields, hidden }: &Shown, view: &View) -> Vec<String> {
+pub(super) fn footer<R: Reported>(
+    block: &Block<'_>,
+    Shown { fields, hidden }: &Shown<R>,
+    view: &View<R>,
+) -> Vec<String> {
     let mut lines = Vec::new();
     if !hidden.is_empty() {
         lines.push(format!(
@@ -25,7 +29,11 @@ pub(super) fn footer(block: &Block<'_>, Shown { fields, hidden }: &Shown, view: 
         ));
     }
     if block.not_in_table() > 0 {
-        lines.push(format!("{} not shown", counted(block.not_in_table(), "more process", "more processes")));
+        // That of processes in no group is a row too.
+        let has_none = block.headline.groups.is_some_and(|count| count.in_none > 0);
+        let (one, many) = if has_none { ("row", "rows") } else { block.headline.nouns() };
+        let more = |noun: &str| format!("more {noun}");
+        lines.push(format!("{} not shown", counted(block.not_in_table(), &more(one), &more(many))));
     }
     let peaks: Vec<_> =
         fields.iter().filter(|field| PEAKS.contains(&field.name)).map(|field| field.header).collect();
@@ -36,24 +44,29 @@ pub(super) fn footer(block: &Block<'_>, Shown { fields, hidden }: &Shown, view: 
     lines.push(format!("self-check: {}", check::of_report(block.check, view.units, view.detail)));
     if block.interval == 1 {
         // What the signs mean is told once.
-        lines.push(legend(view.units));
+        lines.extend(legend(fields, view.units));
     }
     lines
 }
 
-/// What the signs in a table mean.
-fn legend(units: Units) -> String {
-    match units {
-        Units::Human => format!(
-            "DRIFT: + the kernel shows too little, - too much; {MOVING} moving: so much changed while it was read that it may be none"
-        ),
-        _ => "DRIFT: above 0 the kernel shows too little, below 0 too much; one smaller than UNCERT may be none"
-            .to_owned(),
-    }
+/// What the signs in a table mean, and heads that are no words of the glossary.
+fn legend<R: Reported>(fields: &[&'static Column<R>], units: Units) -> Vec<String> {
+    let moving = match (R::MOVES, units) {
+        (false, _) => String::new(),
+        (true, Units::Human) => {
+            format!("; {MOVING} moving: so much changed while it was read that it may be none")
+        }
+        (true, _) => "; one smaller than UNCERT may be none".to_owned(),
+    };
+    let (more, less) = if units == Units::Human { ("+", "-") } else { ("above 0", "below 0") };
+    let drift = format!("DRIFT: {more} the kernel shows too little, {less} too much{moving}");
+    let shows = |name: &str| fields.iter().any(|field| field.name == name);
+    let told = R::LEGEND.iter().filter(|(column, _)| shows(column)).map(|(_, text)| (*text).to_owned());
+    [drift].into_iter().chain(told).collect()
 }
 
 /// The summary of all intervals.
-pub(super) fn summary(summary: &FinalSummary<'_>, view: &View) -> Vec<String> {
+pub(super) fn summary<R: Reported>(summary: &FinalSummary<'_>, view: &View<R>) -> Vec<String> {
     let page_size = summary.host.page_size;
     let mut lines = vec![
         format!(

@@ -7,8 +7,8 @@ use std::{
     os::fd::{AsRawFd as _, RawFd},
 };
 
-use super::{Block, Detail, FinalSummary, Target, encoder::Encoder};
-use crate::table::{Field, Units, default_fields};
+use super::{Block, Detail, FinalSummary, Reported, Target, encoder::Encoder};
+use crate::table::{Column, Units, default_fields};
 
 mod check;
 mod head;
@@ -24,23 +24,20 @@ pub use render::{render, render_summary};
 /// A terminal narrower than this is treated as if it were so wide: the shortest column has to fit.
 pub const MIN_WIDTH: usize = 24;
 
-/// What was asked for of every table.
-#[derive(Clone, Debug)]
+/// What was asked for of every table, beside its columns.
+#[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// The columns; `None`: the default ones.
-    pub fields: Option<Vec<&'static Field>>,
     /// Units of sizes; `None`: for people on a terminal, else bare KiB.
     pub units: Option<Units>,
     pub detail: Detail,
 }
 
-/// How a table looks.
-#[derive(Clone, Debug)]
-pub struct View {
+/// How a table of records `R` looks.
+#[derive(Debug)]
+pub struct View<R: 'static> {
     /// The columns.
-    pub fields: Vec<&'static Field>,
-    /// Whether columns that most reports leave empty ([`Field::hides_when_empty`]) are left out of a block in which they
-    /// would be.
+    pub fields: Vec<&'static Column<R>>,
+    /// Whether optional columns, which most reports leave empty, are left out of a block in which they would be.
     pub hide_empty: bool,
     /// Columns of the terminal; `None` is unlimited.
     pub width: Option<usize>,
@@ -54,15 +51,15 @@ pub struct View {
     widest: HashMap<&'static str, usize>,
 }
 
-impl View {
+impl<R: Reported> View<R> {
     /// Unlimited, in bare KiB and without colour; `None` are the default columns, where an empty `resident` or `note` is left out.
     #[must_use]
-    pub fn plain(fields: Option<&[&'static Field]>) -> Self {
+    pub fn plain(fields: Option<&[&'static Column<R>]>) -> Self {
         Self::new(fields, Units::Kib, Detail::Happened)
     }
 
     /// In these units.
-    fn new(fields: Option<&[&'static Field]>, units: Units, detail: Detail) -> Self {
+    fn new(fields: Option<&[&'static Column<R>]>, units: Units, detail: Detail) -> Self {
         Self {
             fields: fields.map_or_else(|| default_fields(units), <[_]>::to_vec),
             hide_empty: fields.is_none(),
@@ -77,17 +74,22 @@ impl View {
 
 /// A table as an output.
 #[derive(Debug)]
-pub(super) struct Table {
-    view: View,
+pub(super) struct Table<R: 'static> {
+    view: View<R>,
     /// The terminal that it goes to, if it goes to one.
     terminal: Option<File>,
 }
 
-impl Table {
-    /// A table with this look.
-    pub(super) fn new(target: &Target, terminal: Option<File>, look: &Look) -> Self {
+impl<R: Reported> Table<R> {
+    /// A table of these columns, or the default ones, with this look.
+    pub(super) fn new(
+        target: &Target,
+        terminal: Option<File>,
+        fields: Option<&[&'static Column<R>]>,
+        look: Look,
+    ) -> Self {
         let usual = if terminal.is_some() { Units::Human } else { Units::Kib };
-        let mut view = View::new(look.fields.as_deref(), look.units.unwrap_or(usual), look.detail);
+        let mut view = View::new(fields, look.units.unwrap_or(usual), look.detail);
         view.colour = terminal.is_some() && colour_is_welcome(|name| env::var(name).ok());
         // As ps: what runs us in a pipe of its own (watch(1)) says by COLUMNS how much it can show.
         if *target == Target::Stdout {
@@ -104,10 +106,10 @@ impl Table {
     }
 }
 
-impl Encoder for Table {
+impl<R: Reported> Encoder for Table<R> {
     fn block(&mut self, block: &Block<'_>) -> (Vec<u8>, u64) {
         self.refresh();
-        (render(block, &mut self.view).into_bytes(), block.table_rows().len() as u64)
+        (render(block, &mut self.view).into_bytes(), R::shown(block).len() as u64)
     }
 
     fn finish(&mut self, summary: &FinalSummary<'_>) -> Vec<u8> {

@@ -1,15 +1,18 @@
 //! A block as text: pure, so that what the terminal shows is tested without one.
 
 use super::{
-    super::{Block, FinalSummary, text},
+    super::{Block, FinalSummary, Reported, text},
     MIN_WIDTH, View, head, holders,
     layout::{Column, GAP, MOVING, Shown, fit, pad},
     lines::{self, clock},
 };
 use crate::{
-    drift::sample::{Host, Row},
-    table::{Field, Unit, Units, Value, grouped, rfc3339, shown},
+    drift::sample::Host,
+    table::{self, Unit, Units, Value, grouped, rfc3339, shown},
 };
+
+/// A column of records `R`.
+type Field<R> = table::Column<R>;
 
 const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[31m";
@@ -22,7 +25,7 @@ const REMARKABLE_PERCENT: f64 = 10.0;
 /// The text of one interval, with a blank line at its end. No line is longer than the view's width (where that is at least
 /// [`MIN_WIDTH`]).
 #[must_use]
-pub fn render(block: &Block<'_>, view: &mut View) -> String {
+pub fn render<R: Reported>(block: &Block<'_>, view: &mut View<R>) -> String {
     let width = view.width.map(|width| width.max(MIN_WIDTH));
     let mut text = String::new();
     for line in head::lines(block, view) {
@@ -44,7 +47,7 @@ pub fn render(block: &Block<'_>, view: &mut View) -> String {
 
 /// The text of the summary at the end.
 #[must_use]
-pub fn render_summary(summary: &FinalSummary<'_>, view: &View) -> String {
+pub fn render_summary<R: Reported>(summary: &FinalSummary<'_>, view: &View<R>) -> String {
     let width = view.width.map(|width| width.max(MIN_WIDTH));
     let mut text = String::new();
     for line in lines::summary(summary, view) {
@@ -61,14 +64,19 @@ fn push(text: &mut String, line: &str, width: Option<usize>) {
 }
 
 /// Appends the table.
-fn push_table(text: &mut String, block: &Block<'_>, view: &mut View, width: Option<usize>) -> Shown {
-    let rows = block.table_rows();
-    let fields: Vec<&'static Field> = view
+fn push_table<R: Reported>(
+    text: &mut String,
+    block: &Block<'_>,
+    view: &mut View<R>,
+    width: Option<usize>,
+) -> Shown<R> {
+    let rows = R::shown(block);
+    let fields: Vec<&'static Field<R>> = view
         .fields
         .iter()
         .copied()
         .filter(|field| {
-            !(view.hide_empty && field.hides_when_empty())
+            !(view.hide_empty && field.optional)
                 || rows.iter().any(|row| field.get(row, block.host) != Value::Empty)
         })
         .collect();
@@ -103,10 +111,10 @@ fn push_table(text: &mut String, block: &Block<'_>, view: &mut View, width: Opti
 }
 
 /// The columns that fit, and those that do not. Each stays as wide as it ever was, as long as none has to go for that.
-fn columns(
-    fields: &[&'static Field],
+fn columns<R: Reported>(
+    fields: &[&'static Field<R>],
     cells: &[Vec<String>],
-    view: &mut View,
+    view: &mut View<R>,
     width: Option<usize>,
 ) -> (Vec<Column>, Vec<Column>) {
     let needed: Vec<Column> = fields
@@ -116,7 +124,7 @@ fn columns(
             index,
             width: cells.iter().map(|row| text::width(&row[index])).fold(field.header.len(), usize::max),
             elastic: field.unit == Unit::Text,
-            path: field.name == "cgroup",
+            path: field.path,
             priority: field.priority,
         })
         .collect();
@@ -141,14 +149,11 @@ fn columns(
     (shown, hidden)
 }
 
-/// Columns that tell a difference.
-const DIFFERENCES: [&str; 3] = ["drift_bytes", "band_low_bytes", "band_high_bytes"];
-
 /// A value as the terminal shows it. What is empty gets a `-`, so that every row has as many words as the header.
-fn cell(field: &Field, row: &Row, host: &Host, units: Units) -> String {
+fn cell<R: Reported>(field: &Field<R>, row: &R, host: &Host, units: Units) -> String {
     match field.get(row, host) {
         Value::Empty => "-".to_owned(),
-        Value::Bytes(bytes) if DIFFERENCES.contains(&field.name) => {
+        Value::Bytes(bytes) if field.signed => {
             // A bare number stays one.
             let moving = units == Units::Human && field.name == "drift_bytes" && row.is_moving();
             format!("{}{}", if moving { MOVING } else { "" }, units.difference(bytes))
@@ -166,11 +171,11 @@ fn cell(field: &Field, row: &Row, host: &Host, units: Units) -> String {
 }
 
 /// Drift beyond the bound is red: there one of the two figures is wrong. A large share is yellow.
-fn code(field: &Field, row: &Row) -> Option<&'static str> {
+fn code<R: Reported>(field: &Field<R>, row: &R) -> Option<&'static str> {
     if !matches!(field.name, "drift_bytes" | "drift_percent") {
         return None;
     }
-    if row.bound.zip(row.drift()).is_some_and(|(bound, drift)| drift.unsigned_abs() > bound) {
+    if row.bound().zip(row.drift()).is_some_and(|(bound, drift)| drift.unsigned_abs() > bound) {
         return Some(RED);
     }
     row.drift_percent().filter(|percent| percent.abs() >= REMARKABLE_PERCENT).map(|_| YELLOW)
@@ -187,3 +192,7 @@ mod tests;
 #[cfg(test)]
 #[path = "human_tests.rs"]
 mod human_tests;
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod group_tests;

@@ -5,12 +5,15 @@ use proptest::prelude::*;
 use super::{super::super::fixture::Report, *};
 use crate::{
     drift::{
-        sample::Note,
+        sample::{Note, Row},
         stats::{DriftHistogram, Reading},
     },
     output::{SelfCheck, Skipped, fixture},
-    table::{fields as all_fields, parse_fields},
+    table::{Record as _, parse_fields},
 };
+
+/// A table of processes.
+type View = super::View<Row>;
 
 fn report() -> Report {
     Report::of(vec![fixture::row(42, "bash", 1000, 900), fixture::row(4_000_000, "\x1b[2J\n", 200, 210)])
@@ -178,7 +181,7 @@ proptest! {
         cgroup in ".{0,60}",
         figures in (0..i64::MAX >> 24, 0..i64::MAX >> 24),
         event in any::<String>(),
-        chosen in prop::collection::btree_set(0..all_fields().count(), 1..12),
+        chosen in prop::collection::btree_set(0..Row::columns().count(), 1..12),
         width in MIN_WIDTH..200,
     ) {
         let rows = comms.iter().map(|comm| {
@@ -189,7 +192,7 @@ proptest! {
         });
         let mut report = Report::of(rows.collect());
         report.events = vec![event];
-        let mut view = View::plain(Some(&chosen.iter().filter_map(|&index| all_fields().nth(index)).collect::<Vec<_>>()));
+        let mut view = View::plain(Some(&chosen.iter().filter_map(|&index| Row::columns().nth(index)).collect::<Vec<_>>()));
         for defaults in [false, true] {
             if defaults {
                 view = View::plain(None);

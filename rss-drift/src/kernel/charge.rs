@@ -1,0 +1,140 @@
+//! What a control group is charged for, of which RSS is a part.
+
+use std::{fs::File, io::Read as _, path::Path};
+
+use super::{
+    hierarchies::{Controllers, Hierarchy},
+    room::{GroupMemory, Version, group_memory, of_subtree},
+};
+
+/// What a control group says of its memory. Bytes; what cannot be read is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// What it is charged now, was at most, and may be.
+    pub memory: GroupMemory,
+    /// Page cache, the pages of tmpfs and shared memory among it.
+    pub page_cache: Option<u64>,
+    /// The kernel's own memory, page tables among it; older kernels do not tell it on version 2.
+    pub kernel: Option<u64>,
+    /// Page tables; neither version 1 tells them nor older kernels.
+    pub page_tables: Option<u64>,
+    /// Whether all these are of the groups below it too.
+    pub of_subtree: bool,
+}
+
+impl Charge {
+    /// Of the group with this path, as /proc/PID/cgroup prints it, in a hierarchy that limits memory. `None` where no controller counts
+    /// its memory, as for the root of version 2, or where it is not to be seen from here.
+    #[must_use]
+    pub fn of(hierarchy: &Hierarchy, path: &str) -> Option<Self> {
+        // A group outside of our cgroup namespace: the folder of that name is another's.
+        if path.split('/').any(|part| part == "..") {
+            return None;
+        }
+        let folder = hierarchy.folder(path)?;
+        let version = match hierarchy.controllers {
+            Controllers::Two => Version::Two,
+            Controllers::One(_) => Version::One,
+        };
+        Self::read(version, &folder)
+    }
+
+    fn read(version: Version, folder: &Path) -> Option<Self> {
+        let memory = group_memory(version, folder)?;
+        let stat = read(&folder.join("memory.stat")).unwrap_or_default();
+        let number = |name: &str| read(&folder.join(name))?.trim().parse::<u64>().ok();
+        Some(match version {
+            Version::One => Self {
+                memory,
+                page_cache: of_subtree(&stat, "cache"),
+                kernel: number("memory.kmem.usage_in_bytes"),
+                page_tables: None,
+                // Without it, as before 5.11, a group is charged for its own processes only (`mm/memcontrol.c`).
+                of_subtree: number("memory.use_hierarchy") != Some(0),
+            },
+            Version::Two => Self {
+                memory,
+                page_cache: of_subtree(&stat, "file"),
+                kernel: of_subtree(&stat, "kernel"),
+                page_tables: of_subtree(&stat, "pagetables"),
+                of_subtree: true,
+            },
+        })
+    }
+}
+
+/// A file of a control group.
+fn read(path: &Path) -> Option<String> {
+    /// More than any `memory.stat` has.
+    const MOST_BYTES: u64 = 64 << 10;
+    let mut text = String::new();
+    File::open(path).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A hierarchy whose group /a has these files.
+    fn with(root: &Path, controllers: Controllers, files: &[(&str, &str)]) -> Hierarchy {
+        let folder = root.join("a");
+        fs::create_dir_all(&folder).unwrap();
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        Hierarchy { controllers, root: "/".to_owned(), point: root.to_owned() }
+    }
+
+    #[test]
+    fn version_2() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            ("memory.current", "9000\n"),
+            ("memory.max", "max\n"),
+            ("memory.stat", "anon 1\nfile 20\nkernel 30\nkernel_stack 5\npagetables 7\n"),
+        ];
+        let found = Charge::of(&with(root.path(), Controllers::Two, &files), "/a").unwrap();
+        assert_eq!((found.memory.usage, found.memory.limit, found.memory.peak), (9000, None, None));
+        assert_eq!((found.page_cache, found.kernel, found.page_tables), (Some(20), Some(30), Some(7)));
+        assert!(found.of_subtree);
+    }
+
+    #[test]
+    fn version_1_has_sums_of_the_groups_below() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            ("memory.usage_in_bytes", "9000\n"),
+            ("memory.max_usage_in_bytes", "9500\n"),
+            ("memory.limit_in_bytes", "10000\n"),
+            ("memory.kmem.usage_in_bytes", "300\n"),
+            ("memory.stat", "cache 1\nrss 2\ntotal_cache 20\ntotal_rss 30\n"),
+        ];
+        let hierarchy = with(root.path(), Controllers::One(vec!["memory".to_owned()]), &files);
+        let found = Charge::of(&hierarchy, "/a").unwrap();
+        assert_eq!(
+            (found.memory.usage, found.memory.limit, found.memory.peak),
+            (9000, Some(10000), Some(9500))
+        );
+        assert_eq!((found.page_cache, found.kernel, found.page_tables), (Some(20), Some(300), None));
+        assert!(found.of_subtree, "since 5.11 always");
+        fs::write(root.path().join("a/memory.use_hierarchy"), "0\n").unwrap();
+        assert!(!Charge::of(&hierarchy, "/a").unwrap().of_subtree);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let hierarchy = with(root.path(), Controllers::Two, &[]);
+        assert_eq!(Charge::of(&hierarchy, "/a"), None, "as the root of version 2");
+        fs::write(root.path().join("a/memory.current"), "1\n").unwrap();
+        let found = Charge::of(&hierarchy, "/a").unwrap();
+        assert_eq!((found.page_cache, found.kernel, found.page_tables), (None, None, None));
+        // A group outside of our cgroup namespace has no folder here, whatever is in the place that its path names.
+        fs::create_dir(root.path().join("b")).unwrap();
+        assert_eq!(Charge::of(&hierarchy, "/b/../a"), None);
+        assert_eq!(Charge::of(&hierarchy, "/../a"), None);
+    }
+}
