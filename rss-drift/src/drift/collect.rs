@@ -17,7 +17,7 @@ use crate::{
     },
     kernel::{Accounting, tunables::Cpus},
     probe::{Mm, Probe, ProbeError, Publish, Snapshot},
-    proc::{Cgroups, Files, Precision, ProcFigures, Source, TaskFolder, Wanted},
+    proc::{Cgroups, Files, Precision, ProcFigures, Source, TaskFolder, Wanted, task_name},
 };
 
 /// Fewest processes whose /proc files are read between two readings of the iterator. Few, so that the time between is short;
@@ -385,8 +385,7 @@ fn start_ticks(start_boottime_ns: u64, offset: i64, ticks_per_second: u64) -> u6
 /// The leader's name.
 #[must_use]
 pub fn comm(mm: &Mm) -> String {
-    let end = mm.comm.iter().position(|&byte| byte == 0).unwrap_or(mm.comm.len());
-    String::from_utf8_lossy(&mm.comm[..end]).into_owned()
+    task_name(&mm.comm)
 }
 
 /// What a file of this precision reports, in pages, without a look at it; of one whose precision is not known a guess.

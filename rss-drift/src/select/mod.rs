@@ -19,7 +19,7 @@ use crate::{
     },
     kernel::hierarchies::Hierarchy,
     probe::{Mm, Snapshot},
-    proc::{CgroupVersion, TaskFolder, accounts, processes},
+    proc::{CgroupVersion, LONGEST_NAME, TaskFolder, accounts, processes, task_name},
     table::{bytes, nearest},
 };
 use container::Names;
@@ -27,9 +27,6 @@ use groups::GroupPaths;
 pub(crate) use missing::Missing;
 pub(crate) use pattern::{Pattern, split};
 use term::{Kind, Term};
-
-/// Longest name that the kernel keeps, in bytes; longer ones on the command line are cut likewise, as `ps -C` does.
-const COMM_MAX: usize = 15;
 
 /// What the command line selects by, beside pids. Empty: all.
 #[derive(Clone, Debug, Default)]
@@ -338,14 +335,11 @@ fn user(text: &str) -> Result<u32, Missing> {
     Err(Missing::Uid(uid))
 }
 
-/// A name as the kernel keeps it: its first bytes, never half a character. Patterns are compared with what is kept.
+/// A name as the kernel keeps it, and as we show that: longer ones on the command line are cut likewise, as `ps -C` does. Patterns are
+/// compared with what is kept.
 fn cut(pattern: &Pattern) -> Pattern {
     let Pattern::Exact(name) = pattern else { return pattern.clone() };
-    let mut end = name.len().min(COMM_MAX);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    Pattern::Exact(name[..end].to_owned())
+    Pattern::Exact(task_name(&name.as_bytes()[..name.len().min(LONGEST_NAME)]))
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ Rows of one report have one `interval` and one `reading_time`. Both formats have
 - Columns marked \"full mode\" are empty in passive mode; all but `missed_events` also in a row whose shadow changed in every reading of it.
 - CSV is as in RFC 4180: lines end in CR LF, a field with a comma, a quote or a line break is quoted. The header is the
   first line of a file, once. A name (`comm`) may hold a line break: read the file with a CSV parser.
+  One that the kernel cut within a character, as it keeps 15 bytes, ends in `+`.
 - JSON is one object per line with the columns as keys: numbers are numbers.
 - Text is UTF-8; bytes of a name that are not are replaced by U+FFFD. Nothing else in a name is changed, except where CSV goes to a
   terminal: there control characters are escaped as in the table (`\\u{1b}`), so that no name moves the cursor. JSON escapes them always.
