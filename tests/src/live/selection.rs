@@ -329,6 +329,20 @@ pub fn explain_takes_the_largest_drift_of_several() -> Outcome {
     assert!(done.stderr.contains(&format!("drift: {pid} (live-e")), "{done:?}");
     let done = run(&["explain", "--comm", "live-e1", "--json"]);
     done.must_be_fine();
+    // Of several pids that are asked for those that are not there are told, whatever else selects.
+    let [one, other] = helpers.each_ref().map(|helper| helper.pid().to_string());
+    for (words, gone) in [
+        (&["-p", "4194304", &one][..], 1),
+        (&["-p", &one, "4194304", "4194303"], 2),
+        (&["-p", "4194304", &one, &other, "--comm", "live-e1"], 1),
+    ] {
+        let done = run(&[&["explain", "--json"], words].concat());
+        done.must_say(0, &["there is no process 4194304; the other processes of -p are looked at"]);
+        assert_eq!(done.stderr.matches("there is no process ").count(), gone, "{done:?}");
+        let explained: Value = serde_json::from_str(&done.stdout).expect("JSON");
+        assert_eq!(explained["pid"].as_u64(), Some(u64::from(helpers[0].pid())), "{done:?}");
+    }
+    run(&["explain", "-p", "4194304,4194303"]).must_say(1, &["there is no process 4194304"]);
     run(&["explain", "--comm", "live-nobody"])
         .must_say(1, &["no process with memory is selected", "live-nobody"]);
     Outcome::Passed
