@@ -30,6 +30,14 @@ pub(crate) enum Missing {
         /// The name that may be meant.
         nearest: Option<String>,
     },
+    #[error("'{name}' is {} {kind}, which has no processes{}", article(kind), to_start(.starts.as_deref()))]
+    UnitWithoutGroup {
+        name: String,
+        /// What units of its kind are called.
+        kind: &'static str,
+        /// The unit that it starts, as a rule.
+        starts: Option<String>,
+    },
     #[error("there is no container '{name}'{}{}", suggestion(.nearest.as_deref()), why_not(name, *.unnamed))]
     Container {
         name: String,
@@ -53,6 +61,14 @@ pub(crate) enum Missing {
 
 fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean '{name}'?)"))
+}
+
+const fn article(noun: &str) -> &'static str {
+    if matches!(noun.as_bytes(), [b'a', ..]) { "an" } else { "a" }
+}
+
+fn to_start(unit: Option<&str>) -> String {
+    unit.map_or_else(String::new, |unit| format!(": name the unit that it starts (as a rule '{unit}')"))
 }
 
 fn why_not(name: &str, unnamed: usize) -> String {

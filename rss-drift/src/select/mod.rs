@@ -112,7 +112,7 @@ impl Filter {
         let mut terms = Vec::new();
         let paths = criteria.cgroups.iter().map(|text| Term::path(text, &mounted));
         terms.extend(there(paths, &mounted, &mut names)?);
-        let units = criteria.units.iter().map(|text| Ok(Term::unit(text)));
+        let units = criteria.units.iter().map(|text| Term::unit(text));
         terms.extend(there(units, &mounted, &mut names)?);
         let containers = criteria.containers.iter().map(|text| Ok(Term::container(text)));
         terms.extend(there(containers, &mounted, &mut names)?);
