@@ -154,6 +154,7 @@ impl Filter {
             self.names.begin();
         }
         self.terms.iter_mut().for_each(|term| term.seen = false);
+        self.learn_names(snapshot);
         let mut chosen = Vec::new();
         for mm in snapshot.processes() {
             // Of all processes, so that a name that none has is told.
@@ -235,6 +236,19 @@ impl Filter {
             }
         }
         asked == fits
+    }
+
+    /// Looks which words that may begin an id are names of containers.
+    fn learn_names(&mut self, snapshot: &Snapshot) {
+        if !self.terms.iter().any(Term::is_name_or_id) {
+            return;
+        }
+        for mm in snapshot.processes() {
+            let Some(groups) = self.paths.of(mm) else { continue };
+            for term in self.terms.iter_mut().filter(|term| term.is_name_or_id()) {
+                term.learn_names(&groups, &mut self.names);
+            }
+        }
     }
 
     fn is_of_users(&self, mm: &Mm) -> bool {

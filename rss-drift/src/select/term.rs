@@ -50,6 +50,8 @@ pub(super) struct Term {
     pub(super) seen: bool,
     /// Whether it was said that it is gone.
     pub(super) told: bool,
+    /// Who called a container so: then it is no beginning of an id.
+    named_by: Vec<u32>,
 }
 
 impl Term {
@@ -93,7 +95,23 @@ impl Term {
     fn of(kind: Kind, text: &str) -> Self {
         // Only an empty text is no pattern, and that is the command line's to refuse.
         let pattern = Pattern::glob(text).unwrap_or_else(|_| Pattern::Exact(String::new()));
-        Self { kind, pattern, seen: false, told: false }
+        Self { kind, pattern, seen: false, told: false, named_by: Vec::new() }
+    }
+
+    /// Whether it may be the name of a container and the beginning of another's id.
+    pub(super) fn is_name_or_id(&self) -> bool {
+        self.kind == Kind::Container && self.pattern.exact().is_some_and(container::may_be_name)
+    }
+
+    /// Learns whether it is the name of the container that these groups are of.
+    pub(super) fn learn_names(&mut self, groups: &Groups, names: &mut Names) {
+        for path in &groups.all {
+            for id in container::ids(path) {
+                let owners = names.named_by(id, path, &self.pattern);
+                let new: Vec<u32> = owners.filter(|owner| !self.named_by.contains(owner)).collect();
+                self.named_by.extend(new);
+            }
+        }
     }
 
     /// Whether a process with these groups is meant.
@@ -102,7 +120,8 @@ impl Term {
             Kind::Path => self.is_above(&groups.memory),
             Kind::Unit => groups.all.iter().any(|path| self.is_in(path)),
             Kind::Container => {
-                groups.all.iter().any(|path| container::ids(path).any(|id| names.is(id, path, &self.pattern)))
+                let mut is = |path: &str, id: &str| names.is(id, path, &self.pattern, &self.named_by);
+                groups.all.iter().any(|path| container::ids(path).any(|id| is(path, id)))
             }
         }
     }

@@ -214,6 +214,7 @@ pub const TESTS: &[Test] = tests! {
         figures_are_those_of_the_selection
         a_name_that_matches_nothing_is_told_once
         by_each_kind
+        a_container_by_its_name
         kinds_are_all_required
         a_group_that_comes_goes_and_comes_back
         what_is_not_there_is_told_at_once

@@ -12,7 +12,7 @@ use crate::{
     harness::{Outcome, Reason},
     helper::{Helper, Kind},
     records::{Record, parse},
-    scratch::Scratch,
+    scratch::{Scratch, hide},
     truth::{page_size, stat_field},
 };
 
@@ -242,6 +242,48 @@ pub fn by_each_kind() -> Outcome {
     let root = selected(&["--cgroup", "/"]);
     assert!(both.iter().all(|pid| root.contains(pid)), "all are below the root: {root:?}");
     drop((large, small));
+    Outcome::Passed
+}
+
+/// A container that is renamed while it runs, to what another's id begins with: the name is meant, and its new name is seen.
+pub fn a_container_by_its_name() -> Outcome {
+    const OTHER: &str = "beefc0de5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed";
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+    // As docker has it, but for this test alone.
+    fs::create_dir_all("/var/lib").expect("a folder that hosts have");
+    hide("/var/lib").expect("mount over /var/lib");
+    let folder = format!("/var/lib/docker/containers/{ID}");
+    fs::create_dir_all(&folder).expect("make a folder of ours");
+    let config = format!("{folder}/config.v2.json");
+    let name = |name: &str| {
+        let new = format!("{folder}/.tmp");
+        fs::write(&new, format!(r#"{{"ID": "{ID}", "Name": "/{name}"}}"#)).expect("write a file of ours");
+        fs::rename(&new, &config).expect("rename a file of ours");
+    };
+    name("shop");
+    let helpers = [(); 2].map(|()| Helper::start());
+    let [named, other] = helpers.each_ref().map(|helper| helper.pid());
+    let groups =
+        [ID, OTHER].map(|id| Group::named(&format!("docker-{id}.scope")).expect("make a control group"));
+    groups[0].take(named).expect("move a process");
+    groups[1].take(other).expect("move a process");
+    assert_eq!(selected(&["--container", "shop"]), [named]);
+    assert_eq!(selected(&["--container", "beef"]), [other], "no name is in its way");
+
+    let arguments = ["--passive", "--container", "beef", "-i", "0.05", "--format", "csv"];
+    let mut running = Running::start(&arguments);
+    running.read_until(&format!(",{other},"));
+    name("beef");
+    running.read_until(&format!(",{named},"));
+    let later = [(); 3].map(|()| running.line().expect("it goes on"));
+    assert!(later.iter().all(|row| !row.contains(&format!(",{other},"))), "{later:?}");
+    running.signal(Signal::SIGINT);
+    running.finish().must_be_fine();
+    assert_eq!(selected(&["--container", "beef"]), [named]);
+    assert_eq!(selected(&["--container", "beefc0"]), [other]);
+    drop(helpers);
     Outcome::Passed
 }
 
