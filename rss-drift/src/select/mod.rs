@@ -273,8 +273,7 @@ impl Filter {
             } else if !term.told {
                 let mounted = mounted.get_or_insert_with(Hierarchy::mounted);
                 if !term.is_there(mounted, &mut self.names) {
-                    term.told = true;
-                    log::warn!("{}", term.gone());
+                    term.tell_gone();
                 }
             }
         }

@@ -1,10 +1,11 @@
 //! Control groups as they are asked for: by path, by unit of systemd, by container.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Instant};
 
 use super::{
     Missing,
     container::{self, Names},
+    missing::Rate,
     pattern::Pattern,
 };
 use crate::{
@@ -50,6 +51,8 @@ pub(super) struct Term {
     pub(super) seen: bool,
     /// Whether it was said that it is gone.
     pub(super) told: bool,
+    /// How often that is said.
+    rate: Rate,
     /// Who called a container so: then it is no beginning of an id.
     named_by: Vec<u32>,
 }
@@ -95,7 +98,7 @@ impl Term {
     fn of(kind: Kind, text: &str) -> Self {
         // Only an empty text is no pattern, and that is the command line's to refuse.
         let pattern = Pattern::glob(text).unwrap_or_else(|_| Pattern::Exact(String::new()));
-        Self { kind, pattern, seen: false, told: false, named_by: Vec::new() }
+        Self { kind, pattern, seen: false, told: false, rate: Rate::new(), named_by: Vec::new() }
     }
 
     /// Whether it may be the name of a container and the beginning of another's id.
@@ -210,8 +213,17 @@ impl Term {
         }
     }
 
-    /// That it is gone, which may be for a moment.
-    pub(super) fn gone(&self) -> String {
+    /// Says that it is gone, which may be for a moment.
+    pub(super) fn tell_gone(&mut self) {
+        self.told = true;
+        match self.rate.take(Instant::now()) {
+            None => {}
+            Some(0) => log::warn!("{}", self.gone()),
+            Some(unsaid) => log::warn!("{} (and was {unsaid} times more since this was said)", self.gone()),
+        }
+    }
+
+    fn gone(&self) -> String {
         let what = match self.kind {
             Kind::Path => "control group",
             Kind::Unit => "unit",

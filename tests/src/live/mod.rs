@@ -217,6 +217,7 @@ pub const TESTS: &[Test] = tests! {
         a_container_by_its_name
         kinds_are_all_required
         a_group_that_comes_goes_and_comes_back
+        a_group_that_comes_and_goes_is_not_told_each_time
         what_is_not_there_is_told_at_once
         explain_takes_the_largest_drift_of_several
     }

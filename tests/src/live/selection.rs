@@ -338,6 +338,32 @@ pub fn a_group_that_comes_goes_and_comes_back() -> Outcome {
     Outcome::Passed
 }
 
+/// A unit that fails and is started again all the time: that it is gone is not said in every report.
+pub fn a_group_that_comes_and_goes_is_not_told_each_time() -> Outcome {
+    const NAME: &str = "live-failing.service";
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+    let make = || Group::named(NAME).expect("make a control group");
+    let mut first = Some(make());
+    let arguments = ["--passive", "--unit", NAME, "-i", "0.02", "--format", "csv"];
+    let mut running = Running::start(&arguments);
+    running.line().expect("a header");
+    for _ in 0..12 {
+        let (group, helper) = (first.take().unwrap_or_else(make), Helper::start());
+        group.take(helper.pid()).expect("move a process");
+        running.read_until(&format!(",{},", helper.pid()));
+        drop((helper, group));
+        // Some reports without the group.
+        thread::sleep(Duration::from_millis(300));
+    }
+    running.signal(Signal::SIGINT);
+    let done = running.finish();
+    done.must_say(0, &["the unit 'live-failing.service' is gone"]);
+    assert_eq!(done.stderr.matches("is gone").count(), 3, "{done:?}");
+    Outcome::Passed
+}
+
 /// Before anything is measured, with 1 and what may be meant; of several the others are watched.
 pub fn what_is_not_there_is_told_at_once() -> Outcome {
     for (words, why) in [
