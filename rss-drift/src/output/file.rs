@@ -2,9 +2,9 @@
 
 use std::{
     fs::{self, File},
-    io::{self, IsTerminal as _, Seek as _, SeekFrom},
+    io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom},
     os::{
-        fd::{AsFd as _, BorrowedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
         unix::fs::{FileTypeExt as _, MetadataExt as _},
     },
     path::Path,
@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     OutputError, Target,
     content::Content,
-    lock::{lock, unlock},
+    lock::{Lock, QUIET, hold, lock, unlock},
     pipe, place,
 };
 
@@ -98,6 +98,8 @@ pub(super) struct Blocks<M = File> {
     rows: u64,
     /// How long a lock of another process is waited for.
     lock_timeout: Duration,
+    /// Whether another process had the lock of the file for too long at the last write.
+    is_locked: bool,
 }
 
 impl Blocks {
@@ -183,7 +185,16 @@ impl Blocks {
             Kind::Other
         };
         let target = target.clone();
-        Ok(Self { target, content, medium: file, kind, begun: false, rows: 0, lock_timeout })
+        Ok(Self {
+            target,
+            content,
+            medium: file,
+            kind,
+            begun: false,
+            rows: 0,
+            lock_timeout,
+            is_locked: false,
+        })
     }
 
     fn length(&self) -> Result<u64, OutputError> {
@@ -201,39 +212,67 @@ impl Blocks {
                 *self = Self::open(&self.target, self.content.clone(), self.lock_timeout)?;
             }
         }
-        if self.was_emptied()? { self.begin_again(bytes, rows, 0) } else { self.append(bytes, rows) }
+        let held = self.hold();
+        if self.was_emptied()? {
+            self.begin_again(held, b"", bytes, rows)
+        } else {
+            self.append(held, bytes, rows)
+        }
     }
 
-    /// Writes whole rows behind what is there. A file that was emptied since somebody looked begins with them instead of the preamble:
-    /// they are taken back, and written behind it.
-    fn append(&mut self, bytes: &[u8], rows: u64) -> Result<(), OutputError> {
+    /// Takes the lock of a file that may be emptied. All runs write under it: else one would write its rows into an emptied file while
+    /// another puts the preamble there.
+    fn hold(&mut self) -> Option<Lock> {
+        if !self.begins_again_with_a_preamble() {
+            return None;
+        }
+        // Whoever may read the file can hold it: rows are written all the same, and it is waited for once.
+        let held = hold(&self.medium, if self.is_locked { Duration::ZERO } else { QUIET });
+        self.is_locked = held.is_none();
+        held
+    }
+
+    /// Writes whole rows behind what is there. A file that was emptied since somebody looked begins with them instead of the preamble.
+    fn append(&mut self, held: Option<Lock>, bytes: &[u8], rows: u64) -> Result<(), OutputError> {
         self.write(bytes, rows)?;
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if length == 0 || !self.begins_again_with_a_preamble() || self.ends()?.0 > length {
             return Ok(());
         }
-        self.rows -= rows;
-        self.begin_again(bytes, rows, length)
+        self.begin_again(held, bytes, b"", 0)
     }
 
-    /// Writes the preamble and whole rows into a file that was emptied, unless another process has begun it by now. It has nothing but
-    /// `before`, bytes of ours that have no preamble.
-    fn begin_again(&mut self, bytes: &[u8], rows: u64, before: u64) -> Result<(), OutputError> {
-        let lock = lock(&self.medium, &self.target, self.lock_timeout)?;
-        let end = self.ends()?.1;
-        let written = if end == before {
+    /// Puts the preamble in front of what an emptied file has by now, where nobody has done so, and writes whole rows behind. `ours` is
+    /// what this run has written already.
+    fn begin_again(
+        &mut self,
+        held: Option<Lock>,
+        ours: &[u8],
+        bytes: &[u8],
+        rows: u64,
+    ) -> Result<(), OutputError> {
+        let held = held.map_or_else(|| lock(&self.medium, &self.target, self.lock_timeout), Ok)?;
+        let content = self.content_again().unwrap_or_else(|| ours.to_vec());
+        let is_all = u64::try_from(content.len()).is_ok_and(|length| length == self.length().unwrap_or(0));
+        let written = if is_all && !content.starts_with(&self.content.preamble) {
             let cut = self.medium.cut(0);
             cut.map_err(|source| OutputError::Read { target: self.target.clone(), source })?;
-            self.write(&[&self.content.preamble, bytes].concat(), rows)
-        } else if before == 0 {
-            self.write(bytes, rows)
+            self.write(&[&self.content.preamble, &content, bytes].concat(), rows)
         } else {
-            // Another process has written behind our rows, which are there.
-            self.rows += rows;
-            Ok(())
+            self.write(bytes, rows)
         };
-        unlock(lock);
+        unlock(held);
         written
+    }
+
+    /// What an emptied file has by now; `None` where that cannot be read, or is more than anybody has written since.
+    fn content_again(&self) -> Option<Vec<u8>> {
+        const MOST_BYTES: u64 = 64 << 20;
+        // Another descriptor: ours may be for writing only, and its place in the file is behind our last write.
+        let file = File::open(format!("/proc/self/fd/{}", self.medium.as_raw_fd())).ok()?;
+        let mut content = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut content).ok()?;
+        Some(content)
     }
 
     /// Whether an emptied file gets the preamble.
