@@ -72,6 +72,8 @@ enum End {
 /// Reports until the last report is made or a signal ends it. SIGUSR1 asks for a report now; the next one stays when it is due.
 fn report(reporter: &mut Reporter, signals: &mut Signals) -> anyhow::Result<End> {
     let mut schedule = Schedule::begin(Instant::now(), reporter.interval(), reporter.duration());
+    // One for all reports: a signal that ends us may be behind one that asks for another.
+    let grace = Grace::new(&ENDS);
     loop {
         let event = signals.wait(schedule.wait(Instant::now())).context("cannot receive signals")?;
         let signal = match event {
@@ -88,8 +90,8 @@ fn report(reporter: &mut Reporter, signals: &mut Signals) -> anyhow::Result<End>
         match schedule.due(Instant::now(), signal == Some(REPORT_NOW)) {
             Due::Nothing => {}
             Due::End => return Ok(End::AsAsked),
+            Due::Report if grace.is_over() => {}
             Due::Report => {
-                let grace = Grace::new(&ENDS);
                 reporter.interval_over(&|| grace.is_over())?;
                 if reporter.is_over() {
                     return Ok(End::AsAsked);

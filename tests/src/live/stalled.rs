@@ -51,10 +51,15 @@ impl Running {
         fs::read_to_string(&self.said).expect("read a file of ours")
     }
 
+    /// Sends a signal.
+    pub(super) fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("signal a child of ours");
+    }
+
     /// Sends a signal; how it ended, and how long that took.
     pub(super) fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
         let began = Instant::now();
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("signal a child of ours");
+        self.send(signal);
         loop {
             if let Some(status) = self.child.try_wait().expect("wait for a child") {
                 return (status, began.elapsed());
