@@ -7,6 +7,7 @@ pub mod collect;
 pub(crate) mod fixture;
 pub mod holders;
 pub mod idle;
+pub mod movers;
 pub mod sample;
 pub mod stats;
 pub mod verdict;

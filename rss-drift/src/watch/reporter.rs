@@ -8,7 +8,7 @@ use std::{
 use super::{Options, select::Selection};
 use crate::{
     drift::{
-        collect::{self, Rules, comm, reading},
+        collect::{self, Earlier, Rules, comm, reading},
         holders::{self, RowHolders},
         idle::{IdleFindings, IdleTracker},
         sample::{Host, Note, ReportId, Row, StepDown},
@@ -18,7 +18,7 @@ use crate::{
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
-    proc::{Cgroups, Precision, own_peak_rss, thread_name},
+    proc::{Precision, own_peak_rss, thread_name},
     select::Filter,
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
@@ -32,8 +32,8 @@ pub(super) struct Reporter {
     host: Host,
     rules: Rules,
     selection: Selection,
-    /// The paths of control groups.
-    cgroups: Cgroups,
+    /// What is known from the reports before.
+    earlier: Earlier,
     map_bytes: u64,
     clock: CpuClock,
     /// When everything was attached.
@@ -90,7 +90,7 @@ impl Reporter {
             outputs,
             rules,
             selection,
-            cgroups: Cgroups::default(),
+            earlier: Earlier::default(),
             clock: CpuClock::begin(),
             since,
             intervals: 0,
@@ -146,8 +146,8 @@ impl Reporter {
         let time = snapshot.time;
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host);
         let probe = &mut self.session.probe;
-        let groups = &mut self.cgroups;
-        let rows = collect::rows(probe, snapshot, &pids, &self.rules, groups, &mut problems, give_up)?;
+        let earlier = &mut self.earlier;
+        let rows = collect::rows(probe, snapshot, &pids, &self.rules, earlier, &mut problems, give_up)?;
         let Some(mut rows) = rows else {
             self.drop_report();
             return Ok(());
