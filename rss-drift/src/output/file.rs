@@ -8,70 +8,16 @@ use std::{
         unix::fs::{FileTypeExt as _, MetadataExt as _},
     },
     path::Path,
-    thread,
     time::Duration,
 };
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
     OutputError, Target,
     content::Content,
     lock::{Lock, QUIET, hold, lock, unlock},
-    pipe, place,
+    medium::Medium,
+    patience, pipe, place,
 };
-
-/// What bytes are written to. A file, or in tests something that fails on demand.
-pub(super) trait Medium {
-    /// As write(2).
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Waits until it may take something again. `again`: it said so before, and then took nothing.
-    fn wait(&mut self, again: bool);
-    /// Waits until it takes so many pieces, where it can tell.
-    fn wait_for_room(&mut self, pieces: usize);
-    /// Where the last write ended, and where the medium ends.
-    fn ends(&mut self) -> io::Result<(u64, u64)>;
-    /// Makes it end here, for the next write too.
-    fn cut(&mut self, end: u64) -> io::Result<()>;
-}
-
-impl Medium for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(self, bytes)
-    }
-
-    fn wait(&mut self, again: bool) {
-        /// A terminal may have room for one byte and take none of a line break, which it makes two of.
-        const PAUSE: Duration = Duration::from_millis(10);
-        if again {
-            thread::sleep(PAUSE);
-        }
-        // Whatever it ends with: the next write says what is wrong.
-        let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
-    }
-
-    fn wait_for_room(&mut self, pieces: usize) {
-        /// Nothing tells us when a reader has taken enough.
-        const ASK: u16 = 20;
-        while pipe::may_begin(&*self, pieces).is_ok_and(|may_begin| !may_begin) {
-            // Only the end of its readers is an event.
-            let mut fds = [PollFd::new(self.as_fd(), PollFlags::empty())];
-            if poll(&mut fds, PollTimeout::from(ASK)).is_ok_and(|events| events > 0) {
-                break;
-            }
-        }
-    }
-
-    fn ends(&mut self) -> io::Result<(u64, u64)> {
-        // In O_APPEND, too, a write leaves the position at its own end.
-        Ok((self.stream_position()?, self.metadata()?.len()))
-    }
-
-    fn cut(&mut self, end: u64) -> io::Result<()> {
-        self.set_len(end)?;
-        self.seek(SeekFrom::Start(end)).map(drop)
-    }
-}
 
 /// Device and inode: which file it is, whatever its name.
 pub(super) type Identity = (u64, u64);
@@ -98,6 +44,8 @@ pub(super) struct Blocks<M = File> {
     rows: u64,
     /// How long a lock of another process is waited for.
     lock_timeout: Duration,
+    /// Whether whoever has a report writes it, and not a thread that nobody waits for.
+    in_place: bool,
     /// Whether another process had the lock of the file for too long at the last write.
     is_locked: bool,
 }
@@ -193,6 +141,7 @@ impl Blocks {
             begun: false,
             rows: 0,
             lock_timeout,
+            in_place: false,
             is_locked: false,
         })
     }
@@ -209,7 +158,8 @@ impl Blocks {
             let named = fs::metadata(path).map(|found| (found.dev(), found.ino()));
             let gone = named.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             if gone || named.is_ok_and(|named| named != open) {
-                *self = Self::open(&self.target, self.content.clone(), self.lock_timeout)?;
+                let new = Self::open(&self.target, self.content.clone(), self.lock_timeout)?;
+                *self = Self { in_place: self.in_place, ..new };
             }
         }
         let held = self.hold();
@@ -329,7 +279,13 @@ impl<M: Medium> Blocks<M> {
             let ends = pipe::ends_of_pieces(bytes, &self.content);
             // A single piece goes as a whole or not at all by itself, and nothing needs no room.
             if ends.len() > 1 {
-                self.medium.wait_for_room(ends.len());
+                let may_give_up = self.may_give_up();
+                let is_given_up = || may_give_up && patience::is_over();
+                self.medium.wait_for_room(ends.len(), &is_given_up);
+                if is_given_up() {
+                    // Some of it may find room, and a report is dropped as a whole.
+                    return Err(OutputError::GivenUp { torn: false });
+                }
             }
             for end in ends {
                 self.write_until(end, bytes, &mut written)?;
@@ -341,9 +297,20 @@ impl<M: Medium> Blocks<M> {
         Ok(())
     }
 
+    /// From now on whoever has a report writes it.
+    pub(super) const fn set_in_place(&mut self) {
+        self.in_place = true;
+    }
+
+    /// Whether a signal that ends us ends a write that waits for a reader. A file has none: it takes everything, or fails.
+    const fn may_give_up(&self) -> bool {
+        self.in_place && !matches!(self.kind, Kind::File(_))
+    }
+
     /// Writes up to there.
     fn write_until(&mut self, end: usize, bytes: &[u8], written: &mut usize) -> Result<(), OutputError> {
         let mut full = false;
+        let begin = *written;
         while *written < end {
             // After a short write the next one says why it was short, or writes the rest.
             match self.medium.write(&bytes[*written..end]) {
@@ -353,6 +320,11 @@ impl<M: Medium> Blocks<M> {
                     full = false;
                 }
                 Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                        if self.may_give_up() && patience::is_over() =>
+                    {
+                        return Err(OutputError::GivenUp { torn: *written > begin });
+                    }
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
                         self.medium.wait(full);

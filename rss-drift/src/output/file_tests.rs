@@ -5,6 +5,7 @@ use std::{
         Barrier,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
 };
 
 use proptest::prelude::*;
@@ -33,7 +34,7 @@ impl Medium for Disk {
 
     fn wait(&mut self, _: bool) {}
 
-    fn wait_for_room(&mut self, _: usize) {}
+    fn wait_for_room(&mut self, _: usize, _: &dyn Fn() -> bool) {}
 
     fn ends(&mut self) -> io::Result<(u64, u64)> {
         let ours = self.bytes.len() as u64;
@@ -60,6 +61,7 @@ fn disk(room: usize, at_once: usize, kind: Kind) -> Blocks<Disk> {
         begun: true,
         rows: 0,
         lock_timeout: Duration::ZERO,
+        in_place: false,
         is_locked: false,
     }
 }

@@ -40,6 +40,18 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The signal that ends us, if it is one.
+    fn that_ends(self) -> Option<Signal> {
+        match self {
+            Self::Signal { signal: Signal::SIGUSR1 | Signal::SIGUSR2, .. } | Self::Child | Self::Output => {
+                None
+            }
+            Self::Signal { signal, .. } => Some(signal),
+        }
+    }
+}
+
 /// Keeps a signal for [`Signals`], whose default action would end us before.
 pub fn hold(signal: Signal) -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::from_iter([signal])), None)?)
@@ -60,6 +72,7 @@ impl Signals {
         set.add(Signal::SIGCHLD);
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        patience::heed(|| any_waits(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]));
         Ok(Self { fd })
     }
 
@@ -110,12 +123,20 @@ impl Signals {
                 break;
             }
             let wait = if any_change().is_some() { Duration::MAX } else { ASK };
-            if let Some(Event::Signal { signal, .. }) = self.wait(left.map_or(wait, |left| left.min(wait)))?
-                && !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)
-            {
+            let event = self.wait(left.map_or(wait, |left| left.min(wait)))?;
+            if let Some(signal) = event.and_then(Event::that_ends) {
                 patience::hurry();
                 came = came.or(Some(signal));
                 end = end.or_else(|| Some(hurry()));
+            }
+        }
+        // One that ended a write of this thread waits still.
+        while came.is_none()
+            && let Some(event) = self.wait(Duration::ZERO)?
+        {
+            came = event.that_ends();
+            if came.is_some() {
+                patience::hurry();
             }
         }
         Ok(came)

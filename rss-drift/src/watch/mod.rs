@@ -39,12 +39,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::block(&signals).context("cannot receive signals")?;
     let outcome = report(&mut reporter, &mut signals);
     let (found_any, asked_for_some) = (reporter.found_any(), reporter.asked_for_some());
-    // What an output could not take is not tried again with a summary; the others have a moment for what they were given.
-    let mut outputs = if outcome.is_ok() { reporter.finish() } else { reporter.abandon() };
     let hurry = !matches!(outcome, Ok(End::AsAsked));
     if matches!(outcome, Ok(End::Signal)) {
         patience::hurry();
     }
+    // What an output could not take is not tried again with a summary; the others have a moment for what they were given.
+    let mut outputs = if outcome.is_ok() { reporter.finish() } else { reporter.abandon() };
     signals.wait_for_outputs(hurry, || outputs.are_drained()).context("cannot receive signals")?;
     outputs.say_skipped();
     let end = outcome.and_then(|end| outputs.check().map(|()| end).map_err(Into::into));

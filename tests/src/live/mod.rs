@@ -233,6 +233,7 @@ pub const TESTS: &[Test] = tests! {
         a_pipe_that_nobody_reads
         fifos_without_a_reader
         a_stopped_terminal
+        without_a_thread_signals_work
         run_with_a_blocked_standard_error
         an_output_that_does_not_block
     }

@@ -264,7 +264,7 @@ pub fn a_container_by_its_name() -> Outcome {
     };
     name("shop");
     let helpers = [(); 2].map(|()| Helper::start());
-    let [named, other] = helpers.each_ref().map(|helper| helper.pid());
+    let [named, other] = helpers.each_ref().map(Helper::pid);
     let groups =
         [ID, OTHER].map(|id| Group::named(&format!("docker-{id}.scope")).expect("make a control group"));
     groups[0].take(named).expect("move a process");
