@@ -8,11 +8,11 @@ use std::{
 use rss_drift::{
     drift::{
         behaviour::Precisions,
-        collect::{self, Rules},
+        collect::{self, Earlier, Rules},
         sample::Row,
     },
     probe::{FullOptions, Mm, Snapshot},
-    proc::{Cgroups, Precision, Source, Wanted},
+    proc::{Precision, Source, Wanted},
     session::{Mode, Session, Startup},
 };
 use rss_drift_common::{Pages, record::FLAG_VALID, shadow::SHADOW_VALID};
@@ -99,8 +99,8 @@ impl Meter {
         let printed = Printed::of(mm.tid).expect("read /proc");
         let walk = Walk::of(mm.tid).expect("read smaps");
         let mut problems = collect::Problems::default();
-        let (probe, mut groups) = (&mut self.session.probe, Cgroups::default());
-        let rows = collect::rows(probe, before, &[pid], &self.rules, &mut groups, &mut problems, &|| false);
+        let (probe, mut earlier) = (&mut self.session.probe, Earlier::default());
+        let rows = collect::rows(probe, before, &[pid], &self.rules, &mut earlier, &mut problems, &|| false);
         let mut rows = rows.expect("read the iterator").expect("nobody gives up");
         let after = self.snapshot();
         let second = after.process(pid)?;

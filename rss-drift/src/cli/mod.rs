@@ -190,10 +190,9 @@ fn watch(args: watch::Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Whether the verb is `run`, whose exit statuses are the command's.
+/// Whether the verb is `run`, whose exit statuses are the command's: of a line that clap refuses too.
 fn is_run(args: &[OsString]) -> bool {
-    let verb = args.iter().skip(1).find(|word| !word.to_string_lossy().starts_with('-'));
-    verb.is_some_and(|verb| verb == "run")
+    valid::first_word(&Cli::command(), args).is_some_and(|word| word == "run")
 }
 
 /// Words of the command line that do not go together: exit 2.
@@ -219,6 +218,40 @@ mod tests {
     #[test]
     fn the_options_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_verb_is_no_value_of_an_option() {
+        let is_run = |line: &str| is_run(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        for line in [
+            "rss-drift run",
+            "rss-drift run --bad",
+            "rss-drift run --bad -- true",
+            "rss-drift run -i x -- true",
+            "rss-drift run -n 3 -- watch",
+            "rss-drift --btf /x run --bad -- true",
+            "rss-drift --btf=/x -vv run -i 0 -- true",
+            // What clap refuses, and somebody means `run`.
+            "rss-drift -i1 -vi 1 -p 1 --where run -- true",
+            "rss-drift --bad run -- true",
+            "rss-drift run --btf",
+        ] {
+            assert!(is_run(line), "{line}");
+        }
+        for line in [
+            "rss-drift",
+            "rss-drift --bad",
+            "rss-drift --comm run --bad",
+            "rss-drift watch --comm run --bad",
+            "rss-drift -i 1 --unit run -n x",
+            "rss-drift --btf run watch --bad",
+            "rss-drift wacht run",
+            "rss-drift -vp 1 run",
+            "rss-drift -- run",
+            "rss-drift explain run",
+        ] {
+            assert!(!is_run(line), "{line}");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) struct Select {
     units: Vec<String>,
     /// Only processes of this container: ID or name
     ///
-    /// Of docker, podman, containerd or CRI-O, by its id in the path of the control group; of the id four digits are enough. Names are taken
+    /// Of docker, podman, containerd or CRI-O, by its id in the path of the control group; of the id four digits are enough, where no container has that name. Names are taken
     /// from files: docker's, those of podman and CRI-O (containers/storage), and what Kubernetes and nerdctl write for containerd. Several:
     /// --container a,b
     #[arg(long = "container", value_name = "ID", value_delimiter = ',', value_parser = text)]

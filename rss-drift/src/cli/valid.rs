@@ -16,6 +16,41 @@ pub(super) fn options(mut command: clap::Command, args: &[OsString]) -> String {
     format!("valid options: {}", options.join(", "))
 }
 
+/// The first word that is neither an option nor a value of one: where there is a verb, it is that.
+pub(super) fn first_word<'a>(command: &clap::Command, args: &'a [OsString]) -> Option<&'a OsString> {
+    let mut words = args.iter().skip(1).peekable();
+    while let Some(word) = words.next() {
+        let text = word.to_string_lossy();
+        let option = match (text.strip_prefix("--"), text.strip_prefix('-')) {
+            (Some(""), _) => return None,
+            // Behind a `=` stands its value.
+            (Some(long), _) if long.contains('=') => continue,
+            (Some(long), _) => command.get_arguments().find(|it| {
+                it.get_long() == Some(long) || it.get_all_aliases().is_some_and(|all| all.contains(&long))
+            }),
+            (None, Some(shorts)) => takes_next(command, shorts),
+            (None, None) => return Some(word),
+        };
+        let values = option.filter(|it| it.get_action().takes_values());
+        let most = values.map_or(0, |it| it.get_num_args().map_or(1, |range| range.max_values()));
+        for _ in 0..most {
+            if words.next_if(|value| !value.to_string_lossy().starts_with('-')).is_none() {
+                break;
+            }
+        }
+    }
+    None
+}
+
+/// The option among several of one letter that takes the next word: what stands behind it would be its value.
+fn takes_next<'a>(command: &'a clap::Command, shorts: &str) -> Option<&'a clap::Arg> {
+    let of = |short: char| command.get_arguments().find(|it| it.get_short() == Some(short));
+    let (at, option) = shorts.char_indices().find_map(|(at, short)| {
+        of(short).filter(|it| it.get_action().takes_values()).map(|option| (at, option))
+    })?;
+    (at + 1 == shorts.len()).then_some(option)
+}
+
 /// What a word in the place of a verb or an interval may be.
 pub(super) fn verbs(word: &str) -> String {
     let command = Verb::augment_subcommands(clap::Command::new(""));

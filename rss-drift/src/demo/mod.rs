@@ -11,13 +11,13 @@ use anyhow::Context as _;
 
 use crate::{
     drift::{
-        collect::{self, Rules},
+        collect::{self, Earlier, Rules},
         sample::{Note, Row},
     },
     kernel::tunables::Cpus,
     output::{ReportFormat, print},
     probe::Probe,
-    proc::{Cgroups, Source, Wanted},
+    proc::{Source, Wanted},
     session::{Mode, Startup},
 };
 pub(crate) use child::Placement;
@@ -84,8 +84,8 @@ fn measure(probe: &mut Probe, pid: u32, rules: &Rules) -> anyhow::Result<(Row, b
     let mut last: Option<Row> = None;
     for _ in 0..READINGS {
         let before = probe.snapshot()?;
-        let (mut groups, mut problems) = (Cgroups::default(), collect::Problems::default());
-        let rows = collect::rows(probe, before, &[pid], rules, &mut groups, &mut problems, &|| false)?;
+        let (mut earlier, mut problems) = (Earlier::default(), collect::Problems::default());
+        let rows = collect::rows(probe, before, &[pid], rules, &mut earlier, &mut problems, &|| false)?;
         let row = rows.and_then(|mut rows| rows.pop());
         let row = row.with_context(|| format!("the demo's child {pid} ended while it was read"))?;
         let still = row.moved == Some(0) && !row.notes.contains(&Note::Uncertain);

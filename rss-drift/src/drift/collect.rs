@@ -12,23 +12,21 @@ use crate::{
     drift::{
         behaviour::Precisions,
         bounds::Batching,
+        movers::{Movers, SMALLEST_GROUP},
         sample::{Note, Process, ReportId, Row, ShadowFigures},
         stats::Reading,
     },
     kernel::{Accounting, tunables::Cpus},
     probe::{Mm, Probe, ProbeError, Publish, Snapshot},
-    proc::{Cgroups, Files, Precision, ProcFigures, Source, TaskFolder, Wanted},
+    proc::{Cgroups, Files, Precision, ProcFigures, Source, TaskFolder, Wanted, task_name},
 };
 
-/// Fewest processes whose /proc files are read between two readings of the iterator. Few, so that the time between is short;
-/// not one, because each reading walks all tasks.
-const SMALLEST_GROUP: usize = 16;
-/// Most groups of a report. Groups of a fixed size would make a report of all processes cost the square of their number.
-const MOST_GROUPS: usize = 4;
-
-/// How many processes a group of a report of so many rows has.
-fn group_size(rows: usize) -> usize {
-    rows.div_ceil(MOST_GROUPS).max(SMALLEST_GROUP)
+/// What is known from the reports before.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    /// The paths of control groups.
+    pub cgroups: Cgroups,
+    pub movers: Movers,
 }
 
 /// What rows are made by.
@@ -113,29 +111,28 @@ pub struct Problems {
 /// A group of processes, each with its record of the reading before and what /proc says of it; the caller takes the reading
 /// after.
 #[derive(Debug)]
-struct Group<'a>(Vec<(&'a Mm, Files)>);
+struct Group<'a>(Vec<(&'a Mm, Files, Wanted)>);
 
 impl<'a> Group<'a> {
     /// Reads /proc for each of `before`; the paths of control groups that are known are not read. `None` where that is given up between two
     /// of them.
     fn read(
-        before: impl Iterator<Item = &'a Mm>,
-        wanted: Wanted,
+        before: impl Iterator<Item = (&'a Mm, Wanted)>,
         rules: &Rules,
         groups: &mut Cgroups,
         give_up: &dyn Fn() -> bool,
     ) -> Option<Self> {
-        let read = |mm: &'a Mm| {
+        let read = |(mm, wanted): (&'a Mm, Wanted)| {
             if give_up() {
                 return None;
             }
             let known = wanted.cgroup.then(|| groups.path(mm.cgroup_id)).flatten();
-            let wanted = Wanted { cgroup: wanted.cgroup && known.is_none(), ..wanted };
-            let files = folder(mm).read(wanted, rules.page_size);
+            let missing = Wanted { cgroup: wanted.cgroup && known.is_none(), ..wanted };
+            let files = folder(mm).read(missing, rules.page_size);
             if let Some(path) = &files.cgroup {
                 groups.check(mm.cgroup_id, path);
             }
-            Some((mm, Files { cgroup: known.or(files.cgroup), ..files }))
+            Some((mm, Files { cgroup: known.or(files.cgroup), ..files }, wanted))
         };
         before.map(read).collect::<Option<_>>().map(Self)
     }
@@ -145,13 +142,12 @@ impl<'a> Group<'a> {
     fn rows(
         self,
         after: &Snapshot,
-        wanted: Wanted,
         rules: &Rules,
         groups: &mut Cgroups,
         problems: &mut Problems,
     ) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.0.len());
-        for (before, files) in self.0 {
+        for (before, files, wanted) in self.0 {
             let Some(second) = after.process(before.tgid).filter(|second| same_mm(before, second)) else {
                 continue;
             };
@@ -168,9 +164,9 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Rows for `pids`, in their order: group by group between two readings, of which `before` is the first.
+/// Rows for `pids`, group by group between two readings, of which `before` is the first. Of many those that move come first.
 ///
-/// Where `stat` is not wanted, the first group's is read all the same, so that each report checks the records against /proc. Where nothing
+/// Where `stat` is not wanted, that of the first processes is read all the same, so that each report checks the records against /proc. Where nothing
 /// is wanted, the rows behind that group are those of the last reading, in which reported and exact are of one instant.
 ///
 /// That may take seconds: `give_up` is asked before each process, and where it says so there are no rows (`None`).
@@ -179,34 +175,41 @@ pub fn rows(
     mut before: Snapshot,
     pids: &[u32],
     rules: &Rules,
-    groups: &mut Cgroups,
+    Earlier { cgroups, movers }: &mut Earlier,
     problems: &mut Problems,
     give_up: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Row>>, ProbeError> {
     if rules.wanted.cgroup {
-        groups.begin_report(probe.cgroup_version());
+        cgroups.begin_report(probe.cgroup_version());
     }
     let missed_events = probe.missed_events();
     let counts_faults = probe.counts_faults();
-    let mut rows = Vec::with_capacity(pids.len());
     let read = if rules.wanted == Wanted::NOTHING { pids.len().min(SMALLEST_GROUP) } else { pids.len() };
     let (read, recorded) = pids.split_at(read);
     // Walks of page tables cost more than a reading of all tasks: larger groups would save nothing.
-    let size = if rules.wanted.resident { SMALLEST_GROUP } else { group_size(read.len()) };
-    for (place, group) in read.chunks(size).enumerate() {
-        let wanted = if place == 0 { rules.wanted.and(Wanted::only(Source::Stat)) } else { rules.wanted };
-        let group = group.iter().filter_map(|&pid| before.process(pid));
-        let Some(group) = Group::read(group, wanted, rules, groups, give_up) else { return Ok(None) };
+    let plan = if rules.wanted.resident {
+        read.chunks(SMALLEST_GROUP).map(<[u32]>::to_vec).collect()
+    } else {
+        movers.groups(&before, read)
+    };
+    let mut rows = Vec::with_capacity(pids.len());
+    for (place, group) in plan.iter().enumerate() {
+        let checked = rules.wanted.and(Wanted::only(Source::Stat));
+        let wanted = |at: usize| if place == 0 && at < SMALLEST_GROUP { checked } else { rules.wanted };
+        let group = group.iter().filter_map(|&pid| before.process(pid)).enumerate();
+        let group = group.map(|(at, mm)| (mm, wanted(at)));
+        let Some(group) = Group::read(group, rules, cgroups, give_up) else { return Ok(None) };
         let after = probe.snapshot()?;
         problems.retried += after.retried();
         let first = rows.len();
-        rows.extend(group.rows(&after, wanted, rules, groups, problems));
+        rows.extend(group.rows(&after, rules, cgroups, problems));
         for row in &mut rows[first..] {
             row.shadow = shadow_figures(row.process.pid, &before, &after, rules, counts_faults);
             row.missed_events = missed_events;
         }
         before = after;
     }
+    movers.remember(&before);
     for mm in recorded.iter().filter_map(|&pid| before.process(pid)) {
         let mut row = recorded_row(mm, &before, rules, problems);
         row.shadow = shadow_figures(mm.tgid, &before, &before, rules, counts_faults);
@@ -385,8 +388,7 @@ fn start_ticks(start_boottime_ns: u64, offset: i64, ticks_per_second: u64) -> u6
 /// The leader's name.
 #[must_use]
 pub fn comm(mm: &Mm) -> String {
-    let end = mm.comm.iter().position(|&byte| byte == 0).unwrap_or(mm.comm.len());
-    String::from_utf8_lossy(&mm.comm[..end]).into_owned()
+    task_name(&mm.comm)
 }
 
 /// What a file of this precision reports, in pages, without a look at it; of one whose precision is not known a guess.
@@ -403,19 +405,4 @@ fn reported(mm: &Mm, precision: Precision) -> i64 {
 pub fn reading(mm: &Mm, precision: Precision) -> Option<Reading> {
     let reported = (precision != Precision::Unknown).then(|| reported(mm, precision))?;
     Some(Reading { exact: mm.exact_rss(), reported })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_report_has_few_groups_however_many_rows_it_has() {
-        for rows in [1, 16, 20, 64, 65, 1000, 100_000] {
-            let size = group_size(rows);
-            assert!(size >= 16 && rows.div_ceil(size) <= 4, "{rows} rows in groups of {size}");
-        }
-        // A report of the usual length stays as precise as it can be.
-        assert_eq!(group_size(64), 16);
-    }
 }

@@ -11,6 +11,7 @@ pub(crate) mod group_fixture;
 pub mod groups;
 pub mod holders;
 pub mod idle;
+pub mod movers;
 pub mod sample;
 pub mod stats;
 pub mod verdict;

@@ -82,12 +82,12 @@ fn choose(
     options: &Options,
     filter: &mut Filter,
 ) -> anyhow::Result<u32> {
-    let there = |&&pid: &&u32| snapshot.process(pid).is_some();
-    match (options.pids.first(), options.pids.iter().find(there)) {
-        // Why it is not there, or has no memory.
-        (Some(&pid), None) => drop(reading::find(snapshot, pid)?),
-        (Some(&pid), _) if options.pids.len() == 1 && !filter.is_selective() => return Ok(pid),
-        _ => {}
+    // Why they are not there, or have no memory.
+    let missing: Vec<_> = options.pids.iter().filter_map(|&pid| reading::find(snapshot, pid).err()).collect();
+    match (missing.first(), &options.pids[..]) {
+        (Some(why), pids) if missing.len() == pids.len() => return Err(why.clone().into()),
+        (None, &[pid]) if !filter.is_selective() => return Ok(pid),
+        _ => missing.iter().for_each(|why| log::warn!("{why}; the other processes of -p are looked at")),
     }
     let among = |mm: &Mm| options.pids.is_empty() || options.pids.contains(&mm.tgid);
     let rules = session.rules(Source::Stat, Wanted::NOTHING);

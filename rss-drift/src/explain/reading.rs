@@ -7,15 +7,13 @@ use rss_drift_common::Member;
 
 use crate::{
     drift::{
-        collect,
+        collect::{self, Earlier},
         holders::{self, RowHolders},
         sample::{Host, Note, ReportId, Row},
     },
     kernel::room::{GroupMemory, of_group},
     probe::{Mm, Snapshot},
-    proc::{
-        Cgroups, Memory, NoMemory, Origin, Precision, Rollup, Source, Wanted, thread_name, why_no_memory,
-    },
+    proc::{Memory, NoMemory, Origin, Precision, Rollup, Source, Wanted, thread_name, why_no_memory},
     session::Session,
     table::bytes,
 };
@@ -66,8 +64,8 @@ impl Explanation {
         let report = ReportId { interval: 1, time: snapshot.time };
         let folder = collect::folder(find(&snapshot, pid)?);
         let mut problems = collect::Problems::default();
-        let (probe, groups) = (&mut session.probe, &mut Cgroups::default());
-        let rows = collect::rows(probe, snapshot, &[pid], &rules, groups, &mut problems, &|| false)?;
+        let (probe, earlier) = (&mut session.probe, &mut Earlier::default());
+        let rows = collect::rows(probe, snapshot, &[pid], &rules, earlier, &mut problems, &|| false)?;
         let mut row = rows.and_then(|mut rows| rows.pop()).ok_or_else(|| {
             anyhow!("process {pid} ended, or executed another program, while it was read: try again")
         })?;

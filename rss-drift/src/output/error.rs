@@ -12,6 +12,12 @@ pub enum OutputError {
     /// Whoever read our output has closed it: the end of the run, and no failure.
     #[error("the reader of the output has closed it")]
     ClosedPipe,
+    /// Nobody read it before a signal ended the wait.
+    #[error("nobody reads the output")]
+    GivenUp {
+        /// Whether a part of a row was taken.
+        torn: bool,
+    },
     /// The thread of an output has panicked, and has said why.
     #[error("an output ended by an error in rss-drift itself, which stands above; please report it")]
     Panicked,

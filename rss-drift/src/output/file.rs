@@ -2,76 +2,22 @@
 
 use std::{
     fs::{self, File},
-    io::{self, IsTerminal as _, Seek as _, SeekFrom},
+    io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom},
     os::{
-        fd::{AsFd as _, BorrowedFd},
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
         unix::fs::{FileTypeExt as _, MetadataExt as _},
     },
     path::Path,
-    thread,
     time::Duration,
 };
-
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
     OutputError, Target,
     content::Content,
-    lock::{lock, unlock},
-    pipe, place,
+    lock::{Lock, QUIET, hold, lock, unlock},
+    medium::Medium,
+    patience, pipe, place,
 };
-
-/// What bytes are written to. A file, or in tests something that fails on demand.
-pub(super) trait Medium {
-    /// As write(2).
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
-    /// Waits until it may take something again. `again`: it said so before, and then took nothing.
-    fn wait(&mut self, again: bool);
-    /// Waits until it takes so many pieces, where it can tell.
-    fn wait_for_room(&mut self, pieces: usize);
-    /// Where the last write ended, and where the medium ends.
-    fn ends(&mut self) -> io::Result<(u64, u64)>;
-    /// Makes it end here, for the next write too.
-    fn cut(&mut self, end: u64) -> io::Result<()>;
-}
-
-impl Medium for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(self, bytes)
-    }
-
-    fn wait(&mut self, again: bool) {
-        /// A terminal may have room for one byte and take none of a line break, which it makes two of.
-        const PAUSE: Duration = Duration::from_millis(10);
-        if again {
-            thread::sleep(PAUSE);
-        }
-        // Whatever it ends with: the next write says what is wrong.
-        let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
-    }
-
-    fn wait_for_room(&mut self, pieces: usize) {
-        /// Nothing tells us when a reader has taken enough.
-        const ASK: u16 = 20;
-        while pipe::may_begin(&*self, pieces).is_ok_and(|may_begin| !may_begin) {
-            // Only the end of its readers is an event.
-            let mut fds = [PollFd::new(self.as_fd(), PollFlags::empty())];
-            if poll(&mut fds, PollTimeout::from(ASK)).is_ok_and(|events| events > 0) {
-                break;
-            }
-        }
-    }
-
-    fn ends(&mut self) -> io::Result<(u64, u64)> {
-        // In O_APPEND, too, a write leaves the position at its own end.
-        Ok((self.stream_position()?, self.metadata()?.len()))
-    }
-
-    fn cut(&mut self, end: u64) -> io::Result<()> {
-        self.set_len(end)?;
-        self.seek(SeekFrom::Start(end)).map(drop)
-    }
-}
 
 /// Device and inode: which file it is, whatever its name.
 pub(super) type Identity = (u64, u64);
@@ -98,6 +44,10 @@ pub(super) struct Blocks<M = File> {
     rows: u64,
     /// How long a lock of another process is waited for.
     lock_timeout: Duration,
+    /// Whether whoever has a report writes it, and not a thread that nobody waits for.
+    in_place: bool,
+    /// Whether another process had the lock of the file for too long at the last write.
+    is_locked: bool,
 }
 
 impl Blocks {
@@ -183,7 +133,17 @@ impl Blocks {
             Kind::Other
         };
         let target = target.clone();
-        Ok(Self { target, content, medium: file, kind, begun: false, rows: 0, lock_timeout })
+        Ok(Self {
+            target,
+            content,
+            medium: file,
+            kind,
+            begun: false,
+            rows: 0,
+            lock_timeout,
+            in_place: false,
+            is_locked: false,
+        })
     }
 
     fn length(&self) -> Result<u64, OutputError> {
@@ -198,42 +158,71 @@ impl Blocks {
             let named = fs::metadata(path).map(|found| (found.dev(), found.ino()));
             let gone = named.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             if gone || named.is_ok_and(|named| named != open) {
-                *self = Self::open(&self.target, self.content.clone(), self.lock_timeout)?;
+                let new = Self::open(&self.target, self.content.clone(), self.lock_timeout)?;
+                *self = Self { in_place: self.in_place, ..new };
             }
         }
-        if self.was_emptied()? { self.begin_again(bytes, rows, 0) } else { self.append(bytes, rows) }
+        let held = self.hold();
+        if self.was_emptied()? {
+            self.begin_again(held, b"", bytes, rows)
+        } else {
+            self.append(held, bytes, rows)
+        }
     }
 
-    /// Writes whole rows behind what is there. A file that was emptied since somebody looked begins with them instead of the preamble:
-    /// they are taken back, and written behind it.
-    fn append(&mut self, bytes: &[u8], rows: u64) -> Result<(), OutputError> {
+    /// Takes the lock of a file that may be emptied. All runs write under it: else one would write its rows into an emptied file while
+    /// another puts the preamble there.
+    fn hold(&mut self) -> Option<Lock> {
+        if !self.begins_again_with_a_preamble() {
+            return None;
+        }
+        // Whoever may read the file can hold it: rows are written all the same, and it is waited for once.
+        let held = hold(&self.medium, if self.is_locked { Duration::ZERO } else { QUIET });
+        self.is_locked = held.is_none();
+        held
+    }
+
+    /// Writes whole rows behind what is there. A file that was emptied since somebody looked begins with them instead of the preamble.
+    fn append(&mut self, held: Option<Lock>, bytes: &[u8], rows: u64) -> Result<(), OutputError> {
         self.write(bytes, rows)?;
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if length == 0 || !self.begins_again_with_a_preamble() || self.ends()?.0 > length {
             return Ok(());
         }
-        self.rows -= rows;
-        self.begin_again(bytes, rows, length)
+        self.begin_again(held, bytes, b"", 0)
     }
 
-    /// Writes the preamble and whole rows into a file that was emptied, unless another process has begun it by now. It has nothing but
-    /// `before`, bytes of ours that have no preamble.
-    fn begin_again(&mut self, bytes: &[u8], rows: u64, before: u64) -> Result<(), OutputError> {
-        let lock = lock(&self.medium, &self.target, self.lock_timeout)?;
-        let end = self.ends()?.1;
-        let written = if end == before {
+    /// Puts the preamble in front of what an emptied file has by now, where nobody has done so, and writes whole rows behind. `ours` is
+    /// what this run has written already.
+    fn begin_again(
+        &mut self,
+        held: Option<Lock>,
+        ours: &[u8],
+        bytes: &[u8],
+        rows: u64,
+    ) -> Result<(), OutputError> {
+        let held = held.map_or_else(|| lock(&self.medium, &self.target, self.lock_timeout), Ok)?;
+        let content = self.content_again().unwrap_or_else(|| ours.to_vec());
+        let is_all = u64::try_from(content.len()).is_ok_and(|length| length == self.length().unwrap_or(0));
+        let written = if is_all && !content.starts_with(&self.content.preamble) {
             let cut = self.medium.cut(0);
             cut.map_err(|source| OutputError::Read { target: self.target.clone(), source })?;
-            self.write(&[&self.content.preamble, bytes].concat(), rows)
-        } else if before == 0 {
-            self.write(bytes, rows)
+            self.write(&[&self.content.preamble, &content, bytes].concat(), rows)
         } else {
-            // Another process has written behind our rows, which are there.
-            self.rows += rows;
-            Ok(())
+            self.write(bytes, rows)
         };
-        unlock(lock);
+        unlock(held);
         written
+    }
+
+    /// What an emptied file has by now; `None` where that cannot be read, or is more than anybody has written since.
+    fn content_again(&self) -> Option<Vec<u8>> {
+        const MOST_BYTES: u64 = 64 << 20;
+        // Another descriptor: ours may be for writing only, and its place in the file is behind our last write.
+        let file = File::open(format!("/proc/self/fd/{}", self.medium.as_raw_fd())).ok()?;
+        let mut content = Vec::new();
+        file.take(MOST_BYTES).read_to_end(&mut content).ok()?;
+        Some(content)
     }
 
     /// Whether an emptied file gets the preamble.
@@ -290,7 +279,13 @@ impl<M: Medium> Blocks<M> {
             let ends = pipe::ends_of_pieces(bytes, &self.content);
             // A single piece goes as a whole or not at all by itself, and nothing needs no room.
             if ends.len() > 1 {
-                self.medium.wait_for_room(ends.len());
+                let may_give_up = self.may_give_up();
+                let is_given_up = || may_give_up && patience::is_over();
+                self.medium.wait_for_room(ends.len(), &is_given_up);
+                if is_given_up() {
+                    // Some of it may find room, and a report is dropped as a whole.
+                    return Err(OutputError::GivenUp { torn: false });
+                }
             }
             for end in ends {
                 self.write_until(end, bytes, &mut written)?;
@@ -302,9 +297,20 @@ impl<M: Medium> Blocks<M> {
         Ok(())
     }
 
+    /// From now on whoever has a report writes it.
+    pub(super) const fn set_in_place(&mut self) {
+        self.in_place = true;
+    }
+
+    /// Whether a signal that ends us ends a write that waits for a reader. A file has none: it takes everything, or fails.
+    const fn may_give_up(&self) -> bool {
+        self.in_place && !matches!(self.kind, Kind::File(_))
+    }
+
     /// Writes up to there.
     fn write_until(&mut self, end: usize, bytes: &[u8], written: &mut usize) -> Result<(), OutputError> {
         let mut full = false;
+        let begin = *written;
         while *written < end {
             // After a short write the next one says why it was short, or writes the rest.
             match self.medium.write(&bytes[*written..end]) {
@@ -314,6 +320,11 @@ impl<M: Medium> Blocks<M> {
                     full = false;
                 }
                 Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                        if self.may_give_up() && patience::is_over() =>
+                    {
+                        return Err(OutputError::GivenUp { torn: *written > begin });
+                    }
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock => {
                         self.medium.wait(full);

@@ -1,4 +1,12 @@
-use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use proptest::prelude::*;
 
@@ -26,7 +34,7 @@ impl Medium for Disk {
 
     fn wait(&mut self, _: bool) {}
 
-    fn wait_for_room(&mut self, _: usize) {}
+    fn wait_for_room(&mut self, _: usize, _: &dyn Fn() -> bool) {}
 
     fn ends(&mut self) -> io::Result<(u64, u64)> {
         let ours = self.bytes.len() as u64;
@@ -53,6 +61,8 @@ fn disk(room: usize, at_once: usize, kind: Kind) -> Blocks<Disk> {
         begun: true,
         rows: 0,
         lock_timeout: Duration::ZERO,
+        in_place: false,
+        is_locked: false,
     }
 }
 
@@ -204,12 +214,86 @@ fn a_file_that_is_emptied_begins_again_whenever_that_happens() {
     assert_eq!(fs::read(&path).unwrap(), b"head\ntwo\n");
     emptied();
     // As if it had happened behind the look.
-    file.append(b"three\n", 1).unwrap();
-    file.append(b"four\n", 1).unwrap();
+    file.append(None, b"three\n", 1).unwrap();
+    file.append(None, b"four\n", 1).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"head\nthree\nfour\n");
     assert_eq!(file.rows, 4);
     emptied();
     fs::write(&path, "head\nof another\n").unwrap();
     file.report(b"five\n", 1).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"head\nof another\nfive\n");
+    // Nobody can read what a shell opened for writing only, but by its name in /proc.
+    emptied();
+    file.medium = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.append(None, b"six\n", 1).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"head\nsix\n");
+}
+
+/// Whoever holds the lock holds up one write for a moment, and no row is lost.
+#[test]
+fn a_lock_of_another_process_is_waited_for_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("y.csv");
+    let mut file = open(&Target::File(path.clone()), content(b"head\n")).unwrap();
+    let other = File::open(&path).unwrap();
+    let held = hold(&other, Duration::ZERO).expect("nobody has it");
+    let began = std::time::Instant::now();
+    for row in [b"one\n", b"two\n", b"six\n"] {
+        file.report(row, 1).unwrap();
+    }
+    assert!(began.elapsed() < 2 * QUIET, "{:?}", began.elapsed());
+    unlock(held);
+    file.report(b"ten\n", 1).unwrap();
+    assert!(!file.is_locked);
+    assert_eq!(fs::read(&path).unwrap(), b"head\none\ntwo\nsix\nten\n");
+}
+
+/// Two runs write to one file, which is emptied at any instant of their writes. It has one header, first, and every row that was begun
+/// behind that.
+#[test]
+fn two_runs_begin_an_emptied_file_once() {
+    const ROWS: usize = 12;
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..600_u32 {
+        let path = directory.path().join(format!("{round}.csv"));
+        let open = || {
+            let target = Target::File(path.clone());
+            Blocks::open(&target, content(b"head\n"), Duration::from_secs(60)).unwrap()
+        };
+        let files = [open(), open()];
+        let begun = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let start = Barrier::new(3);
+        let behind = thread::scope(|scope| {
+            for (name, (mut file, begun)) in files.into_iter().zip(&begun).enumerate() {
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    for row in 0..ROWS {
+                        begun.store(row + 1, Ordering::SeqCst);
+                        file.report(format!("{name}:{row}\n").as_bytes(), 1).unwrap();
+                    }
+                });
+            }
+            let emptied = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            start.wait();
+            (0..round * 40).for_each(|_| std::hint::spin_loop());
+            emptied.set_len(0).unwrap();
+            [&begun[0], &begun[1]].map(|begun| begun.load(Ordering::SeqCst))
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        // Nobody writes a header where all was over before it was emptied.
+        if !text.is_empty() {
+            assert_eq!(lines[0], "head", "round {round}: {text}");
+        }
+        assert_eq!(text.matches("head").count(), usize::from(!text.is_empty()), "round {round}: {text}");
+        for (name, behind) in behind.into_iter().enumerate() {
+            for row in behind..ROWS {
+                let row = format!("{name}:{row}");
+                let count = lines.iter().filter(|line| **line == row).count();
+                assert_eq!(count, 1, "round {round}: {row} is there once: {text}");
+            }
+        }
+        fs::remove_file(&path).unwrap();
+    }
 }

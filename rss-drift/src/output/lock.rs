@@ -1,4 +1,5 @@
-//! The lock under which a file gets its header: two runs that begin on one new file write one.
+//! The lock under which a file gets its header and its rows: two runs that begin on one new file, or on one that was emptied, write one
+//! header.
 
 use std::{
     fs::File,
@@ -12,9 +13,11 @@ use nix::errno::Errno;
 use super::{OutputError, Target};
 
 /// After so long it is said that we wait.
-const QUIET: Duration = Duration::from_secs(1);
+pub(super) const QUIET: Duration = Duration::from_secs(1);
 /// How often it is tried.
 const AGAIN: Duration = Duration::from_millis(20);
+/// The same of a lock that another run has for one write.
+const SOON: Duration = Duration::from_millis(1);
 
 /// Held until it is dropped. `None` where locks are not supported: then two runs that start at once on one new file may write two headers.
 pub(super) type Lock = Option<Held>;
@@ -68,6 +71,19 @@ pub(super) fn lock(file: &File, target: &Target, longest: Duration) -> Result<Lo
             );
         }
         thread::sleep(AGAIN.min(longest.saturating_sub(waited)));
+    }
+}
+
+/// Takes the lock where it is free within so long; `None`: it is another process's.
+pub(super) fn hold(file: &File, longest: Duration) -> Option<Lock> {
+    let began = Instant::now();
+    loop {
+        match Held::take(file) {
+            Ok(lock) => return Some(Some(lock)),
+            Err(Errno::EWOULDBLOCK | Errno::EINTR) if began.elapsed() < longest => thread::sleep(SOON),
+            Err(Errno::EWOULDBLOCK | Errno::EINTR) => return None,
+            Err(_) => return Some(None),
+        }
     }
 }
 

@@ -28,8 +28,10 @@ mod error;
 mod file;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod in_place;
 mod lock;
 mod machine;
+mod medium;
 mod once;
 mod outputs;
 pub mod patience;

@@ -19,6 +19,8 @@ use nix::{
     unistd::geteuid,
 };
 
+use super::patience;
+
 /// Links that are followed at most, as the kernel has it (`include/linux/namei.h:MAXSYMLINKS`).
 const MOST_LINKS: u32 = 40;
 
@@ -72,11 +74,15 @@ fn open(path: &Path, flags: OFlag) -> Result<File, Refused> {
     if !magic {
         // Whoever puts a link there in the meantime gets an error.
         let how = OpenHow::new().flags(flags).mode(mode).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(AT_FDCWD, &resolved, how) {
-            Ok(file) => return Ok(file.into()),
-            // A filter of system calls may know nothing of it.
-            Err(Errno::ENOSYS | Errno::EPERM) => {}
-            Err(errno) => return Err(io::Error::from(errno).into()),
+        loop {
+            match openat2(AT_FDCWD, &resolved, how) {
+                Ok(file) => return Ok(file.into()),
+                // A FIFO that nobody opens, which is waited for in place.
+                Err(Errno::EINTR) if !patience::is_over() => {}
+                // A filter of system calls may know nothing of it.
+                Err(Errno::ENOSYS | Errno::EPERM) => break,
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
         }
     }
     let mut options = OpenOptions::new();

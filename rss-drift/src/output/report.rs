@@ -91,6 +91,11 @@ impl ReportOutput {
         self.writer.as_ref().is_none_or(Writer::is_drained)
     }
 
+    /// Whether it has not taken all that it got, by the last [check](Self::check).
+    pub(crate) const fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
     /// Whether it works. After an error the reports that it has not taken are on standard error, and so are the next ones.
     pub(crate) fn check(&mut self) -> Result<(), OutputError> {
         let Some(writer) = &self.writer else { return Ok(()) };

@@ -18,7 +18,7 @@ use nix::sys::{
     signal::SigSet,
 };
 
-use super::{OutputError, Target, file::Blocks};
+use super::{OutputError, Target, file::Blocks, in_place::Ticks};
 
 /// From so many bytes in its queue on an output gets no further report: memory is bounded. A report always finds room in an empty
 /// queue, however large it is.
@@ -161,6 +161,7 @@ impl Writer {
                 log::info!("no thread for {target}, which may hold up measuring ({error})");
             }
             let open = opening.lock().ok().and_then(|mut opening| opening.take());
+            let _ticks = Ticks::begin();
             writer.here = Some(Mutex::new(writer.open_here(open)));
         }
         writer
@@ -169,7 +170,11 @@ impl Writer {
     fn open_here(&self, open: Option<Opening>) -> Option<Blocks> {
         let mut state = self.shared.lock();
         state.busy = false;
-        match open?().and_then(|mut blocks| blocks.begin().map(|()| blocks)) {
+        let opened = open?().and_then(|mut blocks| {
+            blocks.set_in_place();
+            blocks.begin().map(|()| blocks)
+        });
+        match opened {
             Ok(blocks) => Some(blocks),
             Err(error) => {
                 state.end(error);
@@ -199,9 +204,19 @@ impl Writer {
     pub(super) fn push(&self, unit: Unit) {
         if let Some(here) = &self.here {
             let mut blocks = here.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ticks = Ticks::begin();
             match blocks.as_mut().map(|blocks| blocks.report(&unit.bytes, unit.rows)) {
                 None => {}
                 Some(Ok(())) => self.shared.lock().written += u64::from(unit.counts),
+                Some(Err(OutputError::GivenUp { torn })) => {
+                    let mut state = self.shared.lock();
+                    state.skipped += u64::from(unit.counts);
+                    // What comes next would stand behind a part of a row.
+                    state.ended |= torn;
+                    if torn {
+                        *blocks = None;
+                    }
+                }
                 Some(Err(error)) => {
                     *blocks = None;
                     self.shared.lock().end(error);

@@ -66,6 +66,11 @@ impl Snapshot {
         self.entries.iter().map(|entry| &entry.mm)
     }
 
+    /// Every process with its shadow, by rising pid.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Mm, Option<&ShadowRecord>)> {
+        self.entries.iter().map(|entry| (&entry.mm, Some(&entry.shadow).filter(|shadow| shadow.id != 0)))
+    }
+
     /// The process with this pid (thread group id); `None` when it is not there or has no memory of its own: a kernel
     /// thread, a zombie.
     #[must_use]

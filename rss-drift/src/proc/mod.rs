@@ -247,8 +247,29 @@ pub fn with_any_pid() -> io::Result<usize> {
 #[must_use]
 pub fn thread_name(tid: u32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{tid}/comm")).ok()?;
-    let name = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    Some(String::from_utf8_lossy(name).into_owned())
+    Some(task_name(bytes.strip_suffix(b"\n").unwrap_or(&bytes)))
+}
+
+/// Longest name of a task that the kernel keeps, in bytes (`include/linux/sched.h:TASK_COMM_LEN`, less the zero at its end).
+pub const LONGEST_NAME: usize = 15;
+
+/// A name as the kernel keeps it, up to a zero. Of a longer one it keeps so many bytes, and where these end within a character, a mark
+/// stands for what is left of that, as for all text that is cut.
+#[must_use]
+pub fn task_name(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let name = &bytes[..end];
+    let is_begun = |part: &[u8]| {
+        std::str::from_utf8(part).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    // A character has four bytes at most.
+    let begun = (1..=3).find(|&length| name.len() >= length && is_begun(&name[name.len() - length..]));
+    match begun {
+        Some(length) if name.len() == LONGEST_NAME => {
+            String::from_utf8_lossy(&name[..name.len() - length]).into_owned() + "+"
+        }
+        _ => String::from_utf8_lossy(name).into_owned(),
+    }
 }
 
 /// Page faults, minor and major, of the threads of a process that live. (The process's own figure has those of the dead ones
@@ -291,6 +312,27 @@ pub fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_was_cut_within_a_character_says_so() {
+        for (bytes, name) in [
+            (&b"sh\0\xff\xff"[..], "sh"),
+            (
+                "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}".as_bytes(),
+                "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}+",
+            ),
+            ("twelve-bytes\u{1f980}".as_bytes(), "twelve-bytes+"),
+            ("thirteen-byte\u{20ac}".as_bytes(), "thirteen-byte+"),
+            ("twelve-bytes\u{20ac}".as_bytes(), "twelve-bytes\u{20ac}"),
+            // Bytes that are no characters are not cut ones.
+            (b"\xff-of-15-bytes-", "\u{fffd}-of-15-bytes-"),
+            (b"of-15-bytes---\xff", "of-15-bytes---\u{fffd}"),
+            // Shorter than what the kernel cuts to: its process gave itself half a character.
+            (b"short\xc3", "short\u{fffd}"),
+        ] {
+            assert_eq!(task_name(&bytes[..bytes.len().min(LONGEST_NAME)]), name);
+        }
+    }
 
     #[test]
     fn a_cgroup_that_is_not_utf_8_is_read() {

@@ -71,6 +71,10 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
             }
         };
         (code, signal) = (course_code, course_signal);
+        if signal.is_some() {
+            // Before the report: it may be written here and now.
+            patience::hurry();
+        }
         match options.format {
             Format::Text if options.repeat > 1 => {}
             Format::Text => output.append_text(&text::text(&report)),
@@ -95,9 +99,6 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
     if let (Some(folded), Some(last)) = (&mut folded, reports.last()) {
         folded.write(last.sites.folded().into_bytes());
     }
-    if signal.is_some() {
-        patience::hurry();
-    }
     let drained =
         || output.is_drained() && folded.as_ref().is_none_or(OnceFile::is_drained) && stderr::is_drained();
     let came = match &mut runner.into_signals() {
@@ -108,7 +109,7 @@ fn measure(options: &Options, inherited: &Inherited) -> anyhow::Result<u8> {
     };
     output.check().context("the report is on standard error instead")?;
     folded.as_ref().map_or(Ok(()), OnceFile::end)?;
-    if !output.is_drained() || folded.as_ref().is_some_and(|folded| !folded.is_drained()) {
+    if output.has_unwritten() || folded.as_ref().is_some_and(|folded| !folded.is_drained()) {
         log::warn!("nobody took the report before a signal ended the wait: it is lost");
     }
     // Ctrl-C is the status also where only the report was left to be written.

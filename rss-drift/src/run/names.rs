@@ -3,7 +3,11 @@
 
 use rss_drift_common::{run::Largest, shadow::ShadowRecord};
 
-use crate::{drift::collect::comm, probe::Mm, proc::thread_name};
+use crate::{
+    drift::collect::comm,
+    probe::Mm,
+    proc::{task_name, thread_name},
+};
 
 /// The names of those that the report will name, as far as samples saw them. Bounded, however many processes there are.
 #[derive(Debug, Default)]
@@ -54,10 +58,7 @@ impl Names {
 fn name(of: &Largest, peak: i64, seen: [&Option<Seen>; 2]) -> String {
     let lives = (of.ended == 0).then(|| u32::try_from(of.tgid).ok().and_then(thread_name)).flatten();
     let mut seen = seen.into_iter().flatten().filter(|it| (it.tgid, it.peak) == (of.tgid, peak));
-    lives.or_else(|| seen.next().map(|it| it.comm.clone())).unwrap_or_else(|| {
-        let end = of.comm.iter().position(|&byte| byte == 0).unwrap_or(of.comm.len());
-        String::from_utf8_lossy(&of.comm[..end]).into_owned()
-    })
+    lives.or_else(|| seen.next().map(|it| it.comm.clone())).unwrap_or_else(|| task_name(&of.comm))
 }
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! The control groups of processes: where a host has one hierarchy, the id in the iterator's record tells the path once it is known.
 
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    mem,
+};
+
 use crate::{
     drift::collect::folder,
     probe::{Mm, Snapshot},
@@ -9,7 +14,6 @@ use crate::{
 /// What a file said of a process that was in the group with this id before.
 #[derive(Debug)]
 struct Read {
-    pid: u32,
     start: u64,
     task: u64,
     id: u64,
@@ -23,7 +27,7 @@ pub(super) struct GroupPaths {
     /// Whether the id tells all paths of a process.
     by_id: bool,
     /// Of the reading before: they count if the process is still in the same group.
-    read: Vec<Read>,
+    read: BTreeMap<u32, Read>,
 }
 
 impl GroupPaths {
@@ -38,7 +42,7 @@ impl GroupPaths {
 
     /// Takes what was read of processes that are still where they were.
     fn learn(&mut self, snapshot: &Snapshot) {
-        for Read { pid, start, task, id, path } in self.read.drain(..) {
+        for (pid, Read { start, task, id, path }) in mem::take(&mut self.read) {
             let stayed = |mm: &Mm| (mm.start_boottime_ns, mm.task, mm.cgroup_id) == (start, task, id);
             if snapshot.process(pid).is_some_and(stayed) {
                 self.known.learn(id, &path);
@@ -54,15 +58,17 @@ impl GroupPaths {
         if let Some(path) = self.known.path(mm.cgroup_id) {
             return Some(Groups::only(path));
         }
-        let groups = folder(mm).groups()?;
-        self.read.push(Read {
-            pid: mm.tgid,
-            start: mm.start_boottime_ns,
-            task: mm.task,
-            id: mm.cgroup_id,
-            path: groups.memory.clone(),
-        });
-        Some(groups)
+        // Read once in a reading.
+        let read = match self.read.entry(mm.tgid) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => place.insert(Read {
+                start: mm.start_boottime_ns,
+                task: mm.task,
+                id: mm.cgroup_id,
+                path: folder(mm).groups()?.memory,
+            }),
+        };
+        Some(Groups::only(read.path.clone()))
     }
 }
 

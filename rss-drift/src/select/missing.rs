@@ -1,6 +1,10 @@
 //! What is asked for and not there.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    mem,
+    time::{Duration, Instant},
+};
 
 use super::container::is_beginning;
 use crate::proc::accounts;
@@ -30,6 +34,14 @@ pub(crate) enum Missing {
         /// The name that may be meant.
         nearest: Option<String>,
     },
+    #[error("'{name}' is {} {kind}, which has no processes{}", article(kind), to_start(.starts.as_deref()))]
+    UnitWithoutGroup {
+        name: String,
+        /// What units of its kind are called.
+        kind: &'static str,
+        /// The unit that it starts, as a rule.
+        starts: Option<String>,
+    },
     #[error("there is no container '{name}'{}{}", suggestion(.nearest.as_deref()), why_not(name, *.unnamed))]
     Container {
         name: String,
@@ -51,8 +63,56 @@ pub(crate) enum Missing {
     Accounts { name: String, why: String },
 }
 
+/// How often it is said that the same thing is gone: a service that fails to start comes and goes many times a second.
+#[derive(Debug)]
+pub(super) struct Rate {
+    /// How often it may be said at once.
+    left: u32,
+    /// When one of these came back last; `None`: nothing was said yet.
+    since: Option<Instant>,
+    /// How often it was not said.
+    unsaid: u64,
+}
+
+impl Rate {
+    /// So often at once.
+    const MOST: u32 = 3;
+    /// After that once in so long.
+    const AGAIN: Duration = Duration::from_secs(60);
+
+    pub(super) const fn new() -> Self {
+        Self { left: Self::MOST, since: None, unsaid: 0 }
+    }
+
+    /// Whether to say it now: then how often it was not said since the last time.
+    pub(super) fn take(&mut self, now: Instant) -> Option<u64> {
+        let since = self.since.get_or_insert(now);
+        while self.left < Self::MOST && now.saturating_duration_since(*since) >= Self::AGAIN {
+            self.left += 1;
+            *since += Self::AGAIN;
+        }
+        if self.left == Self::MOST {
+            *since = now;
+        }
+        if self.left == 0 {
+            self.unsaid += 1;
+            return None;
+        }
+        self.left -= 1;
+        Some(mem::take(&mut self.unsaid))
+    }
+}
+
 fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!(" (did you mean '{name}'?)"))
+}
+
+const fn article(noun: &str) -> &'static str {
+    if matches!(noun.as_bytes(), [b'a', ..]) { "an" } else { "a" }
+}
+
+fn to_start(unit: Option<&str>) -> String {
+    unit.map_or_else(String::new, |unit| format!(": name the unit that it starts (as a rule '{unit}')"))
 }
 
 fn why_not(name: &str, unnamed: usize) -> String {
@@ -68,4 +128,23 @@ fn why_not(name: &str, unnamed: usize) -> String {
         );
     }
     why
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_three_times_and_then_once_a_minute() {
+        let (mut rate, began) = (Rate::new(), Instant::now());
+        let mut at = |ms| rate.take(began + Duration::from_millis(ms));
+        assert_eq!([at(0), at(50), at(100)], [Some(0); 3]);
+        assert_eq!([at(150), at(59_999)], [None; 2]);
+        assert_eq!(at(60_000), Some(2), "and how often it was not");
+        assert_eq!(at(60_050), None);
+        assert_eq!([at(180_000), at(180_000), at(180_000)], [Some(1), Some(0), None]);
+        // After a long time it may be said as often as at first.
+        assert_eq!([at(9_000_000), at(9_000_000), at(9_000_001)], [Some(1), Some(0), Some(0)]);
+        assert_eq!([at(9_000_002), at(9_059_999)], [None; 2]);
+    }
 }

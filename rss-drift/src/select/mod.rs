@@ -20,7 +20,7 @@ use crate::{
     },
     kernel::hierarchies::Hierarchy,
     probe::{Mm, Snapshot},
-    proc::{CgroupVersion, TaskFolder, accounts, processes},
+    proc::{CgroupVersion, LONGEST_NAME, TaskFolder, accounts, processes, task_name},
     table::{bytes, nearest},
 };
 pub(crate) use by::{Grouper, Placed, charge};
@@ -29,9 +29,6 @@ use groups::GroupPaths;
 pub(crate) use missing::Missing;
 pub(crate) use pattern::{Pattern, split};
 use term::{Kind, Term};
-
-/// Longest name that the kernel keeps, in bytes; longer ones on the command line are cut likewise, as `ps -C` does.
-const COMM_MAX: usize = 15;
 
 /// What the command line selects by, beside pids. Empty: all.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +114,7 @@ impl Filter {
         let mut terms = Vec::new();
         let paths = criteria.cgroups.iter().map(|text| Term::path(text, &mounted));
         terms.extend(there(paths, &mounted, &mut names)?);
-        let units = criteria.units.iter().map(|text| Ok(Term::unit(text)));
+        let units = criteria.units.iter().map(|text| Term::unit(text));
         terms.extend(there(units, &mounted, &mut names)?);
         let containers = criteria.containers.iter().map(|text| Ok(Term::container(text)));
         terms.extend(there(containers, &mounted, &mut names)?);
@@ -159,6 +156,7 @@ impl Filter {
             self.names.begin();
         }
         self.terms.iter_mut().for_each(|term| term.seen = false);
+        self.learn_names(snapshot);
         let mut chosen = Vec::new();
         for mm in snapshot.processes() {
             // Of all processes, so that a name that none has is told.
@@ -242,6 +240,19 @@ impl Filter {
         asked == fits
     }
 
+    /// Looks which words that may begin an id are names of containers.
+    fn learn_names(&mut self, snapshot: &Snapshot) {
+        if !self.terms.iter().any(Term::is_name_or_id) {
+            return;
+        }
+        for mm in snapshot.processes() {
+            let Some(groups) = self.paths.of(mm) else { continue };
+            for term in self.terms.iter_mut().filter(|term| term.is_name_or_id()) {
+                term.learn_names(&groups, &mut self.names);
+            }
+        }
+    }
+
     fn is_of_users(&self, mm: &Mm) -> bool {
         self.users.is_empty() || folder(mm).user().is_some_and(|user| self.users.contains(&user))
     }
@@ -264,8 +275,7 @@ impl Filter {
             } else if !term.told {
                 let mounted = mounted.get_or_insert_with(Hierarchy::mounted);
                 if !term.is_there(mounted, &mut self.names) {
-                    term.told = true;
-                    log::warn!("{}", term.gone());
+                    term.tell_gone();
                 }
             }
         }
@@ -340,14 +350,11 @@ fn user(text: &str) -> Result<u32, Missing> {
     Err(Missing::Uid(uid))
 }
 
-/// A name as the kernel keeps it: its first bytes, never half a character. Patterns are compared with what is kept.
+/// A name as the kernel keeps it, and as we show that: longer ones on the command line are cut likewise, as `ps -C` does. Patterns are
+/// compared with what is kept.
 fn cut(pattern: &Pattern) -> Pattern {
     let Pattern::Exact(name) = pattern else { return pattern.clone() };
-    let mut end = name.len().min(COMM_MAX);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    Pattern::Exact(name[..end].to_owned())
+    Pattern::Exact(task_name(&name.as_bytes()[..name.len().min(LONGEST_NAME)]))
 }
 
 #[cfg(test)]

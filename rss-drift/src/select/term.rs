@@ -1,10 +1,11 @@
 //! Control groups as they are asked for: by path, by unit of systemd, by container.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Instant};
 
 use super::{
     Missing,
     container::{self, Names},
+    missing::Rate,
     pattern::Pattern,
 };
 use crate::{
@@ -31,6 +32,16 @@ impl Kind {
 /// What the names of units end in that have a control group (systemd.unit(5)).
 pub(super) const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
 
+/// What the names of the other units end in, which have no processes, what they are called, and what those end in that start one which
+/// has.
+const WITHOUT_GROUP: [(&str, &str, Option<&str>); 5] = [
+    (".timer", "timer", Some(".service")),
+    (".path", "path unit", Some(".service")),
+    (".automount", "automount unit", Some(".mount")),
+    (".target", "target", None),
+    (".device", "device unit", None),
+];
+
 /// A group that is asked for.
 #[derive(Debug)]
 pub(super) struct Term {
@@ -40,6 +51,10 @@ pub(super) struct Term {
     pub(super) seen: bool,
     /// Whether it was said that it is gone.
     pub(super) told: bool,
+    /// How often that is said.
+    rate: Rate,
+    /// Who called a container so: then it is no beginning of an id.
+    named_by: Vec<u32>,
 }
 
 impl Term {
@@ -62,9 +77,17 @@ impl Term {
     }
 
     /// Of the text of `--unit`: a service where the name has no suffix of a unit, as systemctl(1) takes it.
-    pub(super) fn unit(text: &str) -> Self {
+    ///
+    /// # Errors
+    /// Where it is a unit of a kind that has no control group.
+    pub(super) fn unit(text: &str) -> Result<Self, Missing> {
+        let without = WITHOUT_GROUP.iter().find_map(|&of| Some((text.strip_suffix(of.0)?, of.1, of.2)));
+        if let Some((stem, kind, starts)) = without {
+            let starts = starts.map(|suffix| format!("{stem}{suffix}"));
+            return Err(Missing::UnitWithoutGroup { name: text.to_owned(), kind, starts });
+        }
         let is_whole = UNITS.iter().any(|suffix| text.ends_with(suffix));
-        Self::of(Kind::Unit, &if is_whole { text.to_owned() } else { format!("{text}.service") })
+        Ok(Self::of(Kind::Unit, &if is_whole { text.to_owned() } else { format!("{text}.service") }))
     }
 
     /// Of the text of `--container`.
@@ -75,7 +98,23 @@ impl Term {
     fn of(kind: Kind, text: &str) -> Self {
         // Only an empty text is no pattern, and that is the command line's to refuse.
         let pattern = Pattern::glob(text).unwrap_or_else(|_| Pattern::Exact(String::new()));
-        Self { kind, pattern, seen: false, told: false }
+        Self { kind, pattern, seen: false, told: false, rate: Rate::new(), named_by: Vec::new() }
+    }
+
+    /// Whether it may be the name of a container and the beginning of another's id.
+    pub(super) fn is_name_or_id(&self) -> bool {
+        self.kind == Kind::Container && self.pattern.exact().is_some_and(container::may_be_name)
+    }
+
+    /// Learns whether it is the name of the container that these groups are of.
+    pub(super) fn learn_names(&mut self, groups: &Groups, names: &mut Names) {
+        for path in &groups.all {
+            for id in container::ids(path) {
+                let owners = names.named_by(id, path, &self.pattern);
+                let new: Vec<u32> = owners.filter(|owner| !self.named_by.contains(owner)).collect();
+                self.named_by.extend(new);
+            }
+        }
     }
 
     /// Whether a process with these groups is meant.
@@ -84,7 +123,8 @@ impl Term {
             Kind::Path => self.is_above(&groups.memory),
             Kind::Unit => groups.all.iter().any(|path| self.is_in(path)),
             Kind::Container => {
-                groups.all.iter().any(|path| container::ids(path).any(|id| names.is(id, path, &self.pattern)))
+                let mut is = |path: &str, id: &str| names.is(id, path, &self.pattern, &self.named_by);
+                groups.all.iter().any(|path| container::ids(path).any(|id| is(path, id)))
             }
         }
     }
@@ -173,8 +213,17 @@ impl Term {
         }
     }
 
-    /// That it is gone, which may be for a moment.
-    pub(super) fn gone(&self) -> String {
+    /// Says that it is gone, which may be for a moment.
+    pub(super) fn tell_gone(&mut self) {
+        self.told = true;
+        match self.rate.take(Instant::now()) {
+            None => {}
+            Some(0) => log::warn!("{}", self.gone()),
+            Some(unsaid) => log::warn!("{} (and was {unsaid} times more since this was said)", self.gone()),
+        }
+    }
+
+    fn gone(&self) -> String {
         let what = match self.kind {
             Kind::Path => "control group",
             Kind::Unit => "unit",
@@ -242,18 +291,43 @@ mod tests {
 
     #[test]
     fn a_unit_is_a_group_of_its_name_anywhere() {
+        let unit = |text: &str| Term::unit(text).unwrap();
         let path = "/user.slice/user-1000.slice/user@1000.service/app.slice/web@1.service/worker";
-        assert!(is(&Term::unit("cpu"), "/system.slice/_cpu.service"));
+        assert!(is(&unit("cpu"), "/system.slice/_cpu.service"));
         for text in ["web@1.service", "web@1", "web@*", "app.slice", "user@1000", "w?b@?.service"] {
-            assert!(is(&Term::unit(text), path), "{text}");
+            assert!(is(&unit(text), path), "{text}");
         }
         for text in ["web", "web@1.scope", "app", "worker", "eb@1"] {
-            assert!(!is(&Term::unit(text), path), "{text}");
+            assert!(!is(&unit(text), path), "{text}");
         }
         // Beside the hierarchy that limits memory.
         let all = ["/", "/system.slice/a.service"].map(str::to_owned).to_vec();
         let groups = Groups { memory: "/".to_owned(), all };
-        assert!(Term::unit("a").matches(&groups, &mut Names::new("/nonexistent")));
+        assert!(unit("a").matches(&groups, &mut Names::new("/nonexistent")));
+    }
+
+    #[test]
+    fn a_unit_of_any_kind_is_no_service_of_that_name() {
+        for text in ["a.service", "a.scope", "a.slice", "a.socket", "a.mount", "a.swap"] {
+            assert_eq!(Term::unit(text).unwrap().pattern.written(), text);
+        }
+        for (text, error) in [
+            (
+                "backup.timer",
+                "'backup.timer' is a timer, which has no processes: name the unit that it starts (as a rule 'backup.service')",
+            ),
+            (
+                "back*.path",
+                "'back*.path' is a path unit, which has no processes: name the unit that it starts (as a rule 'back*.service')",
+            ),
+            (
+                "home.automount",
+                "'home.automount' is an automount unit, which has no processes: name the unit that it starts (as a rule 'home.mount')",
+            ),
+            ("graphical.target", "'graphical.target' is a target, which has no processes"),
+        ] {
+            assert_eq!(Term::unit(text).unwrap_err().to_string(), error);
+        }
     }
 
     #[test]
@@ -281,14 +355,15 @@ mod tests {
         let mounted = Hierarchy::of(&mounts);
         let names = &mut Names::new("/nonexistent");
         let path = |text: &str| Term::path(text, &mounted).unwrap();
-        for term in [Term::unit("nginx"), Term::unit("c*"), path("/system.slice"), path("/*/worker")] {
+        let unit = |text: &str| Term::unit(text).unwrap();
+        for term in [unit("nginx"), unit("c*"), path("/system.slice"), path("/*/worker")] {
             assert!(term.is_there(&mounted, names), "{term:?}");
         }
         let folder = root.path().join("system.slice/cron.service");
         assert!(path(folder.to_str().unwrap()).is_there(&mounted, names));
         for (term, nearest) in [
             (
-                Term::unit("ngin"),
+                unit("ngin"),
                 "there is no unit 'ngin.service' with a control group: it does not run, or has another name (did you mean 'nginx.service'?)",
             ),
             (

@@ -54,8 +54,22 @@ fn names_are_cut_as_the_kernel_cuts_them() {
     assert_eq!(cut("a-name-of-many-bytes"), "a-name-of-many-");
     assert_eq!(
         cut("\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"),
-        "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"
+        "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}+"
     );
+}
+
+#[test]
+fn a_name_that_the_kernel_cut_within_a_character_is_found_by_all_of_it() {
+    let long = "\u{e4}".repeat(8);
+    let mut cut = mm(1, "", 1, 1);
+    cut.comm[..15].copy_from_slice(&long.as_bytes()[..15]);
+    for asked in [&long, "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}+", "\u{e4}*+"] {
+        assert_eq!(
+            pids(&Criteria { comms: patterns(&[asked]), ..Criteria::default() }, &[cut]),
+            [1],
+            "{asked}"
+        );
+    }
 }
 
 #[test]

@@ -40,6 +40,18 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The signal that ends us, if it is one.
+    fn that_ends(self) -> Option<Signal> {
+        match self {
+            Self::Signal { signal: Signal::SIGUSR1 | Signal::SIGUSR2, .. } | Self::Child | Self::Output => {
+                None
+            }
+            Self::Signal { signal, .. } => Some(signal),
+        }
+    }
+}
+
 /// Keeps a signal for [`Signals`], whose default action would end us before.
 pub fn hold(signal: Signal) -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::from_iter([signal])), None)?)
@@ -60,6 +72,7 @@ impl Signals {
         set.add(Signal::SIGCHLD);
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        patience::heed(|| any_waits(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]));
         Ok(Self { fd })
     }
 
@@ -110,12 +123,20 @@ impl Signals {
                 break;
             }
             let wait = if any_change().is_some() { Duration::MAX } else { ASK };
-            if let Some(Event::Signal { signal, .. }) = self.wait(left.map_or(wait, |left| left.min(wait)))?
-                && !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)
-            {
+            let event = self.wait(left.map_or(wait, |left| left.min(wait)))?;
+            if let Some(signal) = event.and_then(Event::that_ends) {
                 patience::hurry();
                 came = came.or(Some(signal));
                 end = end.or_else(|| Some(hurry()));
+            }
+        }
+        // One that ended a write of this thread waits still.
+        while came.is_none()
+            && let Some(event) = self.wait(Duration::ZERO)?
+        {
+            came = event.that_ends();
+            if came.is_some() {
+                patience::hurry();
             }
         }
         Ok(came)
@@ -129,22 +150,31 @@ pub struct Grace {
     signals: &'static [Signal],
     /// When one of them was there for the first time.
     came: Cell<Option<Instant>>,
+    /// When the kernel was asked last.
+    asked: Cell<Option<Instant>>,
 }
 
 impl Grace {
     /// For these signals, which are blocked.
     #[must_use]
     pub const fn new(signals: &'static [Signal]) -> Self {
-        Self { signals, came: Cell::new(None) }
+        Self { signals, came: Cell::new(None), asked: Cell::new(None) }
     }
 
     /// Whether it is given up now.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        if self.came.get().is_none() && any_waits(self.signals) {
-            self.came.set(Some(Instant::now()));
+        /// Between two processes of a report this is asked thousands of times, and the kernel's answer costs more than the time of day.
+        const ASK: Duration = Duration::from_millis(5);
+        let now = Instant::now();
+        let is_due = self.asked.get().is_none_or(|asked| now.duration_since(asked) >= ASK);
+        if self.came.get().is_none() && is_due {
+            self.asked.set(Some(now));
+            if any_waits(self.signals) {
+                self.came.set(Some(now));
+            }
         }
-        self.came.get().is_some_and(|came| came.elapsed() >= IN_HAND)
+        self.came.get().is_some_and(|came| now.duration_since(came) >= IN_HAND)
     }
 }
 

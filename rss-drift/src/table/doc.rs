@@ -49,6 +49,7 @@ Rows of one report have one `interval` and one `reading_time`. Both formats have
 - Columns marked \"full mode\" are empty in passive mode; all but `missed_events` also in a row whose shadow changed in every reading of it.
 - CSV is as in RFC 4180: lines end in CR LF, a field with a comma, a quote or a line break is quoted. The header is the
   first line of a file, once. A name (`comm`) may hold a line break: read the file with a CSV parser.
+  One that the kernel cut within a character, as it keeps 15 bytes, ends in `+`.
 - JSON is one object per line with the columns as keys: numbers are numbers.
 - Text is UTF-8; bytes of a name that are not are replaced by U+FFFD. Nothing else in a name is changed, except where CSV goes to a
   terminal: there control characters are escaped as in the table (`\\u{1b}`), so that no name moves the cursor. JSON escapes them always.
@@ -62,8 +63,9 @@ Rows of one report have one `interval` and one `reading_time`. Both formats have
 - A file with another header, or whose last line is not complete (also within a quoted field), is refused and left as it is. A file that
   ends in NUL bytes, as a crash of the host leaves it, is cut back to its last whole row, which standard error says.
 - Log rotation needs no signal: before each write rss-drift looks whether the file still has its name. One that was renamed or deleted is
-  followed by a new one, and one that was emptied (copytruncate) gets the header again. So does standard output that is a file.
-- While a file is opened, rss-drift holds a lock on it (flock(2)). Another process's lock is waited for: after a second that is said, and
+  followed by a new one, and one that was emptied (copytruncate) gets the header again, once, however many runs write to it. So does
+  standard output that is a file.
+- While a file is opened, and while rows go into a CSV file, rss-drift holds a lock on it (flock(2)). While it is opened, another process's lock is waited for: after a second that is said, and
   after `--lock-timeout` (10 s) the run ends.
 - New files have the mode that the umask leaves. In a sticky folder where everybody may make files (`/tmp`), a symbolic link of another user
   is not followed.

@@ -106,9 +106,9 @@ impl Reporter {
     ) -> anyhow::Result<bool> {
         let pids = groups.iter().filter_map(|group| Some(group.worst.as_ref()?.pid));
         let pids: Vec<_> = pids.take(COMPARED).collect();
-        let (probe, cgroups) = (&mut self.session.probe, &mut self.cgroups);
+        let (probe, earlier) = (&mut self.session.probe, &mut self.earlier);
         let mut found = collect::Problems::default();
-        let rows = collect::rows(probe, snapshot, &pids, &self.rules, cgroups, &mut found, give_up)?;
+        let rows = collect::rows(probe, snapshot, &pids, &self.rules, earlier, &mut found, give_up)?;
         problems.retried += found.retried;
         problems.disagreements += found.disagreements;
         problems.unreadable += found.unreadable;

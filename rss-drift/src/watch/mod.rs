@@ -44,12 +44,12 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::block(&signals).context("cannot receive signals")?;
     let outcome = report(&mut reporter, &mut signals);
     let (found_any, asked_for_some) = (reporter.found_any(), reporter.asked_for_some());
-    // What an output could not take is not tried again with a summary; the others have a moment for what they were given.
-    let mut outputs = if outcome.is_ok() { reporter.finish() } else { reporter.abandon() };
     let hurry = !matches!(outcome, Ok(End::AsAsked));
     if matches!(outcome, Ok(End::Signal)) {
         patience::hurry();
     }
+    // What an output could not take is not tried again with a summary; the others have a moment for what they were given.
+    let mut outputs = if outcome.is_ok() { reporter.finish() } else { reporter.abandon() };
     signals.wait_for_outputs(hurry, || outputs.are_drained()).context("cannot receive signals")?;
     outputs.say_skipped();
     let end = outcome.and_then(|end| outputs.check().map(|()| end).map_err(Into::into));
@@ -77,6 +77,8 @@ enum End {
 /// Reports until the last report is made or a signal ends it. SIGUSR1 asks for a report now; the next one stays when it is due.
 fn report(reporter: &mut Reporter, signals: &mut Signals) -> anyhow::Result<End> {
     let mut schedule = Schedule::begin(Instant::now(), reporter.interval(), reporter.duration());
+    // One for all reports: a signal that ends us may be behind one that asks for another.
+    let grace = Grace::new(&ENDS);
     loop {
         let event = signals.wait(schedule.wait(Instant::now())).context("cannot receive signals")?;
         let signal = match event {
@@ -93,8 +95,8 @@ fn report(reporter: &mut Reporter, signals: &mut Signals) -> anyhow::Result<End>
         match schedule.due(Instant::now(), signal == Some(REPORT_NOW)) {
             Due::Nothing => {}
             Due::End => return Ok(End::AsAsked),
+            Due::Report if grace.is_over() => {}
             Due::Report => {
-                let grace = Grace::new(&ENDS);
                 reporter.interval_over(&|| grace.is_over())?;
                 if reporter.is_over() {
                     return Ok(End::AsAsked);

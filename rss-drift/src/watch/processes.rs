@@ -28,8 +28,8 @@ impl Reporter {
     ) -> anyhow::Result<Option<Made>> {
         let limit = self.options.most_rows();
         let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host, sort, limit);
-        let (probe, groups) = (&mut self.session.probe, &mut self.cgroups);
-        let rows = collect::rows(probe, snapshot, &pids, &self.rules, groups, problems, give_up)?;
+        let (probe, earlier) = (&mut self.session.probe, &mut self.earlier);
+        let rows = collect::rows(probe, snapshot, &pids, &self.rules, earlier, problems, give_up)?;
         let Some(mut rows) = rows else { return Ok(None) };
         self.selection.keep_large(&mut rows, self.rules.page_size);
         left_out += sort.first(&mut rows, limit, &self.host);

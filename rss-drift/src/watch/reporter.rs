@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     drift::{
-        collect::{self, Rules, comm, reading},
+        collect::{self, Earlier, Rules, comm, reading},
         idle::{IdleFindings, IdleTracker},
         sample::{Host, ReportId, Row, StepDown},
         stats::{DriftHistogram, Summary},
@@ -21,7 +21,7 @@ use crate::{
     kernel::tunables::Cpus,
     output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
     probe::{Mm, Probe, Snapshot},
-    proc::{Cgroups, Precision, own_peak_rss},
+    proc::{Precision, own_peak_rss},
     select::{Filter, Grouper},
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
     table::bytes,
@@ -37,8 +37,8 @@ pub(super) struct Reporter {
     pub(super) selection: Selection,
     /// Finds the groups of processes (`--by`).
     pub(super) grouper: Option<Grouper>,
-    /// The paths of control groups.
-    pub(super) cgroups: Cgroups,
+    /// What is known from the reports before.
+    pub(super) earlier: Earlier,
     map_bytes: u64,
     clock: CpuClock,
     /// When everything was attached.
@@ -100,7 +100,7 @@ impl Reporter {
             rules,
             selection,
             grouper,
-            cgroups: Cgroups::default(),
+            earlier: Earlier::default(),
             clock: CpuClock::begin(),
             since,
             intervals: 0,

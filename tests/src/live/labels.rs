@@ -263,6 +263,18 @@ static NO_FORK: [libc::sock_filter; 9] = [
     refuse(libc::ENOSYS),
 ];
 
+/// No thread can be made: each call fails as with `pids.max`.
+pub(super) static NO_THREAD: [libc::sock_filter; 8] = [
+    step(LOAD, 0, 0, 0),
+    step(IF_EQUAL, word(libc::SYS_clone3), 5, 0),
+    step(IF_EQUAL, word(libc::SYS_clone), 0, 2),
+    step(LOAD, FIRST_ARGUMENT, 0, 0),
+    step(IF_ANY_BIT, word(libc::CLONE_THREAD as libc::c_long), 1, 0),
+    ALLOW,
+    refuse(libc::EAGAIN),
+    refuse(libc::ENOSYS),
+];
+
 /// `enum bpf_cmd` (`include/uapi/linux/bpf.h`): what attaches to a tracepoint.
 const BPF_RAW_TRACEPOINT_OPEN: u32 = 17;
 
@@ -277,7 +289,10 @@ static NO_TRACEPOINT: [libc::sock_filter; 6] = [
 ];
 
 /// The command's system calls go through `filter`.
-fn filtered<'c>(command: &'c mut Command, filter: &'static [libc::sock_filter]) -> &'c mut Command {
+pub(super) fn filtered<'c>(
+    command: &'c mut Command,
+    filter: &'static [libc::sock_filter],
+) -> &'c mut Command {
     let len = u16::try_from(filter.len()).expect("a short filter");
     // SAFETY: between fork and exec only prctl is called; the filter lives for ever.
     unsafe {

@@ -222,8 +222,10 @@ pub const TESTS: &[Test] = tests! {
         figures_are_those_of_the_selection
         a_name_that_matches_nothing_is_told_once
         by_each_kind
+        a_container_by_its_name
         kinds_are_all_required
         a_group_that_comes_goes_and_comes_back
+        a_group_that_comes_and_goes_is_not_told_each_time
         what_is_not_there_is_told_at_once
         explain_takes_the_largest_drift_of_several
     }
@@ -239,6 +241,7 @@ pub const TESTS: &[Test] = tests! {
         a_pipe_that_nobody_reads
         fifos_without_a_reader
         a_stopped_terminal
+        without_a_thread_signals_work
         run_with_a_blocked_standard_error
         an_output_that_does_not_block
     }

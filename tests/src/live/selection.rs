@@ -12,7 +12,7 @@ use crate::{
     harness::{Outcome, Reason},
     helper::{Helper, Kind},
     records::{Record, parse},
-    scratch::Scratch,
+    scratch::{Scratch, hide},
     truth::{page_size, stat_field},
 };
 
@@ -245,6 +245,48 @@ pub fn by_each_kind() -> Outcome {
     Outcome::Passed
 }
 
+/// A container that is renamed while it runs, to what another's id begins with: the name is meant, and its new name is seen.
+pub fn a_container_by_its_name() -> Outcome {
+    const OTHER: &str = "beefc0de5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed5e1ec7ed";
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+    // As docker has it, but for this test alone.
+    fs::create_dir_all("/var/lib").expect("a folder that hosts have");
+    hide("/var/lib").expect("mount over /var/lib");
+    let folder = format!("/var/lib/docker/containers/{ID}");
+    fs::create_dir_all(&folder).expect("make a folder of ours");
+    let config = format!("{folder}/config.v2.json");
+    let name = |name: &str| {
+        let new = format!("{folder}/.tmp");
+        fs::write(&new, format!(r#"{{"ID": "{ID}", "Name": "/{name}"}}"#)).expect("write a file of ours");
+        fs::rename(&new, &config).expect("rename a file of ours");
+    };
+    name("shop");
+    let helpers = [(); 2].map(|()| Helper::start());
+    let [named, other] = helpers.each_ref().map(Helper::pid);
+    let groups =
+        [ID, OTHER].map(|id| Group::named(&format!("docker-{id}.scope")).expect("make a control group"));
+    groups[0].take(named).expect("move a process");
+    groups[1].take(other).expect("move a process");
+    assert_eq!(selected(&["--container", "shop"]), [named]);
+    assert_eq!(selected(&["--container", "beef"]), [other], "no name is in its way");
+
+    let arguments = ["--passive", "--container", "beef", "-i", "0.05", "--format", "csv"];
+    let mut running = Running::start(&arguments);
+    running.read_until(&format!(",{other},"));
+    name("beef");
+    running.read_until(&format!(",{named},"));
+    let later = [(); 3].map(|()| running.line().expect("it goes on"));
+    assert!(later.iter().all(|row| !row.contains(&format!(",{other},"))), "{later:?}");
+    running.signal(Signal::SIGINT);
+    running.finish().must_be_fine();
+    assert_eq!(selected(&["--container", "beef"]), [named]);
+    assert_eq!(selected(&["--container", "beefc0"]), [other]);
+    drop(helpers);
+    Outcome::Passed
+}
+
 /// Two kinds: only who is of both. Names and groups that fit later count then.
 pub fn kinds_are_all_required() -> Outcome {
     let [one, other] = ["live-one", "live-other"].map(Helper::start_as);
@@ -296,6 +338,32 @@ pub fn a_group_that_comes_goes_and_comes_back() -> Outcome {
     Outcome::Passed
 }
 
+/// A unit that fails and is started again all the time: that it is gone is not said in every report.
+pub fn a_group_that_comes_and_goes_is_not_told_each_time() -> Outcome {
+    const NAME: &str = "live-failing.service";
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+    let make = || Group::named(NAME).expect("make a control group");
+    let mut first = Some(make());
+    let arguments = ["--passive", "--unit", NAME, "-i", "0.02", "--format", "csv"];
+    let mut running = Running::start(&arguments);
+    running.line().expect("a header");
+    for _ in 0..12 {
+        let (group, helper) = (first.take().unwrap_or_else(make), Helper::start());
+        group.take(helper.pid()).expect("move a process");
+        running.read_until(&format!(",{},", helper.pid()));
+        drop((helper, group));
+        // Some reports without the group.
+        thread::sleep(Duration::from_millis(300));
+    }
+    running.signal(Signal::SIGINT);
+    let done = running.finish();
+    done.must_say(0, &["the unit 'live-failing.service' is gone"]);
+    assert_eq!(done.stderr.matches("is gone").count(), 3, "{done:?}");
+    Outcome::Passed
+}
+
 /// Before anything is measured, with 1 and what may be meant; of several the others are watched.
 pub fn what_is_not_there_is_told_at_once() -> Outcome {
     for (words, why) in [
@@ -329,6 +397,20 @@ pub fn explain_takes_the_largest_drift_of_several() -> Outcome {
     assert!(done.stderr.contains(&format!("drift: {pid} (live-e")), "{done:?}");
     let done = run(&["explain", "--comm", "live-e1", "--json"]);
     done.must_be_fine();
+    // Of several pids that are asked for those that are not there are told, whatever else selects.
+    let [one, other] = helpers.each_ref().map(|helper| helper.pid().to_string());
+    for (words, gone) in [
+        (&["-p", "4194304", &one][..], 1),
+        (&["-p", &one, "4194304", "4194303"], 2),
+        (&["-p", "4194304", &one, &other, "--comm", "live-e1"], 1),
+    ] {
+        let done = run(&[&["explain", "--json"], words].concat());
+        done.must_say(0, &["there is no process 4194304; the other processes of -p are looked at"]);
+        assert_eq!(done.stderr.matches("there is no process ").count(), gone, "{done:?}");
+        let explained: Value = serde_json::from_str(&done.stdout).expect("JSON");
+        assert_eq!(explained["pid"].as_u64(), Some(u64::from(helpers[0].pid())), "{done:?}");
+    }
+    run(&["explain", "-p", "4194304,4194303"]).must_say(1, &["there is no process 4194304"]);
     run(&["explain", "--comm", "live-nobody"])
         .must_say(1, &["no process with memory is selected", "live-nobody"]);
     Outcome::Passed

@@ -24,7 +24,10 @@ use crate::{
     command::rss_drift,
     harness::{Outcome, Reason},
     helper::AS_HELPER,
-    live::run::SELF,
+    live::{
+        labels::{NO_THREAD, filtered},
+        run::SELF,
+    },
     measure::wait_until,
     records::{Record, parse},
     scratch::{Scratch, text},
@@ -51,10 +54,15 @@ impl Running {
         fs::read_to_string(&self.said).expect("read a file of ours")
     }
 
+    /// Sends a signal.
+    pub(super) fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("signal a child of ours");
+    }
+
     /// Sends a signal; how it ended, and how long that took.
     pub(super) fn end(&mut self, signal: Signal) -> (ExitStatus, Duration) {
         let began = Instant::now();
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("signal a child of ours");
+        self.send(signal);
         loop {
             if let Some(status) = self.child.try_wait().expect("wait for a child") {
                 return (status, began.elapsed());
@@ -221,6 +229,63 @@ pub fn fifos_without_a_reader() -> Outcome {
     Outcome::Passed
 }
 
+/// Where no thread can be made, whoever has a report writes it: measuring waits for a reader that stalls, and a signal ends it all the
+/// same, with a full pipe, a stopped terminal and a FIFO.
+pub fn without_a_thread_signals_work() -> Outcome {
+    if Reason::NoSeccomp.holds() {
+        return Outcome::Skipped(Reason::NoSeccomp);
+    }
+    let scratch = Scratch::new();
+    let usual = usual_end(&scratch);
+    let stuck = |running: &mut Running| {
+        // Until nobody has taken anything for long.
+        thread::sleep(Duration::from_secs(3));
+        assert!(running.child.try_wait().expect("wait for a child").is_none(), "{}", running.said());
+        let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).expect("read /proc").count();
+        assert_eq!(threads, 1, "no thread could be made");
+    };
+    // Reports that take many pieces, which wait until there is room for all, and reports that go in one.
+    let own = std::process::id().to_string();
+    for (format, which, signal) in [
+        ("table", &["--all"][..], Signal::SIGINT),
+        ("csv", &["-p", &own], Signal::SIGTERM),
+        ("jsonl", &["--all"], Signal::SIGHUP),
+    ] {
+        let (read, write) = pipe().expect("a pipe");
+        let mut command = rss_drift(&[&["-i", "0.01", "--format", format], which].concat());
+        let mut running = Running::start(filtered(command.stdout(write), &NO_THREAD), &scratch);
+        drop(command);
+        stuck(&mut running);
+        let took = running.must_end(signal, 0, usual);
+        println!("report: {format}={took:?}");
+        let (said, left) = (running.said(), drained(read));
+        assert!(said.contains("standard output: 1 of "), "what is left out is counted: {said}");
+        match format {
+            "table" => {}
+            // Whole rows, of whole reports but for the last.
+            "csv" => assert!(left.ends_with("\r\n") && !parse(&left).is_empty(), "{left}"),
+            _ => assert!(left.lines().all(|line| line.ends_with('}')), "{left}"),
+        }
+    }
+    let (mut running, _read) = full_standard_error(&["sleep", "100"], &scratch, Some(&NO_THREAD));
+    wait_until("the command runs", || runs(running.child.id(), "sleep"));
+    running.must_end(Signal::SIGTERM, 143, usual);
+    // Its report is on its way, and nobody takes it.
+    let (mut running, _read) = full_standard_error(&["true"], &scratch, Some(&NO_THREAD));
+    stuck(&mut running);
+    running.must_end(Signal::SIGINT, 130, usual);
+
+    let Ok(terminal) = Terminal::open(80) else { return Outcome::Skipped(Reason::NoPty) };
+    // SAFETY: stops the output of a terminal of ours.
+    assert_eq!(unsafe { libc::tcflow(terminal.inside.as_raw_fd(), libc::TCOOFF) }, 0, "stop a terminal");
+    let mut command = rss_drift(&["--all", "-i", "0.02"]);
+    command.stdout(terminal.inside.try_clone().expect("a descriptor"));
+    let mut running = Running::start(filtered(&mut command, &NO_THREAD), &scratch);
+    stuck(&mut running);
+    running.must_end(Signal::SIGINT, 0, usual);
+    Outcome::Passed
+}
+
 /// A terminal that was stopped by ^S, as standard output and standard error.
 pub fn a_stopped_terminal() -> Outcome {
     let Ok(terminal) = Terminal::open(80) else { return Outcome::Skipped(Reason::NoPty) };
@@ -253,25 +318,36 @@ fn runs(pid: u32, name: &str) -> bool {
     })
 }
 
+/// `run` whose standard error is a full pipe, and the end that nobody reads.
+fn full_standard_error(
+    command: &[&str],
+    scratch: &Scratch,
+    filter: Option<&'static [libc::sock_filter]>,
+) -> (Running, OwnedFd) {
+    let (read, mut write) = {
+        let (read, write) = small_pipe();
+        (read, File::from(write))
+    };
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a flag of a pipe of ours");
+    while write.write(b"x").is_ok() {}
+    fcntl(&write, FcntlArg::F_SETFL(OFlag::empty())).expect("a flag of a pipe of ours");
+    let mut command = rss_drift(&[&["run", "--"], command].concat());
+    command.stderr(write);
+    if let Some(filter) = filter {
+        filtered(&mut command, filter);
+    }
+    let child = command.spawn().expect("start this very program");
+    let said = scratch.file("nothing");
+    fs::write(&said, "").expect("make a file of ours");
+    (Running { child, said }, read)
+}
+
 /// `run` whose standard error is a full pipe: a signal ends it with the status that it has otherwise, also when the command has
 /// ended and only the report is left to be written.
 pub fn run_with_a_blocked_standard_error() -> Outcome {
     let scratch = Scratch::new();
     let usual = usual_end(&scratch);
-    let start = |command: &[&str]| {
-        let (read, mut write) = {
-            let (read, write) = small_pipe();
-            (read, File::from(write))
-        };
-        fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a flag of a pipe of ours");
-        while write.write(b"x").is_ok() {}
-        fcntl(&write, FcntlArg::F_SETFL(OFlag::empty())).expect("a flag of a pipe of ours");
-        let arguments = [&["run", "--"], command].concat();
-        let child = rss_drift(&arguments).stderr(write).spawn().expect("start this very program");
-        let said = scratch.file("nothing");
-        fs::write(&said, "").expect("make a file of ours");
-        (Running { child, said }, read)
-    };
+    let start = |command: &[&str]| full_standard_error(command, &scratch, None);
     let (mut running, _read) = start(&["sleep", "100"]);
     wait_until("the command runs", || runs(running.child.id(), "sleep"));
     running.must_end(Signal::SIGTERM, 143, usual);
