@@ -84,23 +84,36 @@ impl Verdict {
 
 impl Near {
     fn count(&mut self, reading: Reading, page_size: u64, who: impl Fn() -> Who) {
-        let bytes = |pages: i64| u128::from(pages.max(0).unsigned_abs()) * u128::from(page_size);
-        let level = u128::from(self.level);
-        let distance = |reading: Reading| bytes(reading.exact).abs_diff(level);
+        let distance = |reading: Reading| size(reading.exact, page_size).abs_diff(u128::from(self.level));
         if self.nearest.as_ref().is_none_or(|it| distance(reading) < distance(it.reading)) {
             self.nearest = Some(who());
         }
-        if (bytes(reading.exact) < level) == (bytes(reading.reported) < level) {
+        if !is_parted(reading, self.level, page_size) {
             return;
         }
         self.parted += 1;
-        self.hidden += u64::from(bytes(reading.reported) < level);
-        let size = |it: &Who| Reverse(it.reading.drift().unsigned_abs());
+        self.hidden += u64::from(is_below(reading.reported, self.level, page_size));
+        let rank = |it: &Who| Reverse(it.reading.drift().unsigned_abs());
         let who = who();
-        let place = self.named.partition_point(|it| size(it) <= size(&who));
+        let place = self.named.partition_point(|it| rank(it) <= rank(&who));
         self.named.insert(place, who);
         self.named.truncate(NAMED);
     }
+}
+
+/// Whether a level, in bytes, lies between the two figures: a reading is below it by one of them and not by the other.
+#[must_use]
+pub fn is_parted(reading: Reading, level: u64, page_size: u64) -> bool {
+    is_below(reading.exact, level, page_size) != is_below(reading.reported, level, page_size)
+}
+
+fn is_below(pages: i64, level: u64, page_size: u64) -> bool {
+    size(pages, page_size) < u128::from(level)
+}
+
+/// A figure in bytes. Below 0 there is no memory.
+fn size(pages: i64, page_size: u64) -> u128 {
+    u128::from(pages.max(0).unsigned_abs()) * u128::from(page_size)
 }
 
 #[cfg(test)]
