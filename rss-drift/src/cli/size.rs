@@ -5,14 +5,35 @@ const UNITS: &str = "kmgtpe";
 
 /// Parses "65536", "64K", "1.5M", "1MiB", "2 GiB"; 0 and what does not fit into 63 bits are refused.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let end =
-        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    shift(unit.trim_start())
-        .and_then(|shift| scaled(number, shift))
+    let (number, unit) = split(text.trim());
+    of(number, unit.trim_start())
         .filter(|&bytes| bytes > 0)
         .ok_or_else(|| "give a size above 0, such as 65536, 64K, 1.5M or 1GiB (powers of 1024)".to_owned())
+}
+
+/// Parts the number at the beginning from what stands behind it.
+pub(super) fn split(text: &str) -> (&str, &str) {
+    let end =
+        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    text.split_at(end)
+}
+
+/// So many of a unit, in bytes; `None` where one of them is none, or they do not fit into 63 bits.
+pub(super) fn of(number: &str, unit: &str) -> Option<u64> {
+    scaled(number, shift(unit)?)
+}
+
+/// Whether it is a unit.
+pub(super) fn is_unit(unit: &str) -> bool {
+    shift(unit).is_some()
+}
+
+/// The units as people write them.
+pub(super) fn units() -> impl Iterator<Item = String> + Clone {
+    let letters = UNITS.chars().map(|letter| letter.to_ascii_uppercase());
+    ["B".to_owned()]
+        .into_iter()
+        .chain(letters.flat_map(|letter| [format!("{letter}"), format!("{letter}iB")]))
 }
 
 /// The power of two of a unit, in capitals or not: none, `B`, `K`, `KB` or `KiB`.
@@ -70,6 +91,16 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }
+    }
+
+    #[test]
+    fn units_are_taken_as_they_are_listed() {
+        assert_eq!(units().take(5).collect::<Vec<_>>(), ["B", "K", "KiB", "M", "MiB"]);
+        assert!(units().all(|unit| is_unit(&unit)) && is_unit("") && !is_unit("X"));
+        assert_eq!(
+            (of("0", ""), of("1.5", "MiB"), of("", "M"), of("9", "E")),
+            (Some(0), Some(3 << 19), None, None)
+        );
     }
 
     #[test]
