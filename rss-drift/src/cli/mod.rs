@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod duration;
 mod explain;
+mod fail_if;
 mod full;
 #[cfg(test)]
 mod fuzz;
@@ -44,13 +45,20 @@ use crate::{
         rss-drift 1 5 --unit nginx             the processes of a service, five times\n  \
         rss-drift --min-drift 1M               who is off by 1 MiB or more\n  \
         rss-drift --by unit --near 512M        which services cross a level, and how near each is its limit\n  \
+        rss-drift --fail-if 'drift > 64M'      end with status 3 when a process is off by more\n  \
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift explain 1234                 what each tool says of a process, and why they differ\n  \
         rss-drift watch --csv drift.csv        the table, and every process and column into a file\n  \
         rss-drift run -- make -j8              true peaks of a command, and the RFC's cache\n  \
         rss-drift demo                         10,000 threads: how far off this kernel is\n  \
-        rss-drift doctor                       what measuring needs, and what is missing"
+        rss-drift doctor                       what measuring needs, and what is missing\n\n\
+        Exit status:\n  \
+        0  done, or ended by Ctrl-C, SIGTERM or SIGHUP\n  \
+        1  cannot measure, or cannot write\n  \
+        2  the command line is wrong\n  \
+        3  a condition of --fail-if came true\n  \
+        run: the command's own, 126, 127 or 128 + N as shells give it, and 125 when rss-drift itself fails"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -92,7 +100,7 @@ enum Verb {
 }
 
 /// Runs the command line `args`, of which the first is the program's name. Exit: 0 done, 1 cannot measure or cannot
-/// write, 2 usage.
+/// write, 2 usage, 3 a condition of `--fail-if` came true.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = dispatch(args);
     stderr::flush();
@@ -203,6 +211,13 @@ enum Usage {
     /// Which fields there are depends on what the rows are, so that clap cannot look at a field by itself.
     #[error("invalid value '{value}' for '{option}': {error}")]
     Field { option: &'static str, value: String, error: FieldError },
+    /// Only control groups have a charge.
+    #[error(
+        "invalid value '{text}' for '--fail-if': {figure} is a figure of --by cgroup, unit and container; here valid are: {valid}"
+    )]
+    NoCharge { text: String, figure: &'static str, valid: String },
+    #[error("invalid value '{text}' for '--fail-if': it takes {reports} reports, and -n {count} ends before")]
+    TooFewReports { text: String, reports: u64, count: u64 },
 }
 
 impl Usage {

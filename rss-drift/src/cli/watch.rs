@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Usage, duration, full::FullMode, number, select::Select, size, valid, values};
+use super::{Usage, duration, fail_if, full::FullMode, number, select::Select, size, valid, values};
 use crate::{
     drift::{by::By, groups::Aggregate, sample::Row},
     output::{Columns, Detail, Format, Look, UsageError, check_table, plan_outputs},
@@ -10,7 +10,7 @@ use crate::{
     proc::Source,
     session::Mode,
     table::{Column, Record, Units, fields_help, parse_field, parse_fields},
-    watch::{GroupShape, Options, Shape, Sort},
+    watch::{Condition, GroupShape, Options, Shape, Sort},
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -163,10 +163,18 @@ struct Limits {
     /// End after this time
     #[arg(short, long, value_name = "TIME", allow_negative_numbers = true, value_parser = duration::parse)]
     duration: Option<Duration>,
+    /// End with exit status 3 when this comes true
+    ///
+    /// FIGURE OPERATOR AMOUNT, and `for N` where it has to be so in N reports in a row: 'drift > 64MiB for 3', 'percent >= 5%', 'near 512MiB'.
+    /// Figures are exact, reported, drift (too much or too little), percent (of exact), and with --by cgroup, unit or container
+    /// `charge_percent` and `charged_exact_percent`. It judges every selected process, or with --by every group, whatever --top is. Of a drift counts what
+    /// is certain. May be given several times; a line on standard error says which came true, and for whom (docs/alerts.md).
+    #[arg(long, value_name = "CONDITION", value_parser = fail_if::parse)]
+    fail_if: Vec<Condition>,
     /// CPU limit of the BPF programs
     ///
     /// In percent. When they take more of the host's CPU time than this, rss-drift goes on in passive mode.
-    #[arg(long, value_name = "PERCENT", default_value = "2", allow_negative_numbers = true, value_parser = number::percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "2", hide_short_help = true, allow_negative_numbers = true, value_parser = number::percent)]
     max_overhead: f64,
 }
 
@@ -227,6 +235,8 @@ impl Args {
         if output.near.is_some() {
             check_table(&outputs, UsageError::NearWithoutTable)?;
         }
+        let count = times.or(limits.count);
+        check_conditions(&limits.fail_if, rows.by, count)?;
         // Whoever names processes wants to see each of them.
         let limit = match rows.top {
             None if rows.all || !select.pids.is_empty() => None,
@@ -240,7 +250,7 @@ impl Args {
             machine_limit: rows.top,
             shape,
             interval: every.unwrap_or(output.interval),
-            count: times.or(limits.count),
+            count,
             duration: limits.duration,
             source: how.source,
             resident: how.resident,
@@ -248,11 +258,28 @@ impl Args {
             columns,
             look: Look { units: output.units, detail: Detail::wanted() },
             near: output.near,
+            fail_if: limits.fail_if,
             outputs,
             lock_timeout: output.lock_timeout,
             max_overhead: limits.max_overhead,
         })))
     }
+}
+
+/// Whether each condition can come true, of these rows and in so many reports.
+fn check_conditions(conditions: &[Condition], by: Grouping, count: Option<u64>) -> Result<(), Usage> {
+    let has_charge = by.is_some_and(By::is_control_group);
+    for condition in conditions {
+        let text = || condition.text.clone();
+        if let Some(figure) = condition.figure().filter(|figure| figure.is_of_charge() && !has_charge) {
+            let valid = fail_if::names(false).collect::<Vec<_>>().join(", ");
+            return Err(Usage::NoCharge { text: text(), figure: figure.name(), valid });
+        }
+        if let Some(count) = count.filter(|&count| count < condition.reports) {
+            return Err(Usage::TooFewReports { text: text(), reports: condition.reports, count });
+        }
+    }
+    Ok(())
 }
 
 fn mode(how: &How, full: FullMode) -> Mode {

@@ -161,6 +161,16 @@ impl Row {
         self.drift().map(|drift| (drift.saturating_sub(moved), drift.saturating_add(moved)))
     }
 
+    /// By how many pages the drift can be off, as far as that is known: passive mode knows a lower bound of what moved. `None` where it is
+    /// not known at all: a reading is not of one instant, or there is one reading only.
+    #[must_use]
+    pub fn uncertainty(&self) -> Option<u64> {
+        if self.notes.contains(&Note::Uncertain) {
+            return None;
+        }
+        self.shadow.and_then(|shadow| shadow.uncertainty).or(self.moved)
+    }
+
     /// Whether so much moved between the two readings around /proc that there may be no drift at all: the band has 0 in it. Passive
     /// mode knows a lower bound of what moved: where that does not reach 0, the true band still may.
     #[must_use]

@@ -30,7 +30,7 @@ pub fn say(text: &str) {
 }
 
 /// Says what must not be left out, however much waits before it.
-pub(super) fn deliver(text: Vec<u8>) {
+pub fn deliver(text: Vec<u8>) {
     if let Some(writer) = writer() {
         writer.report(Unit { bytes: text, rows: 0, counts: true });
     }

@@ -51,11 +51,22 @@ impl Reporter {
         let first =
             |groups: &mut Vec<Aggregate>| shape.sort.first(groups, self.options.most_rows(), &self.host);
         let is_known = |group: &Aggregate| shape.sort.field.get(group, &self.host) != Value::Empty;
+        let is_known = groups.iter().any(is_known);
         let mut left_out = 0;
-        if groups.iter().any(is_known) {
+        // Conditions judge all groups, also where the outputs take few: those of a charge when that of all groups is read.
+        let needs_charges = self.conditions.need_charges();
+        let mut fulfilled = self.conditions.judge(&named(&groups), &self.host);
+        if is_known && !needs_charges {
             left_out += first(&mut groups);
         }
-        if !self.read_files(&mut groups, &snapshot, &placed, give_up) {
+        charge(&mut groups, &placed);
+        if needs_charges {
+            fulfilled = self.conditions.judge(&named(&groups), &self.host);
+        }
+        if is_known {
+            left_out += first(&mut groups);
+        }
+        if self.options.resident && !self.walk(&mut groups, &snapshot, &placed, give_up) {
             return Ok(None);
         }
         left_out += first(&mut groups);
@@ -64,21 +75,17 @@ impl Reporter {
             return Ok(None);
         }
         let shown = groups.len().min(self.options.limit.unwrap_or(usize::MAX));
-        Ok(Some(Made { rows: OwnRows::Groups(groups), shown, holders: Vec::new(), left_out }))
+        Ok(Some(Made { rows: OwnRows::Groups(groups), shown, holders: Vec::new(), left_out, fulfilled }))
     }
 
-    /// Adds what control groups and, where that is asked for, page tables say. Whether all of it was read.
-    fn read_files(
+    /// Adds what page tables say. Whether all of them were walked.
+    fn walk(
         &self,
         groups: &mut [Aggregate],
         snapshot: &Snapshot,
         placed: &Placed,
         give_up: &dyn Fn() -> bool,
     ) -> bool {
-        charge(groups, placed);
-        if !self.options.resident {
-            return true;
-        }
         let mut at = vec![None; placed.names.len()];
         for (index, group) in groups.iter().enumerate() {
             at[group.place] = Some(index);
@@ -116,6 +123,11 @@ impl Reporter {
     }
 }
 
+/// The groups that are judged: processes that are in none are no group.
+fn named(groups: &[Aggregate]) -> impl Iterator<Item = &Aggregate> + Clone {
+    groups.iter().filter(|group| group.name.text.is_some())
+}
+
 /// How many groups there are. Processes that are in none are no group.
 fn count(groups: &[Aggregate], by: By) -> GroupCount {
     let (named, none): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.name.text.is_some());
@@ -126,7 +138,7 @@ fn count(groups: &[Aggregate], by: By) -> GroupCount {
 /// Whether the drift of any group matters.
 fn verdict(groups: &[Aggregate], page_size: u64, near: Option<u64>) -> Verdict {
     let mut verdict = Verdict::new(page_size, near);
-    for group in groups.iter().filter(|group| group.name.text.is_some()) {
+    for group in named(groups) {
         if let Some(reading) = group.reading() {
             verdict.count_named(reading, || Name::Group(group.name.shown().to_owned()));
         }

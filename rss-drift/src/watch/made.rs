@@ -1,5 +1,6 @@
 //! What a report is made of before its number is known.
 
+use super::fail_if::Fulfilled;
 use crate::{
     drift::{
         groups::Aggregate,
@@ -18,6 +19,8 @@ pub(super) struct Made {
     pub(super) holders: Vec<RowHolders>,
     /// Rows that no output takes.
     pub(super) left_out: u64,
+    /// Of all rows, those that fulfil the conditions of `--fail-if`.
+    pub(super) fulfilled: Fulfilled,
 }
 
 /// Rows that nobody else has.

@@ -1,5 +1,7 @@
 //! `rss-drift watch`: every interval, what the kernel reports beside what is exact.
 
+mod condition;
+mod fail_if;
 mod groups;
 mod made;
 mod options;
@@ -12,6 +14,7 @@ mod sort;
 use std::{process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
+pub(crate) use condition::{Condition, Figure, Operator, Test};
 use nix::sys::signal::Signal;
 pub(crate) use options::{GroupShape, Options, Shape};
 
@@ -28,6 +31,8 @@ pub(crate) use sort::Sort;
 const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 /// The signal that asks for a report.
 const REPORT_NOW: Signal = Signal::SIGUSR1;
+/// Exit status when a condition of `--fail-if` came true.
+const CAME_TRUE: u8 = 3;
 
 pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     ignore_file_size_signal();
@@ -44,7 +49,8 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::block(&signals).context("cannot receive signals")?;
     let outcome = report(&mut reporter, &mut signals);
     let (found_any, asked_for_some) = (reporter.found_any(), reporter.asked_for_some());
-    let hurry = !matches!(outcome, Ok(End::AsAsked));
+    let came_true = reporter.came_true();
+    let hurry = !matches!(outcome, Ok(End::AsAsked | End::Condition));
     if matches!(outcome, Ok(End::Signal)) {
         patience::hurry();
     }
@@ -56,6 +62,9 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let nobody_reads = |error: &anyhow::Error| matches!(error.downcast_ref(), Some(OutputError::ClosedPipe));
     // Who asked for reports of processes that never were has got none, also where nobody reads them; a signal ends what went on.
     Ok(match end {
+        // Also where nobody reads the report.
+        Ok(_) if came_true => ExitCode::from(CAME_TRUE),
+        Err(error) if nobody_reads(&error) && came_true => ExitCode::from(CAME_TRUE),
         Ok(End::AsAsked) if !found_any => {
             log::warn!("no process was selected in any report");
             ExitCode::FAILURE
@@ -72,6 +81,8 @@ enum End {
     Signal,
     /// `-n`, `-d`, or the last process of `-p` is gone.
     AsAsked,
+    /// One of `--fail-if` came true.
+    Condition,
 }
 
 /// Reports until the last report is made or a signal ends it. SIGUSR1 asks for a report now; the next one stays when it is due.
@@ -98,6 +109,9 @@ fn report(reporter: &mut Reporter, signals: &mut Signals) -> anyhow::Result<End>
             Due::Report if grace.is_over() => {}
             Due::Report => {
                 reporter.interval_over(&|| grace.is_over())?;
+                if reporter.came_true() {
+                    return Ok(End::Condition);
+                }
                 if reporter.is_over() {
                     return Ok(End::AsAsked);
                 }

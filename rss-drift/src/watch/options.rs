@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Sort;
+use super::{Condition, Sort};
 use crate::{
     drift::{behaviour::Precisions, by::By, groups::Aggregate, sample::Row},
     output::{Columns, Format, Look, OutputSpec},
@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub look: Look,
     /// A level that the verdict compares with, in bytes (`--near`).
     pub near: Option<u64>,
+    /// What ends it with a status of its own (`--fail-if`).
+    pub fail_if: Vec<Condition>,
     pub outputs: Vec<OutputSpec>,
     /// How long a lock of another process on an output is waited for.
     pub lock_timeout: Duration,

@@ -27,11 +27,14 @@ impl Reporter {
         give_up: &dyn Fn() -> bool,
     ) -> anyhow::Result<Option<Made>> {
         let limit = self.options.most_rows();
-        let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host, sort, limit);
+        // Conditions judge every selected process. Those that are shown come first: they are compared with what /proc says.
+        let read = if self.conditions.is_empty() { limit } else { limit.map(|_| usize::MAX) };
+        let (pids, mut left_out) = self.selection.pids(&snapshot, &self.rules, &self.host, sort, read);
         let (probe, earlier) = (&mut self.session.probe, &mut self.earlier);
         let rows = collect::rows(probe, snapshot, &pids, &self.rules, earlier, problems, give_up)?;
         let Some(mut rows) = rows else { return Ok(None) };
         self.selection.keep_large(&mut rows, self.rules.page_size);
+        let fulfilled = self.conditions.judge(&rows.iter(), &self.host);
         left_out += sort.first(&mut rows, limit, &self.host);
         // What no table shows is of the outputs for machines alone.
         let mut shown = rows.len().min(self.options.limit.unwrap_or(usize::MAX));
@@ -42,7 +45,7 @@ impl Reporter {
         let behind = shown;
         shown += farewells.len();
         rows.splice(behind..behind, farewells);
-        Ok(Some(Made { rows: OwnRows::Processes(rows), shown, holders, left_out }))
+        Ok(Some(Made { rows: OwnRows::Processes(rows), shown, holders, left_out, fulfilled }))
     }
 
     /// Who holds the missing pages of the rows, by a reading right behind theirs.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    fail_if::{Conditions, Fulfilled},
     made::OwnRows,
     options::{Options, Shape},
     select::Selection,
@@ -19,12 +20,12 @@ use crate::{
         verdict::Verdict,
     },
     kernel::tunables::Cpus,
-    output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck},
+    output::{Block, FinalSummary, Headline, Outputs, SelfCheck, ShadowCheck, stderr},
     probe::{Mm, Probe, Snapshot},
     proc::{Precision, own_peak_rss},
     select::{Filter, Grouper},
     session::{CpuClock, Mode, OverheadGuard, Session, give_memory_back},
-    table::bytes,
+    table::{Units, bytes},
 };
 
 /// Reads and reports, interval by interval: the session, what it shows, where to, and what it remembers for the summary.
@@ -37,6 +38,8 @@ pub(super) struct Reporter {
     pub(super) selection: Selection,
     /// Finds the groups of processes (`--by`).
     pub(super) grouper: Option<Grouper>,
+    /// What is judged (`--fail-if`).
+    pub(super) conditions: Conditions,
     /// What is known from the reports before.
     pub(super) earlier: Earlier,
     map_bytes: u64,
@@ -81,6 +84,15 @@ impl Reporter {
                 "whether {source} is exact is not known here, and no drift of it: --min-drift selects nothing"
             );
         }
+        let conditions = Conditions::new(options.fail_if.clone());
+        if let Some(condition) = conditions.of_drift()
+            && rules.precisions.of(options.source) == Precision::Unknown
+        {
+            let (source, text) = (options.source.name(), &condition.text);
+            log::warn!(
+                "whether {source} is exact is not known here, and no drift of it: --fail-if '{text}' never comes true"
+            );
+        }
         if selection.look(&snapshot, session.probe.cgroup_version(), &rules, &|| false) {
             selection.tell_unseen();
         }
@@ -100,6 +112,7 @@ impl Reporter {
             rules,
             selection,
             grouper,
+            conditions,
             earlier: Earlier::default(),
             clock: CpuClock::begin(),
             since,
@@ -125,6 +138,11 @@ impl Reporter {
     /// Whether the wanted number of reports was made, or nobody is left to be watched.
     pub(super) fn is_over(&self) -> bool {
         self.options.count.is_some_and(|count| self.intervals >= count) || self.selection.is_over()
+    }
+
+    /// Whether a condition of `--fail-if` came true.
+    pub(super) const fn came_true(&self) -> bool {
+        self.conditions.came_true()
     }
 
     /// Whether so many reports were asked for, or so long a time.
@@ -168,7 +186,9 @@ impl Reporter {
             return Ok(());
         };
         self.intervals += 1;
-        made.rows.stand_in(ReportId { interval: self.intervals, time });
+        let report = ReportId { interval: self.intervals, time };
+        made.rows.stand_in(report);
+        let fulfilled = std::mem::take(&mut made.fulfilled);
         let full = self.session.probe.full_mode().is_some();
         let too_costly = full && self.guard.interval_over(&self.session.probe, self.rules.cpus.online.len());
         if too_costly {
@@ -189,8 +209,11 @@ impl Reporter {
             check: &check,
             since: full.then_some(self.since),
         };
-        self.outputs.report(&block)?;
-        if too_costly {
+        let written = self.outputs.report(&block);
+        // Also where nobody reads the report.
+        self.say_what_came_true(fulfilled, report);
+        written?;
+        if too_costly && !self.came_true() {
             // Behind the report, which is one of full mode.
             self.step_down()?;
         }
@@ -233,6 +256,14 @@ impl Reporter {
             summary,
             verdict,
             groups: None,
+        }
+    }
+
+    /// Counts the report for the conditions, and says which of them came true.
+    fn say_what_came_true(&mut self, fulfilled: Fulfilled, report: ReportId) {
+        let units = self.options.look.units.unwrap_or(Units::Human);
+        for line in self.conditions.count(fulfilled, report, &self.host, units) {
+            stderr::deliver(format!("rss-drift: {line}\n").into_bytes());
         }
     }
 
