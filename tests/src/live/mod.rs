@@ -2,6 +2,7 @@
 //! that touched a known number of pages, the kernel's own words.
 
 mod aggregates;
+mod alerts;
 mod causes;
 mod commands;
 mod crowds;
@@ -206,6 +207,15 @@ pub const TESTS: &[Test] = tests! {
         a_shared_memory_counts_once
         sizes_and_levels_are_of_groups
         words_and_names
+    }
+    alerts {
+        a_known_drift_fires_in_the_third_report
+        every_selected_process_is_judged
+        what_moves_counts_as_far_as_it_is_certain
+        of_a_group
+        a_level_and_several_conditions
+        a_signal_before_it_keeps_its_own_status
+        conditions_that_are_none
     }
     labels {
         no_drift_of_files_that_may_be_exact

@@ -56,6 +56,7 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "fallback::",
     "groups::",
     "aggregates::",
+    "alerts::",
     "labels::",
     "ftrace::",
     "crowds::programs",
