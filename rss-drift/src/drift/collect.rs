@@ -166,8 +166,8 @@ impl<'a> Group<'a> {
 
 /// Rows for `pids`, group by group between two readings, of which `before` is the first. Of many those that move come first.
 ///
-/// Where `stat` is not wanted, that of the first processes is read all the same, so that each report checks the records against /proc. Where nothing
-/// is wanted, the rows behind that group are those of the last reading, in which reported and exact are of one instant.
+/// Where `stat` is not wanted, that of the first processes is read all the same, so that each report checks the records against /proc. Where
+/// nothing is wanted, the rows behind that group are those of the last reading, in which reported and exact are of one instant.
 ///
 /// That may take seconds: `give_up` is asked before each process, and where it says so there are no rows (`None`).
 pub fn rows(
