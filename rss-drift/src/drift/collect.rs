@@ -286,6 +286,7 @@ fn row(
     row.process.uid = files.uid;
     row.process.cgroup = files.cgroup;
     row.process.faults = files.faults;
+    row.process.mm_pid = after.first_user(second);
     row
 }
 
@@ -297,7 +298,9 @@ fn recorded_row(mm: &Mm, reading: &Snapshot, rules: &Rules, problems: &mut Probl
         problems.uncertain += 1;
     }
     let files = ProcFigures { stat: Some(mm.approximate_rss()), ..ProcFigures::default() };
-    Row { time: reading.time, files, moved: Some(0), notes, ..of_record(mm, rules) }
+    let mut row = Row { time: reading.time, files, moved: Some(0), notes, ..of_record(mm, rules) };
+    row.process.mm_pid = reading.first_user(mm);
+    row
 }
 
 /// What has to be said of a process whatever its counters are.
@@ -348,6 +351,7 @@ fn of_record(mm: &Mm, rules: &Rules) -> Row {
             comm: comm(mm),
             uid: None,
             cgroup: None,
+            mm_pid: None,
             threads: mm.threads,
             faults: None,
         },

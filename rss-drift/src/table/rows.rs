@@ -166,6 +166,8 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.band().map(|(_, high)| high), head("BAND-HIGH") also(&["band_high"]) signed();
     step_down Text "Why the mode is passive though full was asked for: unavailable (at the start) or overhead (--max-overhead)"
         |_, host| host.step_down.map(StepDown::name), head("STEP-DOWN");
+    mm_pid Id "The lowest pid of the processes that use the same memory (shared-mm); empty where there is one"
+        |row, _| row.process.mm_pid.map(u64::from), head("MM-PID");
 };
 
 /// The columns that only the terminal has.
@@ -199,7 +201,7 @@ mod tests {
         bound_bytes,stat_bytes,statm_bytes,status_bytes,resident_bytes,exact_file_bytes,exact_anon_bytes,\
         exact_shmem_bytes,exact_swap_bytes,global_file_bytes,global_anon_bytes,global_shmem_bytes,\
         global_swap_bytes,peak_exact_bytes,peak_drift_bytes,vm_hwm_bytes,hits,misses,flushes,faults,missed_events,\
-        note,interval,reading_time,band_low_bytes,band_high_bytes,step_down";
+        note,interval,reading_time,band_low_bytes,band_high_bytes,step_down,mm_pid";
 
     #[test]
     fn the_contract_keeps_its_names_and_order() {
