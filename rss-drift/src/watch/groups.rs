@@ -44,8 +44,8 @@ impl Reporter {
         }
         problems.uncertain += groups.iter().map(|group| group.uncertain).sum::<u64>();
         headline.groups = Some(count(&groups, shape.by));
-        headline.verdict = verdict(&groups, self.rules.page_size, self.options.near);
         keep_large(&mut groups, shape, self.rules.page_size);
+        headline.verdict = verdict(&groups, self.rules.page_size, self.options.near);
 
         // Ranking by what files say takes the files of all groups.
         let first =
@@ -212,6 +212,10 @@ mod tests {
         assert_eq!(first("exact", Some(2)), ("c-".into(), 2));
         assert_eq!(first("group", None), ("-abc".into(), 0));
         assert_eq!(first("charge", Some(9)), ("-abc".into(), 0), "none has one");
+        let mut groups = groups();
+        groups[0].reported = None;
+        let _ = shape(None, None, "-drift").sort.first(&mut groups, None, &host());
+        assert_eq!(names(&groups).last(), Some(&"b"), "what is not known is last in both directions");
         assert_eq!(first("drift", Some(0)), (String::new(), 4));
     }
 
