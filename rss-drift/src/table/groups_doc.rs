@@ -31,8 +31,8 @@ web.service     4 211.9 MiB 213.2 MiB +1.3 MiB   0.61 2.9 MiB 209.1 MiB   -4.1 M
 db.service      1  83.0 MiB  83.2 MiB +280 KiB   0.33 744 KiB  82.4 MiB   -884 KiB 100.0 MiB   82.38  83.24  4421 python3       +280 KiB
 self-check: ok
 DRIFT: + the kernel shows too little, - too much
-BEYOND-RSS: what the control group is charged and RSS does not see, such as page cache and kernel memory
-CHARGE%, EXACT%: of the limit, by the charge and by the exact RSS
+BEYOND-RSS: what the control group is charged and RSS does not see, such as page cache and kernel memory; below 0 where another group is charged for pages that RSS sees
+CHARGE%, EXACT%: of the limit, by the charge, which the kernel acts on, and by the exact RSS
 ```
 
 The head says how many groups there are and how many of them the table shows, and the verdict is of groups. On a narrow terminal the limits stay longer than
@@ -71,7 +71,8 @@ Control groups, units and containers stand beside what their own files say: `mem
   and those that have another row. Memory that processes of several groups share is in that of the lowest pid of the host, so that
   `charged_exact_bytes` can be below `exact_bytes` of a selection. On version 1 without `memory.use_hierarchy` (up to 5.10) both are of the group alone.
 - **How near the limit** a group is, is told twice: `charge_percent` is what the kernel acts on, `charged_exact_percent` what RSS has of it. The limit is the group's own.
-  One of a group above may be nearer.
+  Where a group above comes to its own limit first (a slice, a pod), `limit_above_group`, `limit_above_bytes` and `limit_above_percent` say
+  which and how near, and the table has ABOVE and ABOVE%.
 - The kernel charges in batches of up to 64 pages a CPU, and `memory.stat` can lag behind. The files are read right behind the counters, not at the
   same instant.
 - **Empty**: the root of version 2 has no such files, and a hierarchy that is not mounted here, or that another mount covers, has none to be

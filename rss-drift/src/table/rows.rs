@@ -106,7 +106,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
     reported_bytes Pages "What the kernel reported in the source's file"
         |row, _| row.reported(), head("REPORTED") also(&["reported"]) keep(80) within(&[Memory]);
     exact_bytes Pages "What the kernel's counters add up to, with all that is still cached"
-        |row, _| row.exact_rss(), head("EXACT") also(&["exact"]) keep(85) within(&[Memory, Rfc]);
+        |row, _| row.exact_rss(), head("EXACT") also(&["exact", "rss"]) keep(85) within(&[Memory, Rfc]);
     shadow_bytes Pages "RSS by the shadow, rss-drift's own per-CPU cache (full mode)"
         |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]) within(&[Rfc]);
     drift_bytes Pages "exact - reported; positive: the kernel under-reports; empty where the file may be exact or not"

@@ -38,7 +38,7 @@ impl<R: Record> Sort<R> {
             // What is empty is last in both directions.
             let is_known = first != Value::Empty && second != Value::Empty;
             let order = if self.reverse && is_known { order.reverse() } else { order };
-            order.then_with(|| one.tie(other))
+            one.is_last().cmp(&other.is_last()).then(order).then_with(|| one.tie(other))
         };
         let kept = limit.unwrap_or(usize::MAX).min(rows.len());
         let cut = rows.len() - kept;
