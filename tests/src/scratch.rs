@@ -89,6 +89,13 @@ pub fn hide(path: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Shows one directory in the place of another one, to this process and its children.
+pub fn cover(path: &Path, with: &Path) -> io::Result<()> {
+    make_mounts_private()?;
+    mount(Some(with), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+    Ok(())
+}
+
 /// From here on this process's mounts are its own.
 fn make_mounts_private() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;

@@ -166,8 +166,8 @@ impl<'a> Group<'a> {
 
 /// Rows for `pids`, group by group between two readings, of which `before` is the first. Of many those that move come first.
 ///
-/// Where `stat` is not wanted, that of the first processes is read all the same, so that each report checks the records against /proc. Where nothing
-/// is wanted, the rows behind that group are those of the last reading, in which reported and exact are of one instant.
+/// Where `stat` is not wanted, that of the first processes is read all the same, so that each report checks the records against /proc. Where
+/// nothing is wanted, the rows behind that group are those of the last reading, in which reported and exact are of one instant.
 ///
 /// That may take seconds: `give_up` is asked before each process, and where it says so there are no rows (`None`).
 pub fn rows(
@@ -286,6 +286,7 @@ fn row(
     row.process.uid = files.uid;
     row.process.cgroup = files.cgroup;
     row.process.faults = files.faults;
+    row.process.mm_pid = after.first_user(second);
     row
 }
 
@@ -297,7 +298,9 @@ fn recorded_row(mm: &Mm, reading: &Snapshot, rules: &Rules, problems: &mut Probl
         problems.uncertain += 1;
     }
     let files = ProcFigures { stat: Some(mm.approximate_rss()), ..ProcFigures::default() };
-    Row { time: reading.time, files, moved: Some(0), notes, ..of_record(mm, rules) }
+    let mut row = Row { time: reading.time, files, moved: Some(0), notes, ..of_record(mm, rules) };
+    row.process.mm_pid = reading.first_user(mm);
+    row
 }
 
 /// What has to be said of a process whatever its counters are.
@@ -348,6 +351,7 @@ fn of_record(mm: &Mm, rules: &Rules) -> Row {
             comm: comm(mm),
             uid: None,
             cgroup: None,
+            mm_pid: None,
             threads: mm.threads,
             faults: None,
         },

@@ -59,6 +59,7 @@ pub(crate) fn row(pid: u32, comm: &str, exact: i64, reported: i64) -> Row {
             comm: comm.to_owned(),
             uid: Some(1000),
             cgroup: Some("/user.slice".to_owned()),
+            mm_pid: None,
             threads: 3,
             faults: Some(77),
         },
@@ -94,6 +95,7 @@ pub(crate) fn passive_and_full() -> [Row; 2] {
     full.files.resident = Some(9);
     full.moved = Some(10);
     full.missed_events = Some(11);
+    full.process.mm_pid = Some(21);
     full.notes = vec![Note::DeadLeader, Note::Uncertain];
     full.shadow = Some(ShadowFigures {
         shadow: 12,

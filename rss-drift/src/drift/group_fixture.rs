@@ -7,7 +7,10 @@ use super::{
     sample::ReportId,
 };
 use crate::{
-    kernel::{charge::Charge, room::GroupMemory},
+    kernel::{
+        charge::{Above, Charge},
+        room::GroupMemory,
+    },
     proc::Source,
 };
 
@@ -49,6 +52,7 @@ pub(crate) fn all_and_little() -> [Aggregate; 2] {
         kernel: Some(11),
         page_tables: Some(12),
         of_subtree: true,
+        above: Some(Above { path: "/".to_owned(), usage: 30, limit: 40 }),
     });
     all.charged_exact = Some(512);
     all.missed_events = Some(13);

@@ -26,6 +26,8 @@ pub struct Process {
     pub uid: Option<u32>,
     /// Path in the cgroup v2 hierarchy, else the memory controller's; `None` when unreadable.
     pub cgroup: Option<String>,
+    /// The lowest pid of the processes that use the same mm, where several do ([`Note::SharedMm`]).
+    pub mm_pid: Option<u32>,
     /// Threads of the thread group.
     pub threads: u32,
     /// Page faults of all its tasks since it began, as the kernel counts them (`min_flt` and `maj_flt` of

@@ -32,6 +32,8 @@ pub(super) struct Explanation {
     pub group: Option<GroupMemory>,
     /// Since when peaks were followed (`--duration`).
     pub since: Option<SystemTime>,
+    /// Whether its memory was another one behind all of this than in `row`.
+    pub moved_later: bool,
 }
 
 /// What readers of one kind show.
@@ -82,12 +84,22 @@ impl Explanation {
             memory: folder.memory(),
             group: of_group(pid),
             since,
+            moved_later: false,
         };
+        let after = session.probe.snapshot()?;
+        explanation.moved_later = !after.process(pid).is_some_and(|mm| explanation.is_as_it_was(mm));
         explanation.readers = Origin::ALL
             .into_iter()
             .map(|origin| explanation.reader(origin, |source| rules.precisions.of(source)))
             .collect();
         Ok(explanation)
+    }
+
+    /// Whether the counters are what they were, and two walks of the page tables found as much.
+    fn is_as_it_was(&self, mm: &Mm) -> bool {
+        let walked = self.rollup.and_then(|of| i64::try_from(of.rss?).ok());
+        let before = self.row.files.resident.map(|pages| bytes(pages, self.host.page_size));
+        mm.exact() == self.row.exact && walked.zip(before).is_none_or(|(walked, before)| walked == before)
     }
 
     fn reader(&self, origin: Origin, precision: impl Fn(Source) -> Precision) -> Reader {
@@ -143,6 +155,6 @@ impl Explanation {
 
     /// Whether its counters were read in one instant, and did not move so much that there may be no drift.
     pub(super) fn stood_still(&self) -> bool {
-        !self.row.notes.contains(&Note::Uncertain) && !self.row.is_moving()
+        !self.row.notes.contains(&Note::Uncertain) && !self.row.is_moving() && !self.moved_later
     }
 }

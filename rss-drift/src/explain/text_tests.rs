@@ -65,6 +65,7 @@ fn explanation() -> Explanation {
             file: PathBuf::from("/sys/fs/cgroup/a/memory.current"),
         }),
         since: None,
+        moved_later: false,
     }
 }
 
@@ -118,6 +119,7 @@ fn the_conclusion_blames_nobody_without_reason() {
         conclusion(&it, Units::Human)
     };
     assert!(of(|it| it.row.moved = Some(10)).starts_with("its memory changed while it was read: "));
+    assert!(of(|it| it.moved_later = true).starts_with("its memory changed while it was read: "));
     assert!(
         of(|it| it.readers[2].difference = Some(0))
             .starts_with("every reader of the counters shows the exact figure")

@@ -1,6 +1,11 @@
 //! What a control group is charged for, of which RSS is a part.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use super::{
     hierarchies::{Controllers, Hierarchy},
@@ -20,7 +25,23 @@ pub struct Charge {
     pub page_tables: Option<u64>,
     /// Whether all these are of the groups below it too.
     pub of_subtree: bool,
+    /// The group above it that comes first to a limit, where that is before it comes to its own.
+    pub above: Option<Above>,
 }
+
+/// A control group above another one, which is charged for that one too. Bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Above {
+    /// Its path, as /proc/PID/cgroup prints it.
+    pub path: String,
+    /// What it is charged now.
+    pub usage: u64,
+    /// What it may be charged.
+    pub limit: u64,
+}
+
+/// What groups with a limit are charged and may be, by their folders, so that each is read once.
+pub type Limits = HashMap<PathBuf, Option<(u64, u64)>>;
 
 impl Charge {
     /// Of the group with this path, as /proc/PID/cgroup prints it, in a hierarchy that limits memory. `None` where no controller counts
@@ -32,11 +53,29 @@ impl Charge {
             return None;
         }
         let folder = hierarchy.folder(path)?;
-        let version = match hierarchy.controllers {
-            Controllers::Two => Version::Two,
-            Controllers::One(_) => Version::One,
-        };
-        Self::read(version, &folder)
+        Self::read(version_of(hierarchy), &folder)
+    }
+
+    /// Looks for a group above the one with this path that is nearer to its limit.
+    pub fn look_above(&mut self, hierarchy: &Hierarchy, path: &str, known: &mut Limits) {
+        if !self.of_subtree {
+            return;
+        }
+        let version = version_of(hierarchy);
+        let share = |usage: u64, limit: u64| usage as f64 / limit.max(1) as f64;
+        let mut nearest = self.memory.limit.map_or(0.0, |limit| share(self.memory.usage, limit));
+        for path in Path::new(path).ancestors().skip(1) {
+            let Some(folder) = path.to_str().and_then(|path| hierarchy.folder(path)) else { break };
+            let read = |folder: &PathBuf| {
+                let memory = group_memory(version, folder)?;
+                Some((memory.usage, memory.limit?))
+            };
+            let found = *known.entry(folder).or_insert_with_key(read);
+            if let Some((usage, limit)) = found.filter(|&(usage, limit)| share(usage, limit) > nearest) {
+                nearest = share(usage, limit);
+                self.above = Some(Above { path: path.to_string_lossy().into_owned(), usage, limit });
+            }
+        }
     }
 
     fn read(version: Version, folder: &Path) -> Option<Self> {
@@ -51,6 +90,7 @@ impl Charge {
                 page_tables: None,
                 // Without it, as before 5.11, a group is charged for its own processes only (`mm/memcontrol.c`).
                 of_subtree: number("memory.use_hierarchy") != Some(0),
+                above: None,
             },
             Version::Two => Self {
                 memory,
@@ -58,8 +98,16 @@ impl Charge {
                 kernel: of_subtree(&stat, "kernel"),
                 page_tables: of_subtree(&stat, "pagetables"),
                 of_subtree: true,
+                above: None,
             },
         })
+    }
+}
+
+fn version_of(hierarchy: &Hierarchy) -> Version {
+    match hierarchy.controllers {
+        Controllers::Two => Version::Two,
+        Controllers::One(_) => Version::One,
     }
 }
 
@@ -122,6 +170,31 @@ mod tests {
         assert!(found.of_subtree, "since 5.11 always");
         fs::write(root.path().join("a/memory.use_hierarchy"), "0\n").unwrap();
         assert!(!Charge::of(&hierarchy, "/a").unwrap().of_subtree);
+    }
+
+    #[test]
+    fn a_group_above_that_is_nearer_to_its_limit() {
+        let root = tempfile::tempdir().unwrap();
+        let hierarchy = with(root.path(), Controllers::Two, &[]);
+        let write = |folder: &str, usage: &str, limit: &str| {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+            fs::write(root.path().join(folder).join("memory.current"), usage).unwrap();
+            fs::write(root.path().join(folder).join("memory.max"), limit).unwrap();
+        };
+        write("a", "950", "1000");
+        write("a/b", "800", "max");
+        write("a/b/c", "50", "100");
+        write("a/b/d", "96", "100");
+        let mut known = Limits::new();
+        let mut above = |path: &str| {
+            let mut found = Charge::of(&hierarchy, path).unwrap();
+            found.look_above(&hierarchy, path, &mut known);
+            found.above
+        };
+        let a = Above { path: "/a".to_owned(), usage: 950, limit: 1000 };
+        assert_eq!((above("/a/b/c"), above("/a/b")), (Some(a.clone()), Some(a)));
+        assert_eq!((above("/a/b/d"), above("/a")), (None, None), "their own limits are nearer");
+        assert_eq!(known.len(), 3, "each was read once, and the root");
     }
 
     #[test]

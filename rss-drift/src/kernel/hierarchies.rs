@@ -1,7 +1,8 @@
 //! The hierarchies of control groups and where they are mounted.
 
 use std::{
-    fs,
+    fs::{self, File},
+    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -24,30 +25,20 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
-    /// Those of this mount namespace.
+    /// Those of this mount namespace that are to be seen: none that another mount covers.
     #[must_use]
     pub fn mounted() -> Vec<Self> {
-        fs::read_to_string("/proc/self/mountinfo").map(|mounts| Self::of(&mounts)).unwrap_or_default()
+        // A name that is not UTF-8 is that of another mount.
+        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+        let all = mounts_of(&String::from_utf8_lossy(&mounts));
+        let is_on_top = |(id, it): &(u64, Self)| mount_at(&it.point).is_none_or(|found| found == *id);
+        all.into_iter().filter(is_on_top).map(|(_, it)| it).collect()
     }
 
-    /// Those of a text like /proc/self/mountinfo: `36 35 98:0 ROOT POINT options - kind source options` (`proc_pid_mountinfo(5)`).
+    /// Those of a text like /proc/self/mountinfo.
     #[must_use]
     pub fn of(mounts: &str) -> Vec<Self> {
-        let parse = |line: &str| {
-            let (before, after) = line.split_once(" - ")?;
-            let mut before = before.split(' ').skip(3);
-            let (root, point) = (unescaped(before.next()?), unescaped(before.next()?).into());
-            let mut after = after.split(' ');
-            let controllers = match (after.next()?, after.nth(1)) {
-                ("cgroup2", _) => Controllers::Two,
-                ("cgroup", Some(options)) => {
-                    Controllers::One(options.split(',').map(str::to_owned).collect())
-                }
-                _ => return None,
-            };
-            Some(Self { controllers, root, point })
-        };
-        mounts.lines().filter_map(parse).collect()
+        mounts_of(mounts).into_iter().map(|(_, it)| it).collect()
     }
 
     /// Whether it is of version 1 and has this controller.
@@ -75,6 +66,32 @@ impl Hierarchy {
     }
 }
 
+/// The hierarchies in a text like /proc/self/mountinfo, each with the id of its mount:
+/// `36 35 98:0 ROOT POINT options - kind source options` (`proc_pid_mountinfo(5)`).
+fn mounts_of(mounts: &str) -> Vec<(u64, Hierarchy)> {
+    let parse = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut before = before.split(' ');
+        let id = before.next()?.parse().ok()?;
+        let (root, point) = (unescaped(before.nth(2)?), unescaped(before.next()?).into());
+        let mut after = after.split(' ');
+        let controllers = match (after.next()?, after.nth(1)) {
+            ("cgroup2", _) => Controllers::Two,
+            ("cgroup", Some(options)) => Controllers::One(options.split(',').map(str::to_owned).collect()),
+            _ => return None,
+        };
+        Some((id, Hierarchy { controllers, root, point }))
+    };
+    mounts.split('\n').filter_map(parse).collect()
+}
+
+/// The id of the mount that is to be seen in this folder; `None` where that cannot be told.
+fn mount_at(folder: &Path) -> Option<u64> {
+    let folder = File::options().read(true).custom_flags(libc::O_PATH).open(folder).ok()?;
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", folder.as_raw_fd())).ok()?;
+    about.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+}
+
 /// Text of mountinfo, in which a blank is `\040`.
 fn unescaped(text: &str) -> String {
     ["\\040", "\\011", "\\012", "\\134"]
@@ -90,6 +107,14 @@ mod tests {
     const MOUNTS: &str = "25 21 0:22 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
         26 21 0:23 /box /mnt/my\\040groups rw,nosuid shared:9 - cgroup cgroup rw,memory\n\
         28 21 0:25 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n22 21 0:21 / /proc rw - proc proc rw\n";
+
+    #[test]
+    fn what_is_mounted_here_is_to_be_seen() {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let proc = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc")).unwrap();
+        assert_eq!(mount_at(Path::new("/proc")).map(|id| id.to_string()).as_deref(), proc.split(' ').next());
+        assert_eq!(mount_at(Path::new("/no/such/folder")), None);
+    }
 
     #[test]
     fn paths_and_folders_of_each_hierarchy() {

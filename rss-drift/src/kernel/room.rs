@@ -27,8 +27,7 @@ pub struct Room {
 #[must_use]
 pub fn of_this_process() -> Option<Room> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    folders(&groups, &mounts)
+    folders(&groups, Hierarchy::mounted())
         .iter()
         .filter_map(|(hierarchy, root, group)| tightest(*hierarchy, root, group))
         .min_by_key(|room| room.bytes)
@@ -51,8 +50,9 @@ pub struct GroupMemory {
 #[must_use]
 pub fn of_group(pid: u32) -> Option<GroupMemory> {
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    folders(&groups, &mounts).iter().find_map(|(version, _, folder)| group_memory(*version, folder))
+    folders(&groups, Hierarchy::mounted())
+        .iter()
+        .find_map(|(version, _, folder)| group_memory(*version, folder))
 }
 
 pub(super) fn group_memory(version: Version, folder: &Path) -> Option<GroupMemory> {
@@ -94,16 +94,16 @@ impl Version {
 }
 
 /// Where the hierarchies that limit memory are mounted, each with the folder of this process's group in it.
-fn folders(groups: &str, mounts: &str) -> Vec<(Version, PathBuf, PathBuf)> {
+fn folders(groups: &str, mounted: Vec<Hierarchy>) -> Vec<(Version, PathBuf, PathBuf)> {
     let mut found = Vec::new();
-    for hierarchy in Hierarchy::of(mounts) {
+    for hierarchy in mounted {
         let version = match hierarchy.controllers {
             Controllers::Two => Version::Two,
             Controllers::One(_) if hierarchy.has("memory") => Version::One,
             Controllers::One(_) => continue,
         };
         // `4:memory:/group`; version 2 has no controllers in its line.
-        let path = groups.lines().find_map(|line| {
+        let path = groups.split('\n').find_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
             let (controllers, path) = (parts.next()?, parts.next()?);
             let fits = match version {
@@ -164,14 +164,18 @@ mod tests {
     fn groups_are_found_where_they_are_mounted() {
         let groups = "5:cpu,cpuacct:/c\n4:memory:/box/a/b\n0::/user.slice\n";
         assert_eq!(
-            folders(groups, MOUNTS),
+            folders(groups, Hierarchy::of(MOUNTS)),
             [
                 (Version::Two, "/sys/fs/cgroup/unified".into(), "/sys/fs/cgroup/unified/user.slice".into()),
                 (Version::One, "/sys/fs/cgroup/memory".into(), "/sys/fs/cgroup/memory/a/b".into()),
             ]
         );
-        assert_eq!(folders("4:memory:/other\n", MOUNTS), []);
-        assert_eq!(folders("", ""), []);
+        let [(.., folder)] = &folders("4:memory:/box/a\r\n", Hierarchy::of(MOUNTS))[..] else {
+            panic!("one")
+        };
+        assert_eq!(folder, Path::new("/sys/fs/cgroup/memory/a\r"), "a name may end in any character");
+        assert_eq!(folders("4:memory:/other\n", Hierarchy::of(MOUNTS)), []);
+        assert_eq!(folders("", Vec::new()), []);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The kinds of records that reports have as rows.
 
+use std::collections::HashSet;
+
 use super::Block;
 use crate::{
     drift::{
@@ -34,7 +36,11 @@ impl Rows<'_> {
             Self::Processes(rows) => {
                 // The last row of a process that is gone is of an earlier reading.
                 let living = rows.iter().filter(|row| !row.notes.contains(&Note::Died));
-                living.filter_map(|row| row.files.pss).map(|pss| (1, pss)).fold((0, 0), add)
+                let walked = living.filter_map(|row| Some((row.process.mm_pid, row.files.pss?)));
+                let mut seen = HashSet::new();
+                // A walk of an mm that several processes use is of all of them.
+                let first = walked.filter(|&(mm_pid, _)| mm_pid.is_none_or(|pid| seen.insert(pid)));
+                first.map(|(_, pss)| (1, pss)).fold((0, 0), add)
             }
             Self::Groups(rows) => {
                 rows.iter().filter_map(|row| row.walked).map(|it| (it.mms, it.pss)).fold((0, 0), add)

@@ -17,8 +17,8 @@ pub struct Snapshot {
     pub time: SystemTime,
     /// What was read of each process, by rising pid. Without a shadow, as in passive mode, the shadow's `id` is 0.
     entries: Vec<FullRecord>,
-    /// The mms that more than one process uses, by rising address.
-    shared: Vec<u64>,
+    /// The mms that more than one process uses, by rising address, each with the lowest pid of these.
+    shared: Vec<(u64, u32)>,
 }
 
 impl Snapshot {
@@ -35,11 +35,11 @@ impl Snapshot {
         // A stable sort keeps the first thread of a dead leader's process in front of its others.
         entries.sort_by_key(|entry| entry.mm.tgid);
         entries.dedup_by_key(|entry| (entry.mm.tgid, entry.mm.mm));
-        let mut mms: Vec<u64> = entries.iter().map(|entry| entry.mm.mm).collect();
+        let mut mms: Vec<(u64, u32)> = entries.iter().map(|entry| (entry.mm.mm, entry.mm.tgid)).collect();
         mms.sort_unstable();
-        let mut shared: Vec<u64> =
-            mms.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-        shared.dedup();
+        let mut shared: Vec<(u64, u32)> =
+            mms.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[0]).collect();
+        shared.dedup_by_key(|&mut (mm, _)| mm);
         Self { time, entries, shared }
     }
 
@@ -81,7 +81,14 @@ impl Snapshot {
     /// Whether another process uses the same mm (`CLONE_VM` without `CLONE_THREAD`, vfork).
     #[must_use]
     pub fn is_shared(&self, mm: &Mm) -> bool {
-        self.shared.binary_search(&mm.mm).is_ok()
+        self.first_user(mm).is_some()
+    }
+
+    /// The lowest pid of the processes that use this mm, where several do.
+    #[must_use]
+    pub fn first_user(&self, mm: &Mm) -> Option<u32> {
+        let index = self.shared.binary_search_by_key(&mm.mm, |&(mm, _)| mm).ok()?;
+        Some(self.shared[index].1)
     }
 
     /// One record for each mm: the one of the lowest pid where processes share it. Sums over the host count these.
@@ -215,6 +222,8 @@ mod tests {
         assert_eq!(of_last.map(|mm| mm.tgid).collect::<Vec<_>>(), [3], "who shares it is not among these");
         assert!(snapshot.is_shared(snapshot.process(3).expect("it is there")));
         assert!(!snapshot.is_shared(snapshot.process(2).expect("it is there")));
+        let first_users = snapshot.processes().map(|mm| snapshot.first_user(mm)).collect::<Vec<_>>();
+        assert_eq!(first_users, [Some(1), None, Some(1)]);
     }
 
     #[test]

@@ -6,9 +6,10 @@
 
 use std::{collections::HashMap, fs, mem};
 
-/// The controllers and the path in a line of `/proc/PID/cgroup`: `4:memory:/group`. Version 2 has no controllers there.
+/// The controllers and the path in a line of `/proc/PID/cgroup`: `4:memory:/group`. Version 2 has no controllers there. A path may end in
+/// a carriage return, which is no part of the line's end.
 fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines().filter_map(|line| {
+    text.split('\n').filter_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         Some((parts.next()?, parts.next()?))
     })

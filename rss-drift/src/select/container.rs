@@ -164,7 +164,9 @@ impl Read {
         }
         if let Some((content, owner)) = json(&self.path) {
             self.stamp = stamp;
-            self.names = kind.names(&content, id).map(|text| Name { text: text.to_owned(), owner }).collect();
+            // A name that nobody could tell from none is none.
+            let names = kind.names(&content, id).filter(|text| !matches!(*text, "" | "-"));
+            self.names = names.map(|text| Name { text: text.to_owned(), owner }).collect();
         }
     }
 }

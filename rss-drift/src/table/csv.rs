@@ -148,7 +148,7 @@ mod tests {
             String::from_utf8(rows(&[row], &fixture::host())).unwrap(),
             "2026-01-02T03:04:05.678Z,box,00000000-1111-2222-3333-444444444444,6.12.0,passive,per-cpu,42,1234,2,sh,\
              1000,/user.slice,3,stat,368640,409600,,40960,,8192,786432,368640,368640,409600,,0,409600,0,0,0,368640,0,0,\
-             ,,409600,,,,77,,dead-leader uncertain,5,2026-01-02T03:04:05.000Z,,,\r\n"
+             ,,409600,,,,77,,dead-leader uncertain,5,2026-01-02T03:04:05.000Z,,,,\r\n"
         );
     }
 
@@ -163,8 +163,9 @@ mod tests {
         let header = String::from_utf8(header()).unwrap();
         assert!(
             header.starts_with("timestamp,host,boot_id,")
-                && header
-                    .ends_with(",note,interval,reading_time,band_low_bytes,band_high_bytes,step_down\r\n")
+                && header.ends_with(
+                    ",note,interval,reading_time,band_low_bytes,band_high_bytes,step_down,mm_pid\r\n"
+                )
         );
         assert_eq!(header.matches('\n').count(), 1);
     }

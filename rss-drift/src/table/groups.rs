@@ -14,12 +14,12 @@ use crate::{
         groups::Aggregate,
         sample::{Host, StepDown},
     },
-    kernel::charge::Charge,
+    kernel::charge::{Above, Charge},
 };
 
 impl Record for Aggregate {
-    const DEFAULT: &'static str = "time name processes reported exact drift drift% bound charge beyond limit charge% exact% \
-         worst_pid worst_comm worst_drift resident pss";
+    const DEFAULT: &'static str = "time name processes reported exact drift drift% bound charge beyond limit charge% exact% above \
+         above% worst_pid worst_comm worst_drift resident pss";
 
     /// All of a group is of one instant.
     const MOVES: bool = false;
@@ -27,9 +27,17 @@ impl Record for Aggregate {
     const LEGEND: &'static [(&'static str, &'static str)] = &[
         (
             "beyond_rss_bytes",
-            "BEYOND-RSS: what the control group is charged and RSS does not see, such as page cache and kernel memory",
+            "BEYOND-RSS: what the control group is charged and RSS does not see, such as page cache and kernel memory; below 0 where another group is \
+             charged for pages that RSS sees",
         ),
-        ("charge_percent", "CHARGE%, EXACT%: of the limit, by the charge and by the exact RSS"),
+        (
+            "charge_percent",
+            "CHARGE%, EXACT%: of the limit, by the charge, which the kernel acts on, and by the exact RSS",
+        ),
+        (
+            "limit_above_percent",
+            "ABOVE, ABOVE%: a control group above it that is nearer to its own limit, and how near",
+        ),
     ];
 
     fn contract() -> &'static [Column<Self>] {
@@ -59,6 +67,11 @@ impl Record for Aggregate {
     fn is_moving(&self) -> bool {
         false
     }
+
+    /// Processes that are in none are no group.
+    fn is_last(&self) -> bool {
+        self.name.text.is_none()
+    }
 }
 
 fn charged(group: &Aggregate) -> Option<u64> {
@@ -71,6 +84,10 @@ fn limit(group: &Aggregate) -> Option<u64> {
 
 fn charge(group: &Aggregate, of: fn(&Charge) -> Option<u64>) -> Option<u64> {
     of(group.charge.as_ref()?)
+}
+
+fn above(group: &Aggregate) -> Option<&Above> {
+    group.charge.as_ref()?.above.as_ref()
 }
 
 /// The exact figure that stands beside the charge, in bytes.
@@ -116,7 +133,7 @@ static CONTRACT: &[Column<Aggregate>] = columns! { Aggregate;
         |group, _| group.source.name(), head("SOURCE");
     reported_bytes Pages "Sum of what the source's file shows at that instant; empty where the file may be exact or not"
         |group, _| group.reported, head("REPORTED") also(&["reported"]) keep(74) within(&[Memory]);
-    exact_bytes Pages "Sum of the exact RSS" |group, _| group.exact_rss(), head("EXACT") also(&["exact"]) keep(90) within(&[Memory]);
+    exact_bytes Pages "Sum of the exact RSS" |group, _| group.exact_rss(), head("EXACT") also(&["exact", "rss"]) keep(90) within(&[Memory]);
     drift_bytes Pages "exact - reported; positive: the kernel under-reports; empty where the file may be exact or not"
         |group, _| group.drift(), head("DRIFT") also(&["drift"]) keep(95) within(&[Memory, Kernel]) signed();
     bound_bytes Pages "The largest |drift| that its address spaces can have together"
@@ -173,6 +190,13 @@ static CONTRACT: &[Column<Aggregate>] = columns! { Aggregate;
         |group, _| group.missed_events, head("MISSED") also(&["missed"]);
     step_down Text "Why the mode is passive though full was asked for: unavailable (at the start) or overhead (--max-overhead)"
         |_, host| host.step_down.map(StepDown::name), head("STEP-DOWN");
+    limit_above_group Text "The control group above it that comes first to its limit; empty where none does before this one comes to its own"
+        |group, _| above(group).map(|above| above.path.as_str()), head("ABOVE") also(&["above"]) keep(57) path() optional();
+    limit_above_bytes Bytes "The limit of that group"
+        |group, _| above(group).map(|above| above.limit), head("ABOVE-LIMIT") also(&["limit_above"]);
+    limit_above_percent Percent "What that group is charged as a share of its limit"
+        |group, _| above(group).map(|above| above.usage as f64 * 100.0 / above.limit.max(1) as f64),
+        head("ABOVE%") also(&["above%"]) keep(81) optional();
 };
 
 /// The columns that only the terminal has.

@@ -31,8 +31,8 @@ web.service     4 211.9 MiB 213.2 MiB +1.3 MiB   0.61 2.9 MiB 209.1 MiB   -4.1 M
 db.service      1  83.0 MiB  83.2 MiB +280 KiB   0.33 744 KiB  82.4 MiB   -884 KiB 100.0 MiB   82.38  83.24  4421 python3       +280 KiB
 self-check: ok
 DRIFT: + the kernel shows too little, - too much
-BEYOND-RSS: what the control group is charged and RSS does not see, such as page cache and kernel memory
-CHARGE%, EXACT%: of the limit, by the charge and by the exact RSS
+BEYOND-RSS: what the control group is charged and RSS does not see, such as page cache and kernel memory; below 0 where another group is charged for pages that RSS sees
+CHARGE%, EXACT%: of the limit, by the charge, which the kernel acts on, and by the exact RSS
 ```
 
 The head says how many groups there are and how many of them the table shows, and the verdict is of groups. On a narrow terminal the limits stay longer than
@@ -52,8 +52,8 @@ the sizes behind them.
 - **A process of which the group cannot be told** is in the group `-`: one in no unit or container, or one that ended while its files were read. `-` is
   not judged and not counted as a group.
 - **Selection**: the options of [selection.md](selection.md) select processes first. `--min-rss` and `--min-drift` are then those of a group, `--sort`,
-  `--fields` and `--top` those of its columns (`rss-drift --by unit --fields help`), and the verdict and `--near` judge groups. `--where` is of
-  processes only.
+  `--fields` and `--top` those of its columns (`rss-drift --by unit --fields help`), and the verdict and `--near` judge the groups that
+  are left. `--where` is of processes only.
 - **The cost.** `comm` and `host` read no file of a process, `user` reads one of each that is selected. Control groups, units and containers read one of each
   process of the host, as a charge is of those too; where version 2 is the only hierarchy the path is read once for each group. Files of control groups are read for the
   rows that an output takes, unless `--sort` ranks by them.
@@ -68,12 +68,15 @@ Control groups, units and containers stand beside what their own files say: `mem
 - **It can be below 0.** RSS counts a page for each address space that maps it, and also where another group is charged for it: a page of a file is charged to the group
   that read it first, and what a process had before it was moved stays with its old group.
 - **With the groups below.** A charge is that of the whole subtree, so that `charged_exact_bytes` is too: of all processes in it, those that are not selected
-  and those that have another row. On version 1 without `memory.use_hierarchy` (up to 5.10) both are of the group alone.
+  and those that have another row. Memory that processes of several groups share is in that of the lowest pid of the host, so that
+  `charged_exact_bytes` can be below `exact_bytes` of a selection. On version 1 without `memory.use_hierarchy` (up to 5.10) both are of the group alone.
 - **How near the limit** a group is, is told twice: `charge_percent` is what the kernel acts on, `charged_exact_percent` what RSS has of it. The limit is the group's own.
-  One of a group above may be nearer.
+  Where a group above comes to its own limit first (a slice, a pod), `limit_above_group`, `limit_above_bytes` and `limit_above_percent` say
+  which and how near, and the table has ABOVE and ABOVE%.
 - The kernel charges in batches of up to 64 pages a CPU, and `memory.stat` can lag behind. The files are read right behind the counters, not at the
   same instant.
-- **Empty**: the root of version 2 has no such files. A unit without a group in the hierarchy that limits memory has no charge (version 1, systemd without
+- **Empty**: the root of version 2 has no such files, and a hierarchy that is not mounted here, or that another mount covers, has none to be
+  seen. A path of more than 4,095 bytes is cut by the kernel, and names no group. A unit without a group in the hierarchy that limits memory has no charge (version 1, systemd without
   memory accounting), `memory.peak` and some lines of `memory.stat` are not in older kernels, and without a limit there is no share of it.
 
 ## CSV and JSON lines
@@ -81,7 +84,8 @@ Control groups, units and containers stand beside what their own files say: `mem
 There is one row per interval and group. Everything else is as in [csv.md](csv.md): bytes, empty where a figure could not be read, files that are appended to. A
 file of processes is not continued with groups, as its header is another one; groups of another `--by` have the same one.
 
-A group is named by `group` and `cgroup` together: two users may have units of one name.
+A group is named by `group`, `cgroup` and `uid` together: two users may have units of one name, and two accounts one name. Bytes of a name
+that are not UTF-8 are replaced: names that differ in these alone are one row, and without a charge where they are paths.
 
 ";
 

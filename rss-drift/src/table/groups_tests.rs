@@ -16,7 +16,7 @@ const HEADER: &str = "timestamp,host,boot_id,kernel,mode,accounting,interval,by,
     exact_swap_bytes,global_file_bytes,global_anon_bytes,global_shmem_bytes,global_swap_bytes,worst_pid,worst_comm,\
     worst_drift_bytes,uncertain_mms,walked_mms,resident_bytes,pss_bytes,charge_bytes,charge_peak_bytes,limit_bytes,\
     charged_exact_bytes,beyond_rss_bytes,page_cache_bytes,kernel_bytes,page_tables_bytes,charge_percent,\
-    charged_exact_percent,missed_events,step_down\r\n";
+    charged_exact_percent,missed_events,step_down,limit_above_group,limit_above_bytes,limit_above_percent\r\n";
 
 #[test]
 fn the_header_keeps_its_names_and_order() {
@@ -32,8 +32,8 @@ fn the_rows_never_change() {
         String::from_utf8(rows).unwrap(),
         format!(
             "{begin},{id},\"a \"\"b\"\",\nc\",7,/x,2,2,3,stat,36864,28672,-8192,1572864,4096,8192,16384,12288,-20480,24576,32768,\
-             -28672,42,sh,409600,0,2,8192,5000,1048576,2097152,4194304,2097152,-1048576,10,11,12,25,50,13,\r\n\
-             {begin},-,,,,2,2,3,stat,,409600,,1572864,0,409600,0,0,0,532480,0,0,,,,0,,,,,,,,,,,,,,,\r\n"
+             -28672,42,sh,409600,0,2,8192,5000,1048576,2097152,4194304,2097152,-1048576,10,11,12,25,50,13,,/,40,75\r\n\
+             {begin},-,,,,2,2,3,stat,,409600,,1572864,0,409600,0,0,0,532480,0,0,,,,0,,,,,,,,,,,,,,,,,,\r\n"
         )
     );
 }

@@ -39,6 +39,11 @@ pub trait Record: Sized + 'static {
     /// The largest |drift| that there can be, in pages; `None` where there is no bound.
     fn bound(&self) -> Option<u64>;
 
+    /// Whether it comes behind all others, whatever they are sorted by.
+    fn is_last(&self) -> bool {
+        false
+    }
+
     /// Whether so much moved while it was read that there may be no drift at all.
     fn is_moving(&self) -> bool;
 }

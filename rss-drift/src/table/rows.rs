@@ -106,7 +106,7 @@ pub static CONTRACT: &[Field] = columns! { Row;
     reported_bytes Pages "What the kernel reported in the source's file"
         |row, _| row.reported(), head("REPORTED") also(&["reported"]) keep(80) within(&[Memory]);
     exact_bytes Pages "What the kernel's counters add up to, with all that is still cached"
-        |row, _| row.exact_rss(), head("EXACT") also(&["exact"]) keep(85) within(&[Memory, Rfc]);
+        |row, _| row.exact_rss(), head("EXACT") also(&["exact", "rss"]) keep(85) within(&[Memory, Rfc]);
     shadow_bytes Pages "RSS by the shadow, rss-drift's own per-CPU cache (full mode)"
         |row, _| row.shadow.map(|it| it.shadow), head("SHADOW") also(&["shadow"]) within(&[Rfc]);
     drift_bytes Pages "exact - reported; positive: the kernel under-reports; empty where the file may be exact or not"
@@ -166,6 +166,8 @@ pub static CONTRACT: &[Field] = columns! { Row;
         |row, _| row.band().map(|(_, high)| high), head("BAND-HIGH") also(&["band_high"]) signed();
     step_down Text "Why the mode is passive though full was asked for: unavailable (at the start) or overhead (--max-overhead)"
         |_, host| host.step_down.map(StepDown::name), head("STEP-DOWN");
+    mm_pid Id "The lowest pid of the processes that use the same memory (shared-mm); empty where there is one"
+        |row, _| row.process.mm_pid.map(u64::from), head("MM-PID");
 };
 
 /// The columns that only the terminal has.
@@ -199,7 +201,7 @@ mod tests {
         bound_bytes,stat_bytes,statm_bytes,status_bytes,resident_bytes,exact_file_bytes,exact_anon_bytes,\
         exact_shmem_bytes,exact_swap_bytes,global_file_bytes,global_anon_bytes,global_shmem_bytes,\
         global_swap_bytes,peak_exact_bytes,peak_drift_bytes,vm_hwm_bytes,hits,misses,flushes,faults,missed_events,\
-        note,interval,reading_time,band_low_bytes,band_high_bytes,step_down";
+        note,interval,reading_time,band_low_bytes,band_high_bytes,step_down,mm_pid";
 
     #[test]
     fn the_contract_keeps_its_names_and_order() {

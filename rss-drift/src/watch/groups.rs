@@ -44,8 +44,8 @@ impl Reporter {
         }
         problems.uncertain += groups.iter().map(|group| group.uncertain).sum::<u64>();
         headline.groups = Some(count(&groups, shape.by));
-        headline.verdict = verdict(&groups, self.rules.page_size, self.options.near);
         keep_large(&mut groups, shape, self.rules.page_size);
+        headline.verdict = verdict(&groups, self.rules.page_size, self.options.near);
 
         // Ranking by what files say takes the files of all groups.
         let first =
@@ -219,11 +219,19 @@ mod tests {
             let left_out = shape(None, None, sort).sort.first(&mut groups, limit, &host());
             (names(&groups).join(""), left_out)
         };
-        assert_eq!(first("drift", None), ("-abc".into(), 0), "of equal ones by their names");
-        assert_eq!(first("-drift", Some(3)), ("bc-".into(), 1));
-        assert_eq!(first("exact", Some(2)), ("c-".into(), 2));
-        assert_eq!(first("group", None), ("-abc".into(), 0));
-        assert_eq!(first("charge", Some(9)), ("-abc".into(), 0), "none has one");
+        assert_eq!(
+            first("drift", None),
+            ("abc-".into(), 0),
+            "of equal ones by their names, and what is no group last"
+        );
+        assert_eq!(first("-drift", Some(3)), ("bca".into(), 1));
+        assert_eq!(first("exact", Some(2)), ("cb".into(), 2));
+        assert_eq!(first("group", None), ("abc-".into(), 0));
+        assert_eq!(first("charge", Some(9)), ("abc-".into(), 0), "none has one");
+        let mut groups = groups();
+        groups[0].reported = None;
+        let _ = shape(None, None, "-drift").sort.first(&mut groups, None, &host());
+        assert_eq!(names(&groups)[2..], ["b", "-"], "what is not known is last in both directions");
         assert_eq!(first("drift", Some(0)), (String::new(), 4));
     }
 

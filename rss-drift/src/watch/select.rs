@@ -18,6 +18,7 @@ use crate::{
 const ONLY_IN_ROWS: &[&str] = &[
     "uid",
     "cgroup",
+    "mm_pid",
     "faults",
     "resident_bytes",
     "vm_hwm_bytes",

@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt};
 
 use crate::{
     drift::sample::Host,
-    table::{Column, Record},
+    table::{Column, Record, Value},
 };
 
 /// An order of records `R`.
@@ -35,8 +35,10 @@ impl<R: Record> Sort<R> {
             let (one, other): (&R, &R) = (Borrow::borrow(one), Borrow::borrow(other));
             let (first, second) = (self.field.get(one, host), self.field.get(other, host));
             let order = first.sort_order(&second);
-            let order = if self.reverse { order.reverse() } else { order };
-            order.then_with(|| one.tie(other))
+            // What is empty is last in both directions.
+            let is_known = first != Value::Empty && second != Value::Empty;
+            let order = if self.reverse && is_known { order.reverse() } else { order };
+            one.is_last().cmp(&other.is_last()).then(order).then_with(|| one.tie(other))
         };
         let kept = limit.unwrap_or(usize::MAX).min(rows.len());
         let cut = rows.len() - kept;

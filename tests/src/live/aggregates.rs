@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, fs, path::Path, thread};
 
+use nix::mount::{MntFlags, umount2};
+
 use super::groups::group_of;
 use crate::{
-    cgroup::Group,
+    cgroup::{Group, hierarchy},
     command::run,
     harness::{Outcome, Reason},
     helper::{Helper, Kind},
     records::{Record, parse},
-    scratch::Scratch,
+    scratch::{Scratch, cover},
     truth::{Printed, page_size},
 };
 
@@ -304,6 +306,45 @@ pub fn words_and_names() -> Outcome {
         "machines get it as it is"
     );
     drop(helper);
+    Outcome::Passed
+}
+
+/// Names that differ in their last character alone are two groups, whatever that is.
+pub fn a_name_may_end_in_a_carriage_return() -> Outcome {
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+    let groups = ["live-end", "live-end\r"].map(|name| Group::named(name).expect("make a control group"));
+    let helpers = [Helper::start(), Helper::start()];
+    for (group, helper) in groups.iter().zip(&helpers) {
+        group.take(helper.pid()).expect("move a process");
+    }
+    let [one, other] = helpers.each_ref().map(|helper| helper.pid().to_string());
+    let rows = rows("cgroup", &["-p", &one, &other, "--sort", "group"]);
+    let names: Vec<_> = rows.iter().map(|row| row.text("group")).collect();
+    assert_eq!(names, ["/live-end", "/live-end\r"], "{rows:#?}");
+    drop(helpers);
+    Outcome::Passed
+}
+
+/// Another mount covers the hierarchy: the folder of that name there is another group's.
+pub fn what_another_mount_covers_has_no_charge() -> Outcome {
+    if Reason::NoCgroups.holds() {
+        return Outcome::Skipped(Reason::NoCgroups);
+    }
+    let outer = Group::named("live-outer").expect("make a control group");
+    let inner = Group::named("live-outer/live-group").expect("make a control group");
+    let group = Group::named("live-group").expect("make a control group");
+    let helper = Helper::start();
+    group.take(helper.pid()).expect("move a process");
+    let pid = helper.pid().to_string();
+    let charge = || only("cgroup", &["-p", &pid]).number("charge_bytes");
+    let (root, _) = hierarchy().expect("a hierarchy");
+    assert!(charge().is_some() || !group.path().join("memory.current").exists(), "it is to be seen");
+    cover(&root, outer.path()).expect("mount over the hierarchy");
+    assert_eq!(charge(), None, "the other's");
+    umount2(&root, MntFlags::MNT_DETACH).expect("remove the mount");
+    drop((helper, group, inner, outer));
     Outcome::Passed
 }
 

@@ -207,6 +207,8 @@ pub const TESTS: &[Test] = tests! {
         a_shared_memory_counts_once
         sizes_and_levels_are_of_groups
         words_and_names
+        a_name_may_end_in_a_carriage_return
+        what_another_mount_covers_has_no_charge
     }
     alerts {
         a_known_drift_fires_in_the_third_report

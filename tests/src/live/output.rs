@@ -19,7 +19,7 @@ pub(super) const HEADER: &str = "timestamp,host,boot_id,kernel,mode,accounting,p
     statm_bytes,status_bytes,resident_bytes,exact_file_bytes,exact_anon_bytes,exact_shmem_bytes,exact_swap_bytes,\
     global_file_bytes,global_anon_bytes,global_shmem_bytes,global_swap_bytes,peak_exact_bytes,peak_drift_bytes,\
     vm_hwm_bytes,hits,misses,flushes,faults,missed_events,note,interval,reading_time,band_low_bytes,\
-    band_high_bytes,step_down\r\n";
+    band_high_bytes,step_down,mm_pid\r\n";
 
 /// Every column, and what the kernel itself says of this process in them.
 pub fn csv_has_the_contract() -> Outcome {

@@ -88,7 +88,7 @@ fn nothing_to_judge_and_nobody_across_are_said_of_groups() {
         |groups, near| lines(&Report::of_groups(By::User, groups, near), &mut view(None))[3].clone();
     assert_eq!(verdict(groups().split_off(2), None), "no user to judge");
     let root = || vec![fixture::group(By::User, "root", 1000, 1000)];
-    assert_eq!(verdict(root(), None), "nothing is off by more than 1 MiB: no user drifts");
+    assert_eq!(verdict(root(), None), "no user is off by more than 1 MiB: no user drifts");
     let right = "; no user crosses 1 GiB by one figure alone, nearest root with 3.9 MiB";
     assert!(verdict(root(), Some(1 << 30)).ends_with(right));
     let many = (0..5).map(|number| fixture::group(By::User, &format!("u{number}"), 1000, 999));
@@ -106,18 +106,19 @@ fn a_control_group_shows_its_charge_and_limit() {
     let text = lines(&report, &mut view(None)).join("\n");
     assert!(
         text.contains(
-            "GROUP PROCS REPORTED   EXACT  DRIFT DRIFT%   BOUND  CHARGE BEYOND-RSS   LIMIT CHARGE% EXACT% WORST WORST-COMM \
-             WORST-DRIFT RESIDENT   PSS\n"
+            "GROUP PROCS REPORTED   EXACT  DRIFT DRIFT%   BOUND  CHARGE BEYOND-RSS   LIMIT CHARGE% EXACT% ABOVE ABOVE% \
+             WORST WORST-COMM WORST-DRIFT RESIDENT   PSS\n"
         ) && text.contains("1.5 MiB 1.0 MiB   -1.0 MiB 4.0 MiB   25.00  50.00 ")
             && text.contains("\nBEYOND-RSS: what ")
-            && text.contains("\nCHARGE%, EXACT%: of the limit, "),
+            && text.contains("\nCHARGE%, EXACT%: of the limit, ")
+            && text.contains(" / ") && text.contains("75.00") && text.contains("\nABOVE, ABOVE%: "),
         "{text}"
     );
     // Shared pages count once.
     assert!(text.contains("; shared pages counted once (Pss) 4 KiB"), "{text}");
     // None has a limit.
     for group in &mut report.groups {
-        group.charge.iter_mut().for_each(|charge| charge.memory.limit = None);
+        group.charge.iter_mut().for_each(|charge| (charge.memory.limit, charge.above) = (None, None));
     }
     let text = lines(&report, &mut view(None)).join("\n");
     assert!(text.contains("CHARGE BEYOND-RSS WORST") && !text.contains("CHARGE%"), "{text}");

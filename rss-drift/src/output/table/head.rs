@@ -134,6 +134,8 @@ fn verdict(headline: &Headline, units: Units, page_size: u64) -> String {
     let Some(largest) = largest else { return format!("no {one} to judge") };
     let size = Units::level(REMARKABLE);
     let count = match remarkable {
+        // Processes in no group are not judged.
+        0 if headline.groups.is_some() => format!("no {one} is off by more than {size}"),
         0 => format!("nothing is off by more than {size}"),
         1 => format!("1 {one} is off by more than {size}"),
         count => format!("{count} {many} are off by more than {size}"),

@@ -19,7 +19,10 @@ use crate::{
         collect::{comm, folder},
         groups::{Aggregate, GroupName},
     },
-    kernel::{charge::Charge, hierarchies::Hierarchy},
+    kernel::{
+        charge::{Charge, Limits},
+        hierarchies::Hierarchy,
+    },
     probe::{Mm, Snapshot},
     proc::{CgroupVersion, Groups, accounts},
 };
@@ -161,12 +164,17 @@ pub(crate) fn charge(groups: &mut [Aggregate], placed: &Placed) {
     let has_paths = groups.iter().any(|group| group.name.cgroup.is_some());
     let mounted = if has_paths { Hierarchy::mounted() } else { Vec::new() };
     let mounted: Vec<_> = mounted.iter().filter(|hierarchy| limits_memory(hierarchy)).collect();
+    let mut known = Limits::new();
     for group in groups {
         // A unit may have a group in systemd's own hierarchy only: who limits memory knows no such path.
         let Some(path) = group.name.cgroup.as_deref().filter(|path| placed.exact.knows(path)) else {
             continue;
         };
-        group.charge = mounted.iter().find_map(|hierarchy| Charge::of(hierarchy, path));
+        group.charge = mounted.iter().find_map(|hierarchy| {
+            let mut charge = Charge::of(hierarchy, path)?;
+            charge.look_above(hierarchy, path, &mut known);
+            Some(charge)
+        });
         group.charged_exact = group.charge.as_ref().map(|charge| placed.exact.of(path, charge.of_subtree));
     }
 }

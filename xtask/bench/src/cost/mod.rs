@@ -72,7 +72,7 @@ fn measure_rounds(
             for workload in workloads {
                 let took = worker.measure(*workload)?;
                 if let Some(round) = round.checked_sub(1) {
-                    let name = format_args!("{prefix}{}/{}", workload.name(), contender.name());
+                    let name = format!("{prefix}{}/{}", workload.name(), contender.name());
                     figures::print(name, round, took)?;
                 }
             }
