@@ -193,7 +193,12 @@ pub fn memory_and_descriptors_stay() -> Outcome {
     let first = least(running.pid(), window, &csv);
     let middle = Duration::from_secs(seconds).saturating_sub(2 * window);
     let _ = least(running.pid(), middle, &csv);
-    let last = least(running.pid(), window, &csv);
+    let mut last = least(running.pid(), window, &csv);
+    // On a busy host a report always has a file of /proc open when we look. What is left open stays.
+    let patience = Instant::now() + 5 * window;
+    while last.1 > first.1 && Instant::now() < patience {
+        last.1 = last.1.min(has(running.pid()).1);
+    }
     println!(
         "report: seconds={}, rss={} to {} KiB, descriptors={} to {}",
         began.elapsed().as_secs(),
