@@ -16,8 +16,8 @@ use crate::{
 pub(super) enum Identity {
     /// A pid is used again: the start tells processes apart.
     Process { pid: u32, start_ticks: u64 },
-    /// Two users may have units of one name: the path tells groups apart.
-    Group { text: String, cgroup: Option<String> },
+    /// Two users may have units of one name, and two accounts one name: path and number tell them apart.
+    Group { text: String, cgroup: Option<String>, uid: Option<u32> },
 }
 
 /// A row that fulfils a condition.
@@ -71,7 +71,8 @@ impl Judged for Row {
 
 impl Judged for Aggregate {
     fn identity(&self) -> Identity {
-        Identity::Group { text: self.name.text().to_owned(), cgroup: self.name.cgroup.clone() }
+        let name = &self.name;
+        Identity::Group { text: name.text().to_owned(), cgroup: name.cgroup.clone(), uid: name.uid }
     }
 
     fn called(&self) -> String {
