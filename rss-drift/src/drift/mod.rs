@@ -1,5 +1,6 @@
 //! Drift: samples, bounds and statistics. Knows nothing of commands and outputs.
 
+pub mod badness;
 pub mod behaviour;
 pub mod bounds;
 pub mod by;
