@@ -13,6 +13,7 @@ pub mod groups;
 pub mod holders;
 pub mod idle;
 pub mod movers;
+pub mod oom_reading;
 pub mod sample;
 pub mod stats;
 pub mod verdict;
