@@ -26,6 +26,27 @@ pub(super) struct Select {
     /// rss-drift itself, which has the pattern as an argument, is left out. Several: --cmd '*/a' --cmd '*/b *'
     #[arg(long = "cmd", value_name = "PATTERN", hide_short_help = true, value_parser = Pattern::parse)]
     cmds: Vec<Pattern>,
+    #[command(flatten)]
+    groups: Groups,
+    /// Only processes of this user: name or number
+    ///
+    /// The effective user, as `ps -u` takes it. Several: -u a,b
+    #[arg(short, long = "user", value_name = "USER", value_delimiter = ',', value_parser = text)]
+    users: Vec<String>,
+    /// Only processes of this exact RSS or more, such as 1.5M
+    #[arg(long, value_name = "SIZE", hide_short_help = true, allow_negative_numbers = true, value_parser = size::parse)]
+    min_rss: Option<u64>,
+    /// Only processes that are off by this size or more
+    ///
+    /// Too much or too little: 64K, 1.5M, 1GiB. Where no process is, the reports are empty, and the exit status is 0.
+    #[arg(long, value_name = "SIZE", visible_alias = "threshold", hide_short_help = true, allow_negative_numbers = true, value_parser = size::parse)]
+    min_drift: Option<u64>,
+}
+
+/// Options that select control groups: all that an OOM can be asked for.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub(super) struct Groups {
     /// Only processes in this control group or below it
     ///
     /// Its path as the column cgroup shows it, or its folder: /system.slice or /sys/fs/cgroup/system.slice. With * and ? a pattern, where * may
@@ -45,19 +66,23 @@ pub(super) struct Select {
     /// --container a,b
     #[arg(long = "container", value_name = "ID", value_delimiter = ',', value_parser = text)]
     containers: Vec<String>,
-    /// Only processes of this user: name or number
-    ///
-    /// The effective user, as `ps -u` takes it. Several: -u a,b
-    #[arg(short, long = "user", value_name = "USER", value_delimiter = ',', value_parser = text)]
-    users: Vec<String>,
-    /// Only processes of this exact RSS or more, such as 1.5M
-    #[arg(long, value_name = "SIZE", hide_short_help = true, allow_negative_numbers = true, value_parser = size::parse)]
-    min_rss: Option<u64>,
-    /// Only processes that are off by this size or more
-    ///
-    /// Too much or too little: 64K, 1.5M, 1GiB. Where no process is, the reports are empty, and the exit status is 0.
-    #[arg(long, value_name = "SIZE", visible_alias = "threshold", hide_short_help = true, allow_negative_numbers = true, value_parser = size::parse)]
-    min_drift: Option<u64>,
+}
+
+impl Groups {
+    /// How many are named.
+    pub(super) fn count(&self) -> usize {
+        self.cgroups.len() + self.units.len() + self.containers.len()
+    }
+
+    /// What selects.
+    pub(super) fn criteria(&self) -> Criteria {
+        Criteria {
+            cgroups: self.cgroups.clone(),
+            units: self.units.clone(),
+            containers: self.containers.clone(),
+            ..Criteria::default()
+        }
+    }
 }
 
 /// The values of one `--comm`.
@@ -74,12 +99,10 @@ impl Select {
         Criteria {
             comms: self.comms.iter().flat_map(|list| list.0.clone()).collect(),
             cmds: self.cmds.clone(),
-            cgroups: self.cgroups.clone(),
-            units: self.units.clone(),
-            containers: self.containers.clone(),
             users: self.users.clone(),
             min_rss: self.min_rss,
             min_drift: self.min_drift,
+            ..self.groups.criteria()
         }
     }
 }
