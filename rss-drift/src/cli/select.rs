@@ -50,19 +50,19 @@ pub(super) struct Groups {
     /// Only processes in this control group or below it
     ///
     /// Its path as the column cgroup shows it, or its folder: /system.slice or /sys/fs/cgroup/system.slice. With * and ? a pattern, where * may
-    /// be several folders. Several: --cgroup /a --cgroup /b
+    /// be several folders. Several, but not in oom: --cgroup /a --cgroup /b
     #[arg(long = "cgroup", value_name = "PATH", value_parser = text)]
     cgroups: Vec<String>,
     /// Only processes of this unit of systemd
     ///
-    /// By its name in the path of the control group: nginx.service, or nginx; a .slice or .scope too; 'web@*' is all instances. Several:
+    /// By its name in the path of the control group: nginx.service, or nginx; a .slice or .scope too; 'web@*' is all instances. Several, but not in oom:
     /// --unit a,b
     #[arg(id = "unit", long, value_name = "NAME", value_delimiter = ',', value_parser = text)]
     units: Vec<String>,
     /// Only processes of this container: ID or name
     ///
     /// Of docker, podman, containerd or CRI-O, by its id in the path of the control group; of the id four digits are enough, where no container has that name. Names are taken
-    /// from files: docker's, those of podman and CRI-O (containers/storage), and what Kubernetes and nerdctl write for containerd. Several:
+    /// from files: docker's, those of podman and CRI-O (containers/storage), and what Kubernetes and nerdctl write for containerd. Several, but not in oom:
     /// --container a,b
     #[arg(long = "container", value_name = "ID", value_delimiter = ',', value_parser = text)]
     containers: Vec<String>,
