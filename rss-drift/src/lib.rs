@@ -1,6 +1,6 @@
 //! rss-drift: the exact resident set of every process beside what the kernel reports.
 //!
-//! The parts use each other in one direction: `cli` -> the verbs `watch`, `run`, `explain`, `demo` and `doctor` -> `session` ->
+//! The parts use each other in one direction: `cli` -> the verbs `watch`, `run`, `explain`, `oom`, `demo` and `doctor` -> `session` ->
 //! `output` -> `select` -> `table` -> `drift` -> `probe` -> `kernel` and `proc`. `cargo xtask lint` checks it. Only `probe` knows aya, only
 //! `cli` knows the command line.
 
@@ -15,6 +15,7 @@ mod doctor;
 pub mod drift;
 mod explain;
 pub mod kernel;
+mod oom;
 pub mod output;
 pub mod probe;
 pub mod proc;

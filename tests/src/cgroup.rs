@@ -72,6 +72,38 @@ impl Group {
         }
     }
 
+    /// As [`Self::named`], of at most so many bytes of memory and no swap.
+    pub fn limited(name: &str, bytes: u64) -> io::Result<Self> {
+        let group = Self::named(name)?;
+        let write = |file: &str, bytes: u64| fs::write(group.0.join(file), bytes.to_string());
+        // Files of swap are not there where it is not accounted for.
+        if hierarchy().is_some_and(|(_, version)| version == 1) {
+            write("memory.limit_in_bytes", bytes)?;
+            let _ = write("memory.memsw.limit_in_bytes", bytes);
+            let _ = write("memory.swappiness", 0);
+        } else {
+            write("memory.max", bytes)?;
+            let _ = write("memory.swap.max", 0);
+        }
+        Ok(group)
+    }
+
+    /// What it is charged, of either version.
+    pub fn charge(&self) -> u64 {
+        let files = ["memory.current", "memory.usage_in_bytes"];
+        let found = files.iter().find_map(|file| fs::read_to_string(self.0.join(file)).ok());
+        found.and_then(|text| text.trim().parse().ok()).expect("a group that limits memory")
+    }
+
+    /// How often the OOM killer killed in it.
+    pub fn oom_kills(&self) -> u64 {
+        let files = ["memory.events", "memory.oom_control"];
+        let found = files.iter().find_map(|file| fs::read_to_string(self.0.join(file)).ok());
+        let text = found.expect("a group that limits memory");
+        let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        line.and_then(|count| count.parse().ok()).expect("the kernel counts it")
+    }
+
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.0

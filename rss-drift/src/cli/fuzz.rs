@@ -186,7 +186,7 @@ fn sensible() -> impl Strategy<Value = Vec<OsString>> {
         1 => any::<u64>().prop_map(|number| number.to_string()),
         1 => (0.0..1e12).prop_map(|number: f64| number.to_string()),
     ];
-    (select(&["watch", "run", "explain", "demo"][..]), vec((option, value), 0..3)).prop_map(
+    (select(&["watch", "run", "explain", "oom", "demo"][..]), vec((option, value), 0..3)).prop_map(
         |(verb, options)| {
             let words = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
             let end: &[&str] = match verb {
@@ -227,6 +227,8 @@ fn take(words: &[OsString]) -> bool {
         Some(Verb::Explain(args)) => {
             let _ = Instant::now() + args.options().duration.unwrap_or_default();
         }
+        // That several groups are refused is an answer too.
+        Some(Verb::Oom(args)) => drop(args.options()),
         Some(Verb::Doctor(_)) => {}
     }
     true

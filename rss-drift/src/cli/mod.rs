@@ -9,6 +9,7 @@ mod full;
 #[cfg(test)]
 mod fuzz;
 mod number;
+mod oom;
 mod run;
 mod select;
 mod size;
@@ -49,6 +50,7 @@ use crate::{
         rss-drift --all --resident -n 1        every process beside a walk of its page tables\n  \
         rss-drift -p 1234 --where              which CPUs or threads hold the missing pages\n  \
         rss-drift explain 1234                 what each tool says of a process, and why they differ\n  \
+        rss-drift oom                          whom the OOM killer would take, and whom by exact RSS\n  \
         rss-drift watch --csv drift.csv        the table, and every process and column into a file\n  \
         rss-drift run -- make -j8              true peaks of a command, and the RFC's cache\n  \
         rss-drift demo                         10,000 threads: how far off this kernel is\n  \
@@ -91,6 +93,10 @@ enum Verb {
     ///
     /// Every tool's figure with its file, exact or not here, where the difference is, and what RSS does not say.
     Explain(Box<explain::Args>),
+    /// Show whom the OOM killer would take, and whom by exact RSS
+    ///
+    /// All candidates in the order in which this kernel ranks them, of the host or of a control group, beside the order by exact RSS.
+    Oom(oom::Args),
     /// Run the RFC's program and compare what each source reports
     ///
     /// The program has thousands of threads that touch memory and sleep.
@@ -168,6 +174,9 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Some(Verb::Run(args)) => return crate::run::run(&args.options(), &inherited),
         Some(Verb::Explain(args)) => crate::explain::run(&args.options()),
+        Some(Verb::Oom(args)) => {
+            args.options().map_err(Into::into).and_then(|options| crate::oom::run(&options))
+        }
         Some(Verb::Demo(args)) => crate::demo::run(&args.options()),
         Some(Verb::Doctor(args)) => crate::doctor::run(args.format()),
     };
@@ -208,6 +217,8 @@ fn is_run(args: &[OsString]) -> bool {
 enum Usage {
     #[error(transparent)]
     Outputs(#[from] UsageError),
+    #[error("give one --cgroup, --unit or --container: an OOM is of one control group, or of the host")]
+    SeveralGroups,
     /// Which fields there are depends on what the rows are, so that clap cannot look at a field by itself.
     #[error("invalid value '{value}' for '{option}': {error}")]
     Field { option: &'static str, value: String, error: FieldError },
@@ -271,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_short_help_of_a_verb_fits_a_screen() {
-        for verb in ["watch", "run", "explain", "demo", "doctor"] {
+        for verb in ["watch", "run", "explain", "oom", "demo", "doctor"] {
             let mut command = Cli::command();
             command.build();
             let command = command.find_subcommand(verb).expect(verb).clone();

@@ -26,25 +26,8 @@ pub(super) struct Select {
     /// rss-drift itself, which has the pattern as an argument, is left out. Several: --cmd '*/a' --cmd '*/b *'
     #[arg(long = "cmd", value_name = "PATTERN", hide_short_help = true, value_parser = Pattern::parse)]
     cmds: Vec<Pattern>,
-    /// Only processes in this control group or below it
-    ///
-    /// Its path as the column cgroup shows it, or its folder: /system.slice or /sys/fs/cgroup/system.slice. With * and ? a pattern, where * may
-    /// be several folders. Several: --cgroup /a --cgroup /b
-    #[arg(long = "cgroup", value_name = "PATH", value_parser = text)]
-    cgroups: Vec<String>,
-    /// Only processes of this unit of systemd
-    ///
-    /// By its name in the path of the control group: nginx.service, or nginx; a .slice or .scope too; 'web@*' is all instances. Several:
-    /// --unit a,b
-    #[arg(id = "unit", long, value_name = "NAME", value_delimiter = ',', value_parser = text)]
-    units: Vec<String>,
-    /// Only processes of this container: ID or name
-    ///
-    /// Of docker, podman, containerd or CRI-O, by its id in the path of the control group; of the id four digits are enough, where no container has that name. Names are taken
-    /// from files: docker's, those of podman and CRI-O (containers/storage), and what Kubernetes and nerdctl write for containerd. Several:
-    /// --container a,b
-    #[arg(long = "container", value_name = "ID", value_delimiter = ',', value_parser = text)]
-    containers: Vec<String>,
+    #[command(flatten)]
+    groups: Groups,
     /// Only processes of this user: name or number
     ///
     /// The effective user, as `ps -u` takes it. Several: -u a,b
@@ -58,6 +41,48 @@ pub(super) struct Select {
     /// Too much or too little: 64K, 1.5M, 1GiB. Where no process is, the reports are empty, and the exit status is 0.
     #[arg(long, value_name = "SIZE", visible_alias = "threshold", hide_short_help = true, allow_negative_numbers = true, value_parser = size::parse)]
     min_drift: Option<u64>,
+}
+
+/// Options that select control groups: all that an OOM can be asked for.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Selection")]
+pub(super) struct Groups {
+    /// Only processes in this control group or below it
+    ///
+    /// Its path as the column cgroup shows it, or its folder: /system.slice or /sys/fs/cgroup/system.slice. With * and ? a pattern, where * may
+    /// be several folders. Several, but not in oom: --cgroup /a --cgroup /b
+    #[arg(long = "cgroup", value_name = "PATH", value_parser = text)]
+    cgroups: Vec<String>,
+    /// Only processes of this unit of systemd
+    ///
+    /// By its name in the path of the control group: nginx.service, or nginx; a .slice or .scope too; 'web@*' is all instances. Several, but not in oom:
+    /// --unit a,b
+    #[arg(id = "unit", long, value_name = "NAME", value_delimiter = ',', value_parser = text)]
+    units: Vec<String>,
+    /// Only processes of this container: ID or name
+    ///
+    /// Of docker, podman, containerd or CRI-O, by its id in the path of the control group; of the id four digits are enough, where no container has that name. Names are taken
+    /// from files: docker's, those of podman and CRI-O (containers/storage), and what Kubernetes and nerdctl write for containerd. Several, but not in oom:
+    /// --container a,b
+    #[arg(long = "container", value_name = "ID", value_delimiter = ',', value_parser = text)]
+    containers: Vec<String>,
+}
+
+impl Groups {
+    /// How many are named.
+    pub(super) fn count(&self) -> usize {
+        self.cgroups.len() + self.units.len() + self.containers.len()
+    }
+
+    /// What selects.
+    pub(super) fn criteria(&self) -> Criteria {
+        Criteria {
+            cgroups: self.cgroups.clone(),
+            units: self.units.clone(),
+            containers: self.containers.clone(),
+            ..Criteria::default()
+        }
+    }
 }
 
 /// The values of one `--comm`.
@@ -74,12 +99,10 @@ impl Select {
         Criteria {
             comms: self.comms.iter().flat_map(|list| list.0.clone()).collect(),
             cmds: self.cmds.clone(),
-            cgroups: self.cgroups.clone(),
-            units: self.units.clone(),
-            containers: self.containers.clone(),
             users: self.users.clone(),
             min_rss: self.min_rss,
             min_drift: self.min_drift,
+            ..self.groups.criteria()
         }
     }
 }

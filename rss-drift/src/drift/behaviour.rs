@@ -75,16 +75,16 @@ pub enum BehaviourError {
 }
 
 /// Pages that the child touches at a time: less than any batch, so that they stay in a cache.
-const STEP: u8 = 5;
+pub(super) const STEP: u8 = 5;
 /// How often it may touch more until a drift stands that tells the sources apart.
-const STEPS: usize = 24;
+pub(super) const STEPS: usize = 24;
 
 /// Makes drift in a child and reads all sources while the child is idle.
 ///
 /// Must be called while this process has no other thread that holds a lock of the allocator: the child allocates
 /// nothing, but it is a fork.
 pub fn find_precisions(probe: &mut Probe, page_size: u64) -> Result<Precisions, BehaviourError> {
-    let mut child = Toucher::spawn(page_size)?;
+    let mut child = Toucher::spawn(page_size, usize::from(STEP) * STEPS)?;
     for _ in 0..STEPS {
         child.touch(STEP)?;
         let before = probe.snapshot()?;
@@ -113,14 +113,15 @@ pub fn find_precisions(probe: &mut Probe, page_size: u64) -> Result<Precisions, 
 }
 
 /// A child that touches as many fresh pages as it is told and waits in between. Killed when dropped.
-struct Toucher {
+pub(super) struct Toucher {
     pid: Pid,
     orders: File,
     answers: File,
 }
 
 impl Toucher {
-    fn spawn(page_size: u64) -> io::Result<Self> {
+    /// Starts one that can touch so many pages in all.
+    pub(super) fn spawn(page_size: u64, most_pages: usize) -> io::Result<Self> {
         let (orders_read, orders_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         let (answers_read, answers_write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
         // SAFETY: the child only makes system calls and touches its own mapping until it exits: nothing in it needs a
@@ -131,16 +132,16 @@ impl Toucher {
             }
             ForkResult::Child => {
                 drop((orders_write, answers_read));
-                obey(&orders_read, &answers_write, page_size)
+                obey(&orders_read, &answers_write, page_size, most_pages)
             }
         }
     }
 
-    fn pid(&self) -> u32 {
+    pub(super) fn pid(&self) -> u32 {
         self.pid.as_raw().unsigned_abs()
     }
 
-    fn touch(&mut self, pages: u8) -> io::Result<()> {
+    pub(super) fn touch(&mut self, pages: u8) -> io::Result<()> {
         self.orders.write_all(&[pages])?;
         let mut answer = [0];
         self.answers.read_exact(&mut answer)?;
@@ -157,9 +158,9 @@ impl Drop for Toucher {
 }
 
 /// The child's life: an order is a number of pages, the answer is what was touched; the end of the orders is its end.
-fn obey(orders: &OwnedFd, answers: &OwnedFd, page_size: u64) -> ! {
+fn obey(orders: &OwnedFd, answers: &OwnedFd, page_size: u64, most_pages: usize) -> ! {
     let page = usize::try_from(page_size).unwrap_or(4096);
-    let length = page * usize::from(STEP) * (STEPS + 1);
+    let length = page * most_pages;
     // SAFETY: plain system calls; the mapping is private to this child and `touched` stays within it.
     unsafe {
         // Should the parent be killed, so is the child: nothing of ours stays behind.

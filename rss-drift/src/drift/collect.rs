@@ -249,7 +249,8 @@ fn shadow_figures(
 }
 
 /// Whether two readings are of the same memory of the same process.
-fn same_mm(first: &Mm, second: &Mm) -> bool {
+#[must_use]
+pub fn same_mm(first: &Mm, second: &Mm) -> bool {
     (first.mm, first.start_boottime_ns, first.exec_id)
         == (second.mm, second.start_boottime_ns, second.exec_id)
 }

@@ -1,5 +1,6 @@
 //! Drift: samples, bounds and statistics. Knows nothing of commands and outputs.
 
+pub mod badness;
 pub mod behaviour;
 pub mod bounds;
 pub mod by;
@@ -12,6 +13,7 @@ pub mod groups;
 pub mod holders;
 pub mod idle;
 pub mod movers;
+pub mod oom_reading;
 pub mod sample;
 pub mod stats;
 pub mod verdict;

@@ -7,6 +7,7 @@ use rss_drift_common::Member;
 
 use crate::{
     drift::{
+        badness::Counted,
         collect::{self, Earlier},
         holders::{self, RowHolders},
         sample::{Host, Note, ReportId, Row},
@@ -134,12 +135,14 @@ impl Explanation {
         bytes(self.row.exact[member.index()], self.host.page_size)
     }
 
-    /// What the OOM killer counts for it before `oom_score_adj` (`mm/oom_kill.c:oom_badness`), in bytes: RSS as `stat` has it, swap and
-    /// page tables.
+    /// What the OOM killer counts for it before `oom_score_adj`, in bytes: RSS as `stat` has it, swap and page tables.
     pub(super) fn badness(&self) -> Option<i64> {
-        let stat = bytes(self.row.files.stat?, self.host.page_size);
-        let [swap, tables] = [self.memory.swap?, self.memory.page_tables?].map(|size| bytes(size, 1));
-        Some(stat.saturating_add(swap).saturating_add(tables))
+        let counted = Counted {
+            rss: self.row.files.stat?,
+            swap: self.row.global[Member::Swap.index()].max(0),
+            page_tables: self.memory.page_table_pages(self.host.page_size)?,
+        };
+        Some(bytes(counted.pages(), self.host.page_size))
     }
 
     /// Whether the kernel's mark of the peak was reset (`echo 5 >/proc/PID/clear_refs`): it is below the true peak by more than drift can

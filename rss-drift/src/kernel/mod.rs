@@ -7,6 +7,8 @@ pub mod charge;
 pub mod checks;
 pub mod hierarchies;
 mod layout;
+pub mod meminfo;
+pub mod oom_group;
 pub mod privileges;
 pub mod refusal;
 pub mod rfc;

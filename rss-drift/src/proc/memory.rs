@@ -37,6 +37,12 @@ impl Memory {
             oom_score_adj: number(&folder.join("oom_score_adj")),
         }
     }
+
+    /// Its page tables in pages, as the OOM killer counts them.
+    #[must_use]
+    pub fn page_table_pages(&self, page_size: u64) -> Option<i64> {
+        i64::try_from(self.page_tables? / page_size.max(1)).ok()
+    }
 }
 
 /// A line `Name:   12 kB`.

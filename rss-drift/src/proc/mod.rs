@@ -184,6 +184,11 @@ impl TaskFolder {
         Memory::read(&self.0)
     }
 
+    /// Sets its `oom_score_adj`. Below what it had before takes `CAP_SYS_RESOURCE`.
+    pub fn set_oom_score_adj(&self, adj: i64) -> io::Result<()> {
+        fs::write(self.0.join("oom_score_adj"), adj.to_string())
+    }
+
     /// `smaps_rollup`: a walk over the page tables. A process that is not ours to trace refuses it.
     #[must_use]
     pub fn rollup(&self) -> Option<Rollup> {

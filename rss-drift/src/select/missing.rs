@@ -26,6 +26,20 @@ pub(crate) enum Missing {
     )]
     OtherHierarchy(String),
     #[error(
+        "'{0}' has no control group in the hierarchy that limits memory, so that it is never out of memory by itself: without a group, \
+         rss-drift oom ranks all processes of the host"
+    )]
+    NoMemoryGroup(String),
+    #[error(
+        "several control groups fit '{name}', and an OOM is of one: name it by --cgroup: {}",
+        some(paths)
+    )]
+    SeveralGroups {
+        name: String,
+        /// Their paths.
+        paths: Vec<String>,
+    },
+    #[error(
         "there is no unit '{name}' with a control group: it does not run, or has another name{}",
         suggestion(.nearest.as_deref())
     )]
@@ -101,6 +115,13 @@ impl Rate {
         self.left -= 1;
         Some(mem::take(&mut self.unsaid))
     }
+}
+
+/// The first of them.
+fn some(paths: &[String]) -> String {
+    const MOST: usize = 5;
+    let more = if paths.len() > MOST { ", ..." } else { "" };
+    paths[..paths.len().min(MOST)].join(", ") + more
 }
 
 fn suggestion(nearest: Option<&str>) -> String {

@@ -7,6 +7,7 @@
 mod by;
 mod container;
 mod groups;
+mod memory_group;
 mod missing;
 mod pattern;
 mod term;
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) use by::{Grouper, Placed, charge};
 use container::Names;
 use groups::GroupPaths;
+pub(crate) use memory_group::MemoryGroup;
 pub(crate) use missing::Missing;
 pub(crate) use pattern::{Pattern, split};
 use term::{Kind, Term};

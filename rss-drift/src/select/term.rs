@@ -117,6 +117,16 @@ impl Term {
         }
     }
 
+    /// Its text, unless that is a pattern.
+    pub(super) fn exact(&self) -> Option<&str> {
+        self.pattern.exact()
+    }
+
+    /// As it was written.
+    pub(super) fn written(&self) -> String {
+        self.pattern.written()
+    }
+
     /// Whether a process with these groups is meant.
     pub(super) fn matches(&self, groups: &Groups, names: &mut Names) -> bool {
         match self.kind {
@@ -170,7 +180,7 @@ impl Term {
     }
 
     /// Calls `is_enough` with the path of each group in which it may be, until that says so.
-    fn walk(&self, mounted: &[Hierarchy], is_enough: &mut dyn FnMut(&str) -> bool) {
+    pub(super) fn walk(&self, mounted: &[Hierarchy], is_enough: &mut dyn FnMut(&str) -> bool) {
         let wanted = |hierarchy: &&Hierarchy| self.kind != Kind::Path || limits_memory(hierarchy);
         for hierarchy in mounted.iter().filter(wanted) {
             let mut folders = vec![hierarchy.point.clone()];

@@ -1,5 +1,6 @@
 //! A helper process: it does with its memory what a test orders, by lines through pipes, and waits in between.
 
+mod fill;
 mod flood;
 mod grow;
 mod hog;
@@ -15,7 +16,7 @@ use std::{
     ffi::OsString,
     io::{BufRead as _, BufReader, Write as _},
     ops::Range,
-    os::fd::AsRawFd as _,
+    os::{fd::AsRawFd as _, unix::process::ExitStatusExt as _},
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
 };
@@ -35,6 +36,8 @@ pub const AS_HELPER: &str = "--helper";
 const SERVE: &str = "serve";
 /// What a helper calls itself.
 const NAME: &str = "live-helper";
+/// Second argument of a program that fills memory.
+pub const FILL: &str = "fill";
 /// Second argument of a program that ends at once.
 const NOTHING: &str = "nothing";
 
@@ -43,6 +46,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     match arguments.first().and_then(|word| word.to_str()) {
         Some(SERVE) => serve::main(arguments.get(1)),
         Some(NOTHING) => ExitCode::SUCCESS,
+        Some(FILL) => fill::main(&arguments[1..]),
         Some("grow") => grow::main(&arguments[1..]),
         Some("daemon") => grow::daemon(&arguments[1..]),
         _ => ExitCode::from(2),
@@ -97,6 +101,12 @@ impl Helper {
     /// Its pid.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it was killed by SIGKILL.
+    pub fn was_killed(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("ask for a child's end");
+        ended.is_some_and(|status| status.signal() == Some(libc::SIGKILL))
     }
 
     /// Makes a region of anonymous or shared memory; nothing of it is touched.

@@ -21,6 +21,7 @@ mod host;
 mod hotplug;
 mod labels;
 mod memory;
+mod oom;
 mod output;
 mod processes;
 mod reclaim;
@@ -107,6 +108,12 @@ pub const TESTS: &[Test] = tests! {
         of_a_known_number_of_pages
         of_a_mark_that_was_reset
         of_what_has_no_memory
+    }
+    oom {
+        ranks_as_the_kernel_scores
+        skips_whom_the_kernel_skips
+        takes_the_predicted_victim
+        of_groups_and_words
     }
     demo {
         of_a_thousand_threads

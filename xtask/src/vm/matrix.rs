@@ -46,6 +46,7 @@ const WHATEVER_THE_CPUS: &[&str] = &[
     "reclaim::",
     "drift::adds_up",
     "explain::",
+    "oom::",
     "shadow::fills",
     "shadow::a_full_map",
     "shadow::two_at_once",

@@ -18,7 +18,7 @@ use tree::{Place, Tree};
 /// nothing beside it.
 const LAYERS: &[&[&str]] = &[
     &["cli"],
-    &["demo", "doctor", "explain", "run", "watch"],
+    &["demo", "doctor", "explain", "oom", "run", "watch"],
     &["session"],
     &["output"],
     &["select"],
