@@ -62,6 +62,15 @@ pub fn has_subtree(hierarchy: &Hierarchy, folder: &Path) -> bool {
     hierarchy.controllers == Controllers::Two || !own_only()
 }
 
+/// Whether the killer takes nobody in this group, and its processes wait for memory: `oom_kill_disable` of version 1
+/// (`mm/memcontrol-v1.c:mem_cgroup_oom_control_read`; of 5.10 in `mm/memcontrol.c`).
+#[must_use]
+pub fn is_spared(hierarchy: &Hierarchy, folder: &Path) -> bool {
+    let is_set = |text: String| text.lines().any(|line| line.trim() == "oom_kill_disable 1");
+    hierarchy.controllers != Controllers::Two
+        && fs::read_to_string(folder.join("memory.oom_control")).is_ok_and(is_set)
+}
+
 const fn version(hierarchy: &Hierarchy) -> Version {
     match hierarchy.controllers {
         Controllers::Two => Version::Two,
@@ -120,6 +129,9 @@ mod tests {
         write(root.path(), &[("memory.swappiness", "0\n")]);
         assert_eq!(total(&one, root.path(), HOST), Some(8192), "it does not swap");
         assert!(has_subtree(&one, root.path()));
+        assert!(!is_spared(&one, root.path()));
+        write(root.path(), &[("memory.oom_control", "oom_kill_disable 1\nunder_oom 0\noom_kill 0\n")]);
+        assert!(is_spared(&one, root.path()));
         write(root.path(), &[("memory.use_hierarchy", "0\n")]);
         assert!(!has_subtree(&one, root.path()));
     }

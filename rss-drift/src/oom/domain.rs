@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::{
     kernel::{
         meminfo::Meminfo,
-        oom_group::{dies_whole, has_subtree, total},
+        oom_group::{dies_whole, has_subtree, is_spared, total},
     },
     proc::Groups,
     select::MemoryGroup,
@@ -26,8 +26,10 @@ pub(super) struct Limited {
     /// Its limit, and the swap that it may use, in bytes; `None`: it has none, and is out of memory only where a group above or the
     /// host is.
     pub limit: Option<u64>,
-    /// Where it has none, the nearest group above that has one.
+    /// The nearest group above that comes to a limit first: one that has a lower limit, or any where this one has none.
     pub above: Option<String>,
+    /// Whether the killer takes nobody in it: its processes wait for memory (`memory.oom_control` of version 1).
+    pub is_spared: bool,
     /// Whether the groups below belong to it.
     pub has_subtree: bool,
 }
@@ -42,11 +44,12 @@ impl Domain {
             };
             let path = Path::new(&group.path);
             let own = limit(path);
-            let above = || path.ancestors().skip(1).find(|path| limit(path).is_some());
-            let above = if own.is_none() { above() } else { None };
+            let is_first = |limit: u64| own.is_none_or(|own| limit < own);
+            let above = path.ancestors().skip(1).find(|path| limit(path).is_some_and(is_first));
             let folder = group.hierarchy.folder(&group.path);
             Limited {
                 limit: own,
+                is_spared: folder.as_ref().is_some_and(|folder| is_spared(&group.hierarchy, folder)),
                 above: above.map(|path| path.to_string_lossy().into_owned()),
                 has_subtree: folder.is_none_or(|folder| has_subtree(&group.hierarchy, &folder)),
                 group,
@@ -54,6 +57,12 @@ impl Domain {
         });
         let limit = group.as_ref().and_then(|group| group.limit);
         Self { total: limit.unwrap_or_else(|| host.total()), group }
+    }
+
+    /// Whether the control group can still be read.
+    pub(super) fn is_there(&self) -> bool {
+        let folder = |it: &Limited| it.group.hierarchy.folder(&it.group.path);
+        self.group.as_ref().is_none_or(|it| folder(it).is_some_and(|folder| folder.is_dir()))
     }
 
     /// Whether an OOM kill here may take a process with these groups; `None`: they could not be read, as it is gone.
@@ -84,7 +93,7 @@ mod tests {
 
     /// A group /a with this limit and /a/b without one.
     fn domain(root: &Path, path: &str) -> Domain {
-        for (folder, limit) in [("a", "65536"), ("a/b", "max"), ("c", "max")] {
+        for (folder, limit) in [("a", "65536"), ("a/b", "max"), ("a/d", "99999"), ("c", "max")] {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("memory.max"), limit).unwrap();
@@ -105,7 +114,9 @@ mod tests {
         };
         assert_eq!(of("/a"), (65_536, Some(65_536), None));
         assert_eq!(of("/a/b"), (1 << 30, None, Some("/a".to_owned())));
+        assert_eq!(of("/a/d"), (99_999, Some(99_999), Some("/a".to_owned())), "that limit comes first");
         assert_eq!(of("/c"), (1 << 30, None, None), "as an OOM of the host");
+        assert!(domain(root.path(), "/c").is_there() && !domain(root.path(), "/gone").is_there());
         assert_eq!(Domain::of(None, HOST), Domain { total: 1 << 30, group: None });
     }
 

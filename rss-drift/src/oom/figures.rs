@@ -31,6 +31,7 @@ pub(super) static OOM: &[Column<Reading>] = columns! { Reading;
     victim_by_exact_pid Id "Whom it would take by exact RSS" |it, _| exact_victim(&it.candidates).map(|it| u64::from(it.pid));
     dies_whole Text "The control group all of whose processes die with the victim (memory.oom.group)" |it, _| it.dies_whole.clone();
     candidates_count Number "How many processes it can take" |it, _| it.candidates.len() as u64;
+    killer_is_off Flag "Whether it takes nobody in that group (oom_kill_disable of version 1): then this is whom it would take" |it, _| it.domain.group.as_ref().is_some_and(|it| it.is_spared);
 };
 
 /// Of each candidate; new ones go to the end.

@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::{
     drift::oom_reading::find_oom_precision,
@@ -28,6 +28,9 @@ use crate::{
 };
 use domain::Domain;
 use reading::Reading;
+
+/// How often it is tried to find out how the OOM killer reads RSS: what else the host does disturbs some of the tries.
+const TRIES: u32 = 5;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -53,12 +56,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         "cannot read /proc/meminfo, by which the OOM killer's adjustments are scaled: mount /proc",
     )?;
     let page_size = session.kernel.page_size;
-    let reads = find_oom_precision(&mut session.probe, page_size, memory).unwrap_or_else(|error| {
-        log::warn!("cannot find out how the OOM killer reads RSS on this kernel: {error}");
-        Precision::Unknown
-    });
+    let mut reads = Precision::Unknown;
+    for _ in 0..TRIES {
+        reads = find_oom_precision(&mut session.probe, page_size, memory).unwrap_or_else(|error| {
+            log::warn!("cannot find out how the OOM killer reads RSS on this kernel: {error}");
+            Precision::Unknown
+        });
+        if reads != Precision::Unknown {
+            break;
+        }
+    }
     let domain = Domain::of(group, memory);
     let reading = Reading::take(&mut session, domain, reads, memory)?;
+    if !reading.domain.is_there() {
+        bail!("the control group is gone, or its name is not UTF-8: its limit cannot be read");
+    }
     let text = match options.format {
         ReportFormat::Json => figures::json(&reading, options.machine_limit),
         ReportFormat::Text => {

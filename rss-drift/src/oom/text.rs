@@ -1,5 +1,7 @@
 //! The screen of `oom`.
 
+use unicode_width::UnicodeWidthStr as _;
+
 use super::{
     ranking::{Candidate, exact_victim},
     reading::{Reading, Why},
@@ -47,9 +49,17 @@ fn domain(it: &Reading, units: Units) -> String {
     };
     let path = shown(&of.group.path);
     match (&of.above, of.limit) {
-        (_, Some(_)) => {
+        (above, Some(_)) => {
+            let above = above.as_ref().map(|above| {
+                format!(
+                    "; {} above it has a lower limit, and comes to it first (--cgroup {})",
+                    shown(above),
+                    shown(above)
+                )
+            });
+            let above = above.unwrap_or_default();
             format!(
-                "out of memory: control group {path}, {total} by its limit, with the swap that it may use"
+                "out of memory: control group {path}, {total} by its limit, with the swap that it may use{above}"
             )
         }
         (Some(above), None) => format!(
@@ -91,7 +101,14 @@ fn whole(it: &Reading) -> Vec<String> {
         let (one, many) = ("process has its memory, and dies", "processes have its memory, and die");
         format!("{} with it", counted(victim.sharing, one, many))
     });
-    group.into_iter().chain(sharing).collect()
+    let spared = it.domain.group.as_ref().filter(|of| of.is_spared).map(|of| {
+        format!(
+            "the killer is off in {} (oom_kill_disable of memory.oom_control): nobody is taken, its processes wait for memory; this is whom \
+             it would take",
+            shown(&of.group.path)
+        )
+    });
+    spared.into_iter().chain(group).chain(sharing).collect()
 }
 
 /// The candidates.
@@ -124,12 +141,12 @@ fn table(it: &Reading, candidates: &[Candidate], units: Units) -> Vec<String> {
             mark.to_owned() + &place(of.exact_rank),
         ]);
     }
-    let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widest = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
     let widths: [usize; HEADS.len()] = std::array::from_fn(widest);
     let line = |row: &[String; HEADS.len()]| {
         let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-            COMM => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
+            COMM => cell.clone() + &" ".repeat(width - cell.width()),
+            _ => " ".repeat(width - cell.width()) + cell,
         });
         cells.collect::<Vec<_>>().join(" ")
     };

@@ -48,6 +48,7 @@ fn in_group(limit: Option<u64>, above: Option<&str>) -> Reading {
         group: MemoryGroup { path: "/a/b".to_owned(), hierarchy },
         limit,
         above: above.map(str::to_owned),
+        is_spared: false,
         has_subtree: true,
     };
     let mut it = reading();
@@ -150,5 +151,20 @@ fn the_json_never_changes() {
     assert_eq!(
         (first["candidates"].as_array().map(Vec::len), &first["candidates_count"]),
         (Some(1), &2.into())
+    );
+}
+
+#[test]
+fn a_killer_that_is_off_is_told() {
+    let mut it = in_group(Some(1 << 20), Some("/a"));
+    it.domain.group.as_mut().unwrap().is_spared = true;
+    let screen = text(&it, None, Units::Human, None);
+    assert!(
+        screen.contains("\nthe killer is off in /a/b (oom_kill_disable of memory.oom_control): "),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("; /a above it has a lower limit, and comes to it first (--cgroup /a)\n"),
+        "{screen}"
     );
 }

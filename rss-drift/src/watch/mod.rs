@@ -49,7 +49,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::block(&signals).context("cannot receive signals")?;
     let outcome = report(&mut reporter, &mut signals);
     let (found_any, asked_for_some) = (reporter.found_any(), reporter.asked_for_some());
-    let came_true = reporter.came_true();
+    let (came_true, judges) = (reporter.came_true(), !reporter.conditions.is_empty());
     let hurry = !matches!(outcome, Ok(End::AsAsked | End::Condition));
     if matches!(outcome, Ok(End::Signal)) {
         patience::hurry();
@@ -65,6 +65,11 @@ pub(crate) fn run(options: Options) -> anyhow::Result<ExitCode> {
         // Also where nobody reads the report.
         Ok(_) if came_true => ExitCode::from(CAME_TRUE),
         Err(error) if nobody_reads(&error) && came_true => ExitCode::from(CAME_TRUE),
+        // A pipe's reader that goes is a quiet end, but not of a watch that is to say whether something came true.
+        Err(error) if nobody_reads(&error) && judges => {
+            log::warn!("nobody reads the output any more, and no condition was true until then");
+            ExitCode::FAILURE
+        }
         Ok(End::AsAsked) if !found_any => {
             log::warn!("no process was selected in any report");
             ExitCode::FAILURE

@@ -18,6 +18,17 @@ use crate::{
 /// Exit status when a condition came true.
 const CAME_TRUE: i32 = 3;
 
+/// Who is to say whether a condition came true does not end as if none had, where nobody reads on.
+pub fn a_reader_that_goes_is_told() -> Outcome {
+    let helper = Helper::start();
+    let pid = helper.pid().to_string();
+    let condition = "exact > 1 for 1000000";
+    let mut watch = Running::start(&["--passive", "-p", &pid, "-i", "0.05", "--fail-if", condition]);
+    watch.line().expect("a report");
+    watch.close_output().must_say(1, &["nobody reads the output any more, and no condition was true"]);
+    Outcome::Passed
+}
+
 /// A helper that drifts, and by how many bytes, without a sign: by a walk of its page tables and its file `stat`.
 fn drifting(name: &str) -> (Helper, i64) {
     let mut helper = Helper::start_as(name);

@@ -225,6 +225,7 @@ pub const TESTS: &[Test] = tests! {
         a_level_and_several_conditions
         a_signal_before_it_keeps_its_own_status
         conditions_that_are_none
+        a_reader_that_goes_is_told
     }
     labels {
         no_drift_of_files_that_may_be_exact
