@@ -18,7 +18,7 @@ use crate::{
     },
     kernel::{Accounting, tunables::Cpus},
     probe::{Mm, Probe, ProbeError, Publish, Snapshot},
-    proc::{Cgroups, Files, Precision, ProcFigures, Source, TaskFolder, Wanted, task_name},
+    proc::{Buffer, Cgroups, Files, Precision, ProcFigures, Source, TaskFolder, Wanted, task_name},
 };
 
 /// What is known from the reports before.
@@ -122,13 +122,14 @@ impl<'a> Group<'a> {
         groups: &mut Cgroups,
         give_up: &dyn Fn() -> bool,
     ) -> Option<Self> {
+        let mut buffer = Buffer::default();
         let read = |(mm, wanted): (&'a Mm, Wanted)| {
             if give_up() {
                 return None;
             }
             let known = wanted.cgroup.then(|| groups.path(mm.cgroup_id)).flatten();
             let missing = Wanted { cgroup: wanted.cgroup && known.is_none(), ..wanted };
-            let files = folder(mm).read(missing, rules.page_size);
+            let files = folder(mm).read_into(&mut buffer, missing, rules.page_size);
             if let Some(path) = &files.cgroup {
                 groups.check(mm.cgroup_id, path);
             }

@@ -3,20 +3,29 @@
 //! A report of a thousand processes reads three thousand files. A parser of every field costs as much again as the kernel's work to write
 //! them, so this one takes what is needed, each file by one read(2).
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 /// Bytes that one read(2) asks for: more than any of the files has, unless its process is in hundreds of groups.
 const USUAL: usize = 4096;
 
-/// A buffer for one file after the other.
+/// A buffer for one file after the other, and for their paths: with thousands of files memory that is taken for each would show.
 #[derive(Debug)]
-pub(super) struct Buffer(Vec<u8>);
+pub struct Buffer {
+    bytes: Vec<u8>,
+    path: PathBuf,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self { bytes: vec![0; USUAL], path: PathBuf::new() }
+    }
+}
 
 impl Buffer {
-    pub(super) fn new() -> Self {
-        Self(vec![0; USUAL])
-    }
-
     /// What `parse` makes of the file below `folder`; `None` if it is not wanted or cannot be read.
     pub(super) fn parse<T>(
         &mut self,
@@ -24,22 +33,28 @@ impl Buffer {
         (folder, name): (&Path, &str),
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Option<T> {
-        if wanted { parse(self.read(&folder.join(name))?) } else { None }
+        if !wanted {
+            return None;
+        }
+        self.path.as_mut_os_string().clear();
+        self.path.push(folder);
+        self.path.push(name);
+        parse(self.read()?)
     }
 
     /// The whole file; `None` if it cannot be read.
     ///
     /// Each of these files is one record of a `seq_file`: the kernel writes it at the first read(2), as far as there is room
     /// (`fs/seq_file.c:seq_read_iter`). So what came short of the room is all.
-    fn read(&mut self, path: &Path) -> Option<&[u8]> {
-        let mut file = File::open(path).ok()?;
+    fn read(&mut self) -> Option<&[u8]> {
+        let mut file = File::open(&self.path).ok()?;
         let mut filled = 0;
         loop {
-            filled += file.read(self.0.get_mut(filled..)?).ok()?;
-            if filled < self.0.len() {
-                return self.0.get(..filled);
+            filled += file.read(self.bytes.get_mut(filled..)?).ok()?;
+            if filled < self.bytes.len() {
+                return self.bytes.get(..filled);
             }
-            self.0.resize(self.0.len() * 2, 0);
+            self.bytes.resize(self.bytes.len() * 2, 0);
         }
     }
 }
@@ -157,14 +172,18 @@ mod tests {
 
     #[test]
     fn a_file_of_any_length_is_read_whole() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::default();
+        let mut read = |path: &Path| {
+            let (folder, name) = (path.parent().unwrap(), path.file_name().unwrap().to_str().unwrap());
+            buffer.parse(true, (folder, name), |bytes| Some(bytes.to_vec()))
+        };
         for length in [0, 1, USUAL - 1, USUAL, USUAL + 1, 5 * USUAL] {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(&vec![b'x'; length]).unwrap();
-            assert_eq!(buffer.read(file.path()).unwrap(), vec![b'x'; length]);
+            assert_eq!(read(file.path()).unwrap(), vec![b'x'; length]);
         }
-        assert_eq!(buffer.read(Path::new("/nonexistent")), None);
+        assert_eq!(read(Path::new("/nonexistent")), None);
         let own = format!("/proc/{}/stat", process::id());
-        assert!(buffer.read(Path::new(&own)).unwrap().ends_with(b"\n"));
+        assert!(read(Path::new(&own)).unwrap().ends_with(b"\n"));
     }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 pub use cgroups::{CgroupVersion, Cgroups, Groups};
-use files::Buffer;
+pub use files::Buffer;
 pub use memory::Memory;
 pub use namespace::boottime_offset;
 use procfs::{
@@ -119,9 +119,14 @@ impl TaskFolder {
     /// Reads what is wanted. Each file is read by itself: one that fails leaves the others as they are.
     #[must_use]
     pub fn read(&self, wanted: Wanted, page_size: u64) -> Files {
+        self.read_into(&mut Buffer::default(), wanted, page_size)
+    }
+
+    /// As [`TaskFolder::read`], for one process after the other.
+    #[must_use]
+    pub fn read_into(&self, buffer: &mut Buffer, wanted: Wanted, page_size: u64) -> Files {
         let pages = |bytes: u64| i64::try_from(bytes / page_size).ok();
         let kib = |kib: Option<u64>| kib.and_then(|kib| kib.checked_mul(1024)).and_then(pages);
-        let mut buffer = Buffer::new();
         let status = |bytes: &[u8]| Some(files::Status::parse(bytes));
         let status = buffer.parse(wanted.status, (&self.0, "status"), status).unwrap_or_default();
         let stat = buffer.parse(wanted.stat, (&self.0, "stat"), files::Stat::parse);
@@ -145,13 +150,13 @@ impl TaskFolder {
     #[must_use]
     pub fn groups(&self) -> Option<Groups> {
         let parse = |bytes: &[u8]| Groups::of(&String::from_utf8_lossy(bytes));
-        Buffer::new().parse(true, (&self.0, "cgroup"), parse)
+        Buffer::default().parse(true, (&self.0, "cgroup"), parse)
     }
 
     /// Its effective user.
     #[must_use]
     pub fn user(&self) -> Option<u32> {
-        Buffer::new().parse(true, (&self.0, "status"), |bytes| files::Status::parse(bytes).euid)
+        Buffer::default().parse(true, (&self.0, "status"), |bytes| files::Status::parse(bytes).euid)
     }
 
     /// Its arguments, with a blank between two: 128 KiB of them. A process may have changed them, as servers do that show what they are at.
