@@ -210,7 +210,7 @@ pub fn rows(
         }
         before = after;
     }
-    movers.remember(&before);
+    movers.remember(&before, read.len());
     for mm in recorded.iter().filter_map(|&pid| before.process(pid)) {
         let mut row = recorded_row(mm, &before, rules, problems);
         row.shadow = shadow_figures(mm.tgid, &before, &before, rules, counts_faults);

@@ -53,8 +53,11 @@ impl Movers {
         moved.map(|(mm, _)| mm.tgid).collect()
     }
 
-    /// The last reading of a report, to be compared with at the next.
-    pub(super) fn remember(&mut self, end: &Snapshot) {
+    /// The last reading of a report of so many rows, to be compared with at the next: a short report asks for none.
+    pub(super) fn remember(&mut self, end: &Snapshot, rows: usize) {
+        if rows <= MOST_GROUPS * SMALLEST_GROUP {
+            return;
+        }
         self.last.clear();
         self.last.extend(end.all().map(|(mm, shadow)| (mm.tgid, sign(mm, shadow))));
     }
@@ -102,7 +105,7 @@ mod tests {
         let before = snapshot((1..=1000).map(|pid| (pid, 10)));
         let sizes = |groups: &[Vec<u32>]| groups.iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(&movers.groups(&before, &pids)), [250; 4], "nobody is known");
-        movers.remember(&before);
+        movers.remember(&before, 1000);
         assert_eq!(sizes(&movers.groups(&before, &pids)), [1000], "nobody moves");
         for (moves, expected) in [
             (1, &[1, 999][..]),

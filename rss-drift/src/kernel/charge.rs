@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     hierarchies::{Controllers, Hierarchy},
-    room::{GroupMemory, Version, group_memory, of_subtree},
+    room::{GroupMemory, Version, group_memory, number, of_subtree},
 };
 
 /// What a control group says of its memory. Bytes; what cannot be read is `None`.
@@ -53,7 +53,7 @@ impl Charge {
             return None;
         }
         let folder = hierarchy.folder(path)?;
-        Self::read(version_of(hierarchy), &folder)
+        Self::read(hierarchy, &folder)
     }
 
     /// Looks for a group above the one with this path that is nearer to its limit.
@@ -61,7 +61,7 @@ impl Charge {
         if !self.of_subtree {
             return;
         }
-        let version = version_of(hierarchy);
+        let version = Version::of(hierarchy);
         let share = |usage: u64, limit: u64| usage as f64 / limit.max(1) as f64;
         let mut nearest = self.memory.limit.map_or(0.0, |limit| share(self.memory.usage, limit));
         for path in Path::new(path).ancestors().skip(1) {
@@ -78,18 +78,18 @@ impl Charge {
         }
     }
 
-    fn read(version: Version, folder: &Path) -> Option<Self> {
+    fn read(hierarchy: &Hierarchy, folder: &Path) -> Option<Self> {
+        let version = Version::of(hierarchy);
         let memory = group_memory(version, folder)?;
         let stat = read(&folder.join("memory.stat")).unwrap_or_default();
-        let number = |name: &str| read(&folder.join(name))?.trim().parse::<u64>().ok();
+        let with_below = has_subtree(hierarchy, folder);
         Some(match version {
             Version::One => Self {
                 memory,
                 page_cache: of_subtree(&stat, "cache"),
-                kernel: number("memory.kmem.usage_in_bytes"),
+                kernel: number(&folder.join("memory.kmem.usage_in_bytes")),
                 page_tables: None,
-                // Without it, as before 5.11, a group is charged for its own processes only (`mm/memcontrol.c`).
-                of_subtree: number("memory.use_hierarchy") != Some(0),
+                of_subtree: with_below,
                 above: None,
             },
             Version::Two => Self {
@@ -97,18 +97,18 @@ impl Charge {
                 page_cache: of_subtree(&stat, "file"),
                 kernel: of_subtree(&stat, "kernel"),
                 page_tables: of_subtree(&stat, "pagetables"),
-                of_subtree: true,
+                of_subtree: with_below,
                 above: None,
             },
         })
     }
 }
 
-fn version_of(hierarchy: &Hierarchy) -> Version {
-    match hierarchy.controllers {
-        Controllers::Two => Version::Two,
-        Controllers::One(_) => Version::One,
-    }
+/// Whether a group is charged for the groups below it, as it always is but on version 1 with `memory.use_hierarchy` 0 (until 5.11,
+/// `mm/memcontrol.c`).
+#[must_use]
+pub fn has_subtree(hierarchy: &Hierarchy, folder: &Path) -> bool {
+    hierarchy.controllers == Controllers::Two || number(&folder.join("memory.use_hierarchy")) != Some(0)
 }
 
 /// A file of a control group.

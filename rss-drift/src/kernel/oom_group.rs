@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use super::{
     hierarchies::{Controllers, Hierarchy},
     meminfo::Meminfo,
-    room::{Version, group_memory},
+    room::{Version, group_memory, number},
 };
 
 /// How much memory the OOM of a group concerns, in bytes: its limit, and what of the host's swap it may use
@@ -13,22 +13,21 @@ use super::{
 /// of memory by itself.
 #[must_use]
 pub fn total(hierarchy: &Hierarchy, folder: &Path, host: Meminfo) -> Option<u64> {
-    let version = version(hierarchy);
+    let version = Version::of(hierarchy);
     let limit = group_memory(version, folder)?.limit?;
-    let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
     let swappiness = match version {
-        Version::One => number("memory.swappiness"),
-        Version::Two => {
-            fs::read_to_string("/proc/sys/vm/swappiness").ok().and_then(|it| it.trim().parse().ok())
-        }
+        Version::One => number(&folder.join("memory.swappiness")),
+        Version::Two => number(Path::new("/proc/sys/vm/swappiness")),
     };
     if swappiness == Some(0) {
         return Some(limit);
     }
     // Where swap is not accounted for the files are not there, and a group may use all of it; so it may where one says `max`.
     let swap = match version {
-        Version::One => number("memory.memsw.limit_in_bytes").map(|both| both.saturating_sub(limit)),
-        Version::Two => number("memory.swap.max"),
+        Version::One => {
+            number(&folder.join("memory.memsw.limit_in_bytes")).map(|both| both.saturating_sub(limit))
+        }
+        Version::Two => number(&folder.join("memory.swap.max")),
     };
     Some(limit.saturating_add(swap.unwrap_or(u64::MAX).min(host.swap)))
 }
@@ -54,14 +53,6 @@ pub fn dies_whole(hierarchy: &Hierarchy, domain: &str, victim: &str) -> Option<S
     [Path::new(domain).to_owned()].into_iter().chain(steps).find_map(|path| is_set(&path))
 }
 
-/// Whether the groups below one belong to it, as they always do but on version 1 with `memory.use_hierarchy` 0 (until 5.11).
-#[must_use]
-pub fn has_subtree(hierarchy: &Hierarchy, folder: &Path) -> bool {
-    let own_only =
-        || fs::read_to_string(folder.join("memory.use_hierarchy")).is_ok_and(|it| it.trim() == "0");
-    hierarchy.controllers == Controllers::Two || !own_only()
-}
-
 /// Whether the killer takes nobody in this group, and its processes wait for memory: `oom_kill_disable` of version 1
 /// (`mm/memcontrol-v1.c:mem_cgroup_oom_control_read`; of 5.10 in `mm/memcontrol.c`).
 #[must_use]
@@ -69,13 +60,6 @@ pub fn is_spared(hierarchy: &Hierarchy, folder: &Path) -> bool {
     let is_set = |text: String| text.lines().any(|line| line.trim() == "oom_kill_disable 1");
     hierarchy.controllers != Controllers::Two
         && fs::read_to_string(folder.join("memory.oom_control")).is_ok_and(is_set)
-}
-
-const fn version(hierarchy: &Hierarchy) -> Version {
-    match hierarchy.controllers {
-        Controllers::Two => Version::Two,
-        Controllers::One(_) => Version::One,
-    }
 }
 
 #[cfg(test)]
@@ -128,12 +112,9 @@ mod tests {
         }
         write(root.path(), &[("memory.swappiness", "0\n")]);
         assert_eq!(total(&one, root.path(), HOST), Some(8192), "it does not swap");
-        assert!(has_subtree(&one, root.path()));
         assert!(!is_spared(&one, root.path()));
         write(root.path(), &[("memory.oom_control", "oom_kill_disable 1\nunder_oom 0\noom_kill 0\n")]);
         assert!(is_spared(&one, root.path()));
-        write(root.path(), &[("memory.use_hierarchy", "0\n")]);
-        assert!(!has_subtree(&one, root.path()));
     }
 
     #[test]

@@ -59,13 +59,17 @@ pub(super) fn group_memory(version: Version, folder: &Path) -> Option<GroupMemor
     // Version 1 prints the largest multiple of a page where there is no limit (`mm/page_counter.c`).
     const NO_LIMIT: u64 = i64::MAX.unsigned_abs() - (1 << 20);
     let (limit, usage) = version.files();
-    let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
     Some(GroupMemory {
-        usage: number(usage)?,
-        peak: number(version.peak()),
-        limit: number(limit).filter(|&limit| limit < NO_LIMIT),
+        usage: number(&folder.join(usage))?,
+        peak: number(&folder.join(version.peak())),
+        limit: number(&folder.join(limit)).filter(|&limit| limit < NO_LIMIT),
         file: folder.join(usage),
     })
+}
+
+/// The number in a file; `None` where it cannot be read, or has a word such as `max`.
+pub(super) fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// The files of a version of control groups.
@@ -76,6 +80,13 @@ pub(super) enum Version {
 }
 
 impl Version {
+    pub(super) const fn of(hierarchy: &Hierarchy) -> Self {
+        match hierarchy.controllers {
+            Controllers::Two => Self::Two,
+            Controllers::One(_) => Self::One,
+        }
+    }
+
     /// The most that a group ever held.
     const fn peak(self) -> &'static str {
         match self {
@@ -97,11 +108,10 @@ impl Version {
 fn folders(groups: &str, mounted: Vec<Hierarchy>) -> Vec<(Version, PathBuf, PathBuf)> {
     let mut found = Vec::new();
     for hierarchy in mounted {
-        let version = match hierarchy.controllers {
-            Controllers::Two => Version::Two,
-            Controllers::One(_) if hierarchy.has("memory") => Version::One,
-            Controllers::One(_) => continue,
-        };
+        let version = Version::of(&hierarchy);
+        if version == Version::One && !hierarchy.has("memory") {
+            continue;
+        }
         // `4:memory:/group`; version 2 has no controllers in its line.
         let path = groups.split('\n').find_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
@@ -125,8 +135,8 @@ fn tightest(version: Version, top: &Path, group: &Path) -> Option<Room> {
     let (limit, usage) = version.files();
     let room = |folder: &Path| {
         let file = folder.join(limit);
-        let limit = fs::read_to_string(&file).ok()?.trim().parse::<u64>().ok()?;
-        let usage = fs::read_to_string(folder.join(usage)).ok()?.trim().parse::<u64>().ok()?;
+        let limit = number(&file)?;
+        let usage = number(&folder.join(usage))?;
         let cache = cache(&fs::read_to_string(folder.join("memory.stat")).unwrap_or_default());
         Some(Room { bytes: limit.saturating_sub(usage.saturating_sub(cache)), limit, file })
     };

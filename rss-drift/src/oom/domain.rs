@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::{
     kernel::{
+        charge::has_subtree,
         meminfo::Meminfo,
-        oom_group::{dies_whole, has_subtree, is_spared, total},
+        oom_group::{dies_whole, is_spared, total},
     },
     proc::Groups,
     select::MemoryGroup,

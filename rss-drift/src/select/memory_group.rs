@@ -37,7 +37,7 @@ impl MemoryGroup {
             return Err(term.missing(&mounted, names));
         }
         let mut found = Vec::new();
-        for hierarchy in mounted.into_iter().filter(limits_memory) {
+        for hierarchy in mounted.into_iter().filter(limits_memory()) {
             let paths = topmost(&mut term, &hierarchy, names);
             found.extend(paths.into_iter().map(|path| Self { path, hierarchy: hierarchy.clone() }));
         }
@@ -56,7 +56,7 @@ impl MemoryGroup {
 
     /// The mounted hierarchies that limit memory.
     pub(crate) fn hierarchies() -> impl Iterator<Item = Hierarchy> {
-        Hierarchy::mounted().into_iter().filter(limits_memory)
+        Hierarchy::mounted().into_iter().filter(limits_memory())
     }
 
     /// Whether a process with these groups is in it, or where that `has_subtree` below it.

@@ -67,7 +67,7 @@ impl Term {
         let text = &plain(text);
         let folder = Path::new(text);
         let path = match mounted.iter().find_map(|hierarchy| Some((hierarchy, hierarchy.path(folder)?))) {
-            Some((hierarchy, path)) if limits_memory(hierarchy) => path,
+            Some((hierarchy, path)) if limits_memory()(hierarchy) => path,
             Some(_) => return Err(Missing::OtherHierarchy(text.to_owned())),
             // A star stands for the first slash too.
             None if text.starts_with('*') => text.trim_end_matches('/').to_owned(),
@@ -159,6 +159,7 @@ impl Term {
     /// Whether there is such a group, with processes or without.
     pub(super) fn is_there(&self, mounted: &[Hierarchy], names: &mut Names) -> bool {
         if let (Kind::Path, Some(path)) = (self.kind, self.pattern.exact()) {
+            let limits_memory = limits_memory();
             let folders = mounted.iter().filter(|it| limits_memory(it)).filter_map(|it| it.folder(path));
             if folders.into_iter().any(|folder| folder.is_dir()) {
                 return true;
@@ -181,6 +182,7 @@ impl Term {
 
     /// Calls `is_enough` with the path of each group in which it may be, until that says so.
     pub(super) fn walk(&self, mounted: &[Hierarchy], is_enough: &mut dyn FnMut(&str) -> bool) {
+        let limits_memory = limits_memory();
         let wanted = |hierarchy: &&Hierarchy| self.kind != Kind::Path || limits_memory(hierarchy);
         for hierarchy in mounted.iter().filter(wanted) {
             let mut folders = vec![hierarchy.point.clone()];
@@ -257,9 +259,10 @@ fn plain(text: &str) -> String {
     start.to_owned() + &parts.join("/")
 }
 
-/// Whether the groups of this hierarchy are those that rows show.
-pub(super) fn limits_memory(hierarchy: &Hierarchy) -> bool {
-    match CgroupVersion::of_host() {
+/// Tells of a hierarchy whether its groups are those that rows show: of which version these are is read once.
+pub(super) fn limits_memory() -> impl Fn(&Hierarchy) -> bool {
+    let version = CgroupVersion::of_host();
+    move |hierarchy| match version {
         Some(CgroupVersion::One) => hierarchy.has("memory"),
         _ => hierarchy.controllers == Controllers::Two,
     }

@@ -163,7 +163,7 @@ fn in_group(by: By) -> impl Fn((String, String, Option<String>)) -> (Key, GroupN
 pub(crate) fn charge(groups: &mut [Aggregate], placed: &Placed) {
     let has_paths = groups.iter().any(|group| group.name.cgroup.is_some());
     let mounted = if has_paths { Hierarchy::mounted() } else { Vec::new() };
-    let mounted: Vec<_> = mounted.iter().filter(|hierarchy| limits_memory(hierarchy)).collect();
+    let mounted: Vec<_> = mounted.into_iter().filter(limits_memory()).collect();
     let mut known = Limits::new();
     for group in groups {
         // A unit may have a group in systemd's own hierarchy only: who limits memory knows no such path.
